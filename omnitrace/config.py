@@ -1,0 +1,116 @@
+"""Configuration as frozen dataclasses: the one source of flags, TOML keys, TUI controls and docs.
+
+A field made by `knob` carries its help and its legal values. `build` parses foreign mappings
+(TOML, JSON) strictly; inside, a config is trusted. Knows nothing of what is configured.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+import tomllib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, TypeVar, get_type_hints
+
+from omnitrace.errors import CommandError, nearest
+
+C = TypeVar("C")
+
+
+def knob(
+    default: Any,
+    help: str,
+    *,
+    bounds: tuple[float, float, float] | None = None,
+    choices: tuple[str, ...] = (),
+) -> Any:
+    """A dataclass field with its help and legal values: `bounds` is (min, max, step)."""
+    metadata = {"help": help, "bounds": bounds, "choices": choices}
+    if isinstance(default, dict):
+        return dataclasses.field(default_factory=lambda: dict(default), metadata=metadata)
+    return dataclasses.field(default=default, metadata=metadata)
+
+
+def build(base: C, values: Mapping[str, Any], where: str) -> C:
+    """`base` with `values` laid over it, nested tables into nested configs.
+
+    Raises CommandError naming `where`, the key and the legal values: unknown keys, wrong types,
+    numbers out of bounds, unknown choices.
+    """
+    known = {f.name: f for f in dataclasses.fields(base)}  # type: ignore[arg-type]
+    types = get_type_hints(type(base))
+    changes: dict[str, Any] = {}
+    for key, value in values.items():
+        if key not in known:
+            raise CommandError(f"{where}: unknown key '{key}'; {nearest(key, list(known))}.")
+        current = getattr(base, key)
+        if dataclasses.is_dataclass(current):
+            changes[key] = build(current, _table(value, f"{where}: {key}"), f"{where}: {key}")
+        elif isinstance(current, dict):
+            changes[key] = {**current, **_weights(value, f"{where}: {key}")}
+        else:
+            changes[key] = _parse(known[key], types[key], value, f"{where}: {key}")
+    return dataclasses.replace(base, **changes)  # type: ignore[type-var]
+
+
+def load_toml(base: C, path: Path) -> C:
+    """`base` with the TOML file's values laid over it; CommandError if it cannot be read."""
+    try:
+        values = tomllib.loads(path.read_text("utf-8"))
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise CommandError(f"cannot read the configuration {path}: {error}.") from error
+    return build(base, values, str(path))
+
+
+def to_dict(config: Any) -> dict[str, Any]:
+    """The config as plain JSON data, in field order."""
+    plain: dict[str, Any] = json.loads(json.dumps(dataclasses.asdict(config)))
+    return plain
+
+
+def digest(config: Any) -> str:
+    """sha256 of the canonical JSON of a config: a cache key."""
+    canonical = json.dumps(to_dict(config), sort_keys=True, separators=(",", ":"))
+    return hashlib.sha256(canonical.encode()).hexdigest()
+
+
+def _table(value: Any, where: str) -> Mapping[str, Any]:
+    if not isinstance(value, Mapping):
+        raise CommandError(f"{where}: expected a table of keys, got {value!r}.")
+    return value
+
+
+def _parse(field: dataclasses.Field[Any], kind: Any, value: Any, where: str) -> Any:
+    default = field.default
+    if isinstance(default, bool) or kind is bool:
+        return _check(isinstance(value, bool), value, where, "true or false")
+    if isinstance(default, str):
+        legal = ", ".join(field.metadata["choices"]) or "a string"
+        chosen = isinstance(value, str) and value in (field.metadata["choices"] or (value,))
+        return _check(chosen, value, where, legal)
+    return _number(field, default, value, where)
+
+
+def _number(field: dataclasses.Field[Any], default: Any, value: Any, where: str) -> Any:
+    low, high, _ = field.metadata["bounds"]
+    whole = isinstance(default, int)
+    right = isinstance(value, int if whole else (int, float)) and not isinstance(value, bool)
+    legal = f"{'a whole number' if whole else 'a number'} from {low:g} to {high:g}"
+    _check(right and low <= value <= high, value, where, legal)
+    return value if whole else float(value)
+
+
+def _weights(value: Any, where: str) -> dict[str, float]:
+    table = _table(value, where)
+    for key, weight in table.items():
+        number = isinstance(weight, int | float) and not isinstance(weight, bool)
+        _check(number and 0 <= weight <= 1, weight, f"{where}: {key}", "a number from 0 to 1")
+    return {key: float(weight) for key, weight in table.items()}
+
+
+def _check(right: bool, value: Any, where: str, legal: str) -> Any:
+    if not right:
+        raise CommandError(f"{where}: {value!r} is not legal; legal: {legal}.")
+    return value

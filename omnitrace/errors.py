@@ -1,0 +1,32 @@
+"""The two errors of the house. Messages say what, where, the legal values and what to do next.
+
+The command (`omnitrace.cli`) is the only place that catches them.
+"""
+
+from __future__ import annotations
+
+
+class OmniTraceError(Exception):
+    """Something is wrong with the data: a damaged run, an unreadable medium, a missing signal.
+
+    The command prints the message as one sentence and exits with status 1.
+    """
+
+    exit_code = 1
+
+
+class CommandError(OmniTraceError):
+    """OmniTrace was used wrongly: an unknown flag, key, sample or file. Exit status 2 by default."""
+
+    def __init__(self, message: str, exit_code: int = 2) -> None:
+        super().__init__(message)
+        self.exit_code = exit_code
+
+
+def nearest(word: str, legal: list[str]) -> str:
+    """A sentence part naming the legal values, the nearest one first: for unknown names."""
+    import difflib
+
+    close = difflib.get_close_matches(word, legal, n=1)
+    hint = f"did you mean '{close[0]}'? " if close else ""
+    return f"{hint}Legal: {', '.join(legal) or '(none)'}"

@@ -1,0 +1,142 @@
+"""A trace: all that was recorded of one sample. The same class before and after the store.
+
+Knows the timeline and how to cut units from it; not where the arrays come from, nor any model.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from omnitrace.errors import OmniTraceError, nearest
+from omnitrace.timeline import Int32, Medium, Part, Timeline
+from omnitrace.units import UnitConfig, Units, cut_units
+
+Float32 = npt.NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class SignalRows:
+    """The recorded score rows of one signal of one sample.
+
+    `values` (L · (T·n + T·(T-1)/2),) float32: for each recorded layer, row after row, row t with
+    its n + t entries (prompt tokens, then the earlier response tokens). `layers` names the layer
+    of each block; empty means one block already reduced over layers. `first_row` (n,) float32,
+    where recorded, is the other reading of step 0: the mean over all prompt queries
+    (`first_step = "prompt-mean"`, reduced over layers as the signal is).
+    """
+
+    values: Float32
+    layers: tuple[int, ...] = ()
+    first_row: Float32 | None = None
+
+
+@dataclass(frozen=True)
+class Trace:
+    """One recorded sample: n prompt tokens, T generated ones (DESIGN §3).
+
+    - `id`: the user's sample id, data and never a path; `prompt_text`, `response`: str;
+    - `prompt_ids` (n,), `response_ids` (T,) int32; `chars` (T, 2) int32: half-open character
+      ranges of the steps in `response`;
+    - `logprob`, `entropy` (T,) float32, in nats; `pos`: T UPOS tags;
+    - `sentences` (K, 2) int32 in `response`, `prompt_sentences` (P, 2) int32 in `prompt_text`:
+      character ranges found by the recorder's sentence splitter;
+    - `timeline`, `parts`, `media`: what the prompt was made of;
+    - `meta`: JSON data of this sample: generation options, seed, the reference answer if any;
+    - `signals`: name → `SignalRows`; reading one may touch the disk.
+    """
+
+    id: str
+    prompt_text: str
+    response: str
+    prompt_ids: Int32
+    response_ids: Int32
+    chars: Int32
+    logprob: Float32
+    entropy: Float32
+    pos: tuple[str, ...]
+    sentences: Int32
+    prompt_sentences: Int32
+    timeline: Timeline
+    parts: tuple[Part, ...]
+    media: tuple[Medium, ...]
+    signals: Mapping[str, SignalRows]
+    meta: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def n(self) -> int:
+        """Number of prompt tokens."""
+        return len(self.prompt_ids)
+
+    @property
+    def T(self) -> int:  # noqa: N802  (the paper's symbol)
+        """Number of generation steps."""
+        return len(self.response_ids)
+
+    def rows(self, signal: str) -> SignalRows:
+        """The recorded rows of `signal`; OmniTraceError with the recorded names if there are none."""
+        if signal not in self.signals:
+            hint = nearest(signal, sorted(self.signals))
+            raise OmniTraceError(f"sample '{self.id}' has no signal '{signal}': {hint}.")
+        return self.signals[signal]
+
+    def scores(
+        self,
+        signal: str,
+        layers: Sequence[int] | None = None,
+        first_step: str = "query",
+    ) -> Float32:
+        """The score matrix a_t(i): (T, n+T) float32, row t zero from column n+t on.
+
+        With `layers`, (L', T, n+T) of the named layers; OmniTraceError unless these were
+        recorded. A signal recorded by layer is averaged over its layers when none are named.
+        `first_step="prompt-mean"` puts the mean over all prompt queries in row 0 (the paper's
+        released code); OmniTraceError where it was not recorded.
+        """
+        rows = self.rows(signal)
+        if layers is not None:
+            return self._dense(rows)[self._layer_positions(signal, rows, layers)]
+        dense: Float32 = self._dense(rows).mean(axis=0, dtype=np.float32)
+        if first_step == "prompt-mean" and self.T:
+            if rows.first_row is None:
+                raise OmniTraceError(
+                    f"sample '{self.id}': the prompt-mean row of '{signal}' was not recorded; "
+                    'replay with first_step = "query".'
+                )
+            dense[0, : self.n] = rows.first_row
+        return dense
+
+    def units(self, config: UnitConfig) -> Units:
+        """The source units of the prompt, cut from the stored timeline as `config` says."""
+        return cut_units(self, config)
+
+    def _dense(self, rows: SignalRows) -> Float32:
+        dense = np.zeros((max(1, len(rows.layers)), self.T, self.n + self.T), np.float32)
+        dense[:, causal_mask(self.n, self.T)] = rows.values.reshape(len(dense), -1)
+        return dense
+
+    def _layer_positions(self, signal: str, rows: SignalRows, layers: Sequence[int]) -> list[int]:
+        missing = sorted(set(layers) - set(rows.layers))
+        if missing:
+            had = f"layers {list(rows.layers)}" if rows.layers else "only the mean over layers"
+            raise OmniTraceError(
+                f"sample '{self.id}': layers {missing} of '{signal}' were not recorded "
+                f"({had} were); record with --level layers to choose layers at replay."
+            )
+        return [rows.layers.index(layer) for layer in layers]
+
+
+def causal_mask(n: int, steps: int) -> npt.NDArray[np.bool_]:
+    """(steps, n+steps) bool: which columns step t may score, i < n + t."""
+    columns = np.arange(n + steps)
+    return columns[None, :] < (n + np.arange(steps))[:, None]
+
+
+def pack_rows(dense: Float32, n: int) -> Float32:
+    """Flatten (T, n+T) or (L, T, n+T) scores to the ragged `SignalRows.values`."""
+    steps = dense.shape[-2]
+    return np.ascontiguousarray(dense[..., causal_mask(n, steps)], np.float32).reshape(-1)
