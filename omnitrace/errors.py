@@ -16,7 +16,7 @@ class OmniTraceError(Exception):
 
 
 class CommandError(OmniTraceError):
-    """OmniTrace was used wrongly: an unknown flag, key, sample or file. Exit status 2 by default."""
+    """OmniTrace was used wrongly: an unknown flag, key, sample or file. Exit status 2."""
 
     def __init__(self, message: str, exit_code: int = 2) -> None:
         super().__init__(message)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, fields
 from enum import IntEnum
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -85,9 +86,13 @@ class Timeline:
         return len(self.modality)
 
     @classmethod
-    def dtypes(cls) -> dict[str, np.dtype]:
+    def dtypes(cls) -> dict[str, np.dtype[Any]]:
         """The dtype of each field, by name; the store's columns."""
-        wide = {"modality": np.dtype("u1"), "start_s": np.dtype("f8"), "end_s": np.dtype("f8")}
+        wide: dict[str, np.dtype[Any]] = {
+            "modality": np.dtype("u1"),
+            "start_s": np.dtype("f8"),
+            "end_s": np.dtype("f8"),
+        }
         return {f.name: wide.get(f.name, np.dtype("i4")) for f in fields(cls)}
 
     @classmethod

@@ -73,12 +73,12 @@ class Trace:
         return len(self.prompt_ids)
 
     @property
-    def T(self) -> int:  # noqa: N802  (the paper's symbol)
-        """Number of generation steps."""
+    def T(self) -> int:
+        """Number of generation steps (the paper's symbol)."""
         return len(self.response_ids)
 
     def rows(self, signal: str) -> SignalRows:
-        """The recorded rows of `signal`; OmniTraceError with the recorded names if there are none."""
+        """The recorded rows of `signal`; OmniTraceError naming the recorded ones otherwise."""
         if signal not in self.signals:
             hint = nearest(signal, sorted(self.signals))
             raise OmniTraceError(f"sample '{self.id}' has no signal '{signal}': {hint}.")

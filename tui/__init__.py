@@ -1,1 +1,1 @@
-"""Traces and answers on a terminal. May import omnitrace, replay and textual; must not know torch."""
+"""Traces and answers on a terminal. May import omnitrace, replay, textual; must not know torch."""
