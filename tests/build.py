@@ -12,9 +12,14 @@ from omnitrace.trace import SignalRows, Trace
 
 FACTS = ("The parcel weighs seven kilos. ", "Anna lives in Oslo. ")
 QUESTION = "What is known?"
-ANSWER = ("The ", "parcel ", "weighs ", "seven ", "kilos", ". ", "A ", "red ", "circle ")
-ANSWER += ("is ", "shown", ". ", "A ", "tone ", "sounds", ".")
-POS = ("DET NOUN VERB NUM NOUN PUNCT DET ADJ NOUN AUX VERB PUNCT DET NOUN VERB PUNCT").split()
+TAGGED_ANSWER = (
+    "The/DET parcel/NOUN weighs/VERB seven/NUM kilos/NOUN ./PUNCT "
+    "A/DET red/ADJ circle/NOUN is/AUX shown/VERB ./PUNCT "
+    "A/DET tone/NOUN sounds/VERB ./PUNCT"
+)
+PAIRS = [pair.split("/") for pair in TAGGED_ANSWER.split()]
+ANSWER = [word + ("" if word in {"kilos", "shown", "sounds"} else " ") for word, _ in PAIRS]
+POS = [pos for _, pos in PAIRS]
 
 
 @dataclass
@@ -24,7 +29,7 @@ class _Tokens:
     columns: dict[str, list[Any]]
     text: str = ""
 
-    def add(self, modality: Modality, piece: str = "", **over: Any) -> None:
+    def add(self, modality: Modality, *, piece: str = "", **over: Any) -> None:
         start = len(self.text)
         self.text += piece
         row = {
@@ -44,7 +49,7 @@ class _Tokens:
     def words(self, text: str, part: int) -> None:
         for word in text.split(" "):
             if word:
-                self.add(Modality.TEXT, word + " ", part=part)
+                self.add(Modality.TEXT, piece=word + " ", part=part)
 
 
 def make_timeline() -> tuple[Timeline, str, tuple[Part, ...], tuple[Medium, ...]]:
@@ -57,7 +62,7 @@ def make_timeline() -> tuple[Timeline, str, tuple[Part, ...], tuple[Medium, ...]
     for second in np.arange(0, 3, 0.5):
         tokens.add(Modality.AUDIO, part=2, medium=1, start_s=second, end_s=second + 0.5)
     for second in range(2):
-        time = {"part": 3, "medium": 2, "start_s": float(second), "end_s": second + 1.0}
+        time = dict[str, Any](part=3, medium=2, start_s=second, end_s=second + 1)
         for column in range(2):
             tokens.add(Modality.VIDEO, row=0, column=column, frame=second, **time)
         tokens.add(Modality.AUDIO, **time)
@@ -83,11 +88,8 @@ def make_timeline() -> tuple[Timeline, str, tuple[Part, ...], tuple[Medium, ...]
 
 def make_rows(rng: np.random.Generator, n: int, steps: int, layers: int = 0) -> SignalRows:
     """Random rows that sum to 1, with a prompt-mean first row; `layers` blocks or one reduced."""
-    blocks = [
-        np.concatenate([rng.dirichlet(np.full(n + t, 0.2)) for t in range(steps)] or [[]])
-        for _ in range(max(1, layers))
-    ]
-    values = np.concatenate(blocks).astype(np.float32)
+    rows = [rng.dirichlet(np.full(n + t, 0.2)) for _ in range(max(1, layers)) for t in range(steps)]
+    values = np.concatenate([np.empty(0), *rows]).astype(np.float32)
     first_row = rng.dirichlet(np.ones(n)).astype(np.float32)
     return SignalRows(values, tuple(range(layers)), first_row)
 
@@ -101,7 +103,7 @@ def ranges_of(pieces: list[str]) -> np.ndarray[Any, np.dtype[np.int32]]:
 
 
 def make_trace(id: str = "sample-0", seed: int = 0, layers: int = 0, **over: Any) -> Trace:
-    """A legal trace of the answer about the parcel, the circle and the tone; `over` replaces fields."""
+    """A legal trace about a parcel, a circle and a tone; `over` replaces fields."""
     rng = np.random.default_rng(seed)
     timeline, prompt_text, parts, media = make_timeline()
     n, steps = len(timeline), len(ANSWER)

@@ -1,0 +1,40 @@
+# Every target sets up what it needs on a machine that has only Python >= 3.11 and make.
+PYTHON ?= python3
+BIN := .venv/bin
+READY := .venv/.ready
+# One thread a worker: the toy models are too small for more, and two workers fill two cores.
+THREADS := OMP_NUM_THREADS=1
+
+.PHONY: setup demo test lint check constraints clean
+
+setup: $(READY)
+
+$(READY): pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+		{ echo 'omnitrace: Python 3.11 or newer is needed; say which one: make PYTHON=python3.12'; exit 2; }
+	$(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --upgrade 'pip>=25.1'
+	$(BIN)/python -m pip install --quiet -c constraints.txt -e '.[all]' --group dev
+	@touch $(READY)
+
+demo: $(READY)
+	$(BIN)/omnitrace demo
+
+test: $(READY)
+	$(THREADS) $(BIN)/python -m pytest -n 2 --dist loadfile
+
+lint: $(READY)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy .
+
+check: lint test
+
+# Pins every version for every platform; the resolver leaves no index address in the file.
+constraints: $(READY)
+	$(BIN)/python -m pip install --quiet uv
+	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 pyproject.toml --extra all \
+		--group dev --no-emit-index-url --no-annotate --no-header -o constraints.txt
+
+clean:
+	rm -rf .venv build dist *.egg-info

@@ -1,0 +1,75 @@
+"""The `omnitrace` command: one file a verb, one catcher of errors, here.
+
+The only place in `omnitrace` that may import recorder, replay and tui, and only inside the verb
+that needs it: `omnitrace info` starts without torch, and without spacy or textual.
+"""
+
+from __future__ import annotations
+
+import signal
+import sys
+from collections.abc import Sequence
+from types import FrameType
+from typing import NoReturn
+
+from cyclopts import App, CycloptsError
+
+from omnitrace.cli.packages import check_packages
+from omnitrace.errors import OmniTraceError
+from omnitrace.text import safe_text
+from omnitrace.version import __version__
+
+INTERRUPTED = 130
+
+VERBS = {
+    "demo": "Record, replay and show the bundled samples: everything in one minute.",
+    "record": "Run a model over samples and record what its answers were caused by.",
+    "replay": "Attribute a recorded run's answers, on the CPU, under any configuration.",
+    "browse": "Read a run in the terminal: tokens, spans and their sources.",
+    "info": "Say what a run holds: samples, model, signals, bytes.",
+}
+
+
+def make_app() -> App:
+    """The command line, each verb imported only when it is called or asked for help."""
+    app = App(
+        name="omnitrace",
+        help="Which part of the input made the model say this? Record once, replay, browse.",
+        version=__version__,
+        result_action="return_value",
+    )
+    for verb, help in VERBS.items():
+        app.command(f"omnitrace.cli.{verb}:{verb}", name=verb, help=help)
+    return app
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command; returns the exit status: 0 done, 1 wrong data, 2 used wrongly."""
+    signal.signal(signal.SIGTERM, _interrupt)
+    try:
+        check_packages()
+        status = make_app()(argv, exit_on_error=False, print_error=False)
+    except CycloptsError as error:
+        return _complain(" ".join(str(error).split()), 2)
+    except OmniTraceError as error:
+        return _complain(str(error), error.exit_code)
+    except KeyboardInterrupt:
+        return _complain("interrupted.", INTERRUPTED)
+    except BrokenPipeError:
+        sys.stderr.close()
+        return 0
+    return status if isinstance(status, int) else 0
+
+
+def entry() -> NoReturn:
+    """The console script."""
+    sys.exit(main())
+
+
+def _interrupt(_number: int, _frame: FrameType | None) -> NoReturn:
+    raise KeyboardInterrupt
+
+
+def _complain(message: str, status: int) -> int:
+    print(f"omnitrace: {safe_text(message)}", file=sys.stderr)
+    return status

@@ -1,0 +1,52 @@
+"""Command-line flags from a configuration's fields: one a leaf, so that no flag is written twice.
+
+A `TypedDict` of the leaves tells cyclopts what to parse and gives back only what the user set,
+so that preset, file and flags can be laid over one another in that order.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+from typing import Annotated, Any, Literal, TypedDict, TypeVar
+
+from cyclopts import Parameter
+
+from omnitrace.config import build, load_toml
+
+C = TypeVar("C")
+
+
+def flags(config: Any) -> Any:
+    """The annotation for a parameter that collects the flags of every leaf of `config`."""
+    return Annotated[_leaves(config) | None, Parameter(name="*")]
+
+
+def layered(config: C, file: Path | None, given: dict[str, Any] | None) -> C:
+    """`config`, then the TOML `file` over it, then the flags `given`; checked by `build`."""
+    if file is not None:
+        config = load_toml(config, file)
+    return build(config, given or {}, "command line")
+
+
+def _leaves(config: Any) -> Any:
+    leaves = {field.name: _leaf(field, config) for field in dataclasses.fields(config)}
+    return TypedDict(type(config).__name__, leaves, total=False)  # type: ignore[operator]
+
+
+def _leaf(field: dataclasses.Field[Any], config: Any) -> Any:
+    value = getattr(config, field.name)
+    if dataclasses.is_dataclass(value):
+        return _leaves(value)
+    choices = field.metadata["choices"]
+    kind: Any = Literal[choices] if choices else type(value)
+    if isinstance(value, dict):
+        kind = dict[str, float]
+    return Annotated[kind, Parameter(help=_help(field, value))]
+
+
+def _help(field: dataclasses.Field[Any], value: Any) -> str:
+    bounds = field.metadata["bounds"]
+    legal = f" ({bounds[0]:g} to {bounds[1]:g})" if bounds else ""
+    default = "" if isinstance(value, dict) else f" [default: {value}]"
+    return f"{field.metadata['help']}{legal}{default}"
