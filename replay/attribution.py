@@ -1,0 +1,152 @@
+"""Attribution: a trace in, its spans with their sources out (paper, Algorithm 1).
+
+`Replayer` keeps what is dear (the masses), so that changing a threshold costs milliseconds.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from omnitrace.sentences import first_visible
+from omnitrace.timeline import Int32
+from omnitrace.trace import Trace
+from omnitrace.units import UnitConfig, Units
+from replay.chunk import Chunk, chunk
+from replay.config import PRESETS, CurationConfig, ReplayConfig
+from replay.curate import Curation, Dropped, Source, curate, votes
+from replay.mapping import Race, best_unit, races
+from replay.mass import mass
+
+Float32 = npt.NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class Span:
+    """A stretch of the response with its curated sources, best first, and those dropped.
+
+    `start`, `end`: characters of the response; `steps`: half-open.
+    """
+
+    text: str
+    start: int
+    end: int
+    steps: tuple[int, int]
+    sources: tuple[Source, ...]
+    dropped: tuple[Dropped, ...]
+
+
+@dataclass(frozen=True)
+class Attribution:
+    """What caused each span of a response, and what each step was traced to.
+
+    - `mass` (T, m) float32; `unit` (T,) int32, -1 for none, `confidence`, `vote` (T,) float32: the
+      mapping with all units competing together, whatever `config.competition` says;
+    - `spans`: in order; every step lies in exactly one.
+    """
+
+    id: str
+    response: str
+    config: ReplayConfig
+    units: Units
+    mass: Float32
+    unit: Int32
+    confidence: Float32
+    vote: Float32
+    spans: tuple[Span, ...]
+
+
+def attribute(trace: Trace, config: ReplayConfig = PRESETS["default"]) -> Attribution:
+    """The attribution of `trace` under `config`; OmniTraceError if its signal was not recorded."""
+    return Replayer(trace).attribute(config)
+
+
+class Replayer:
+    """Attributes one trace again and again, cutting units and reading scores once a setting."""
+
+    def __init__(self, trace: Trace) -> None:
+        self.trace = trace
+        self._units: dict[UnitConfig, Units] = {}
+        self._mass: dict[tuple[str, str, str, UnitConfig], Float32] = {}
+
+    def units(self, config: UnitConfig) -> Units:
+        """The trace's units under `config`."""
+        if config not in self._units:
+            self._units[config] = self.trace.units(config)
+        return self._units[config]
+
+    def mass(self, config: ReplayConfig) -> Float32:
+        """(T, m) float32: the masses under `config`; reading scores may touch the disk."""
+        key = (config.signal, config.first_step, config.reduce, config.units)
+        if key not in self._mass:
+            scores = self.trace.scores(config.signal, first_step=config.first_step)
+            self._mass[key] = mass(scores, self.units(config.units), config.reduce)
+        return self._mass[key]
+
+    def attribute(self, config: ReplayConfig) -> Attribution:
+        """As the function `attribute`."""
+        trace, units, masses = self.trace, self.units(config.units), self.mass(config)
+        unit, confidence = best_unit(masses, np.arange(len(units), dtype=np.int32))
+        ballots = [
+            ballot
+            for race in races(units, trace.media, config.competition)
+            for ballot in _ballots(trace, masses, race, config.curation)
+        ]
+        return Attribution(
+            id=trace.id,
+            response=trace.response,
+            config=config,
+            units=units,
+            mass=masses,
+            unit=unit,
+            confidence=confidence,
+            vote=np.array(_votes(trace, confidence, config.curation), np.float32),
+            spans=tuple(
+                _span(trace, piece, ballots, config.curation)
+                for piece in chunk(trace, config.chunker)
+            ),
+        )
+
+
+@dataclass(frozen=True)
+class _Ballot:
+    """The steps (ascending) that vote in one curation, the sources they vote for, their votes."""
+
+    steps: list[int]
+    sources: list[int]
+    votes: list[float]
+
+    def curate(self, steps: tuple[int, int], config: CurationConfig) -> Curation:
+        part = slice(*np.searchsorted(self.steps, steps))
+        return curate(self.sources[part], self.votes[part], config)
+
+
+def _ballots(trace: Trace, masses: Float32, race: Race, config: CurationConfig) -> list[_Ballot]:
+    """One ballot a heat. A step that wrote nothing visible (an end marker, a newline) has none:
+    it is in no sentence."""
+    unit, confidence = best_unit(masses, race.units)
+    weight = np.array(_votes(trace, confidence, config))
+    wrote = first_visible(trace.response, trace.chars) >= 0
+    ballots = []
+    for heat in race.heats:
+        steps = np.flatnonzero(wrote & np.isin(unit, heat))
+        ballots.append(_Ballot(steps.tolist(), unit[steps].tolist(), weight[steps].tolist()))
+    return ballots
+
+
+def _votes(trace: Trace, confidence: Float32, config: CurationConfig) -> list[float]:
+    return votes(trace.pos, confidence.tolist(), config)
+
+
+def _span(trace: Trace, piece: Chunk, ballots: list[_Ballot], config: CurationConfig) -> Span:
+    curations = [ballot.curate(piece.steps, config) for ballot in ballots]
+    return Span(
+        text=trace.response[piece.start : piece.end],
+        start=piece.start,
+        end=piece.end,
+        steps=piece.steps,
+        sources=tuple(source for c in curations for source in c.sources),
+        dropped=tuple(source for c in curations for source in c.dropped),
+    )

@@ -1,0 +1,100 @@
+"""What can be chosen at replay, and the presets. Data only; knows nothing of how it is computed."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from omnitrace.config import knob
+from omnitrace.errors import CommandError, nearest
+from omnitrace.units import UnitConfig
+
+POS_WEIGHTS = {
+    **dict.fromkeys(("NOUN", "PROPN", "NUM"), 1.0),
+    "VERB": 0.9,
+    "ADJ": 0.8,
+    "ADV": 0.5,
+    **dict.fromkeys(("AUX", "PRON", "DET", "ADP", "CCONJ", "SCONJ", "PART"), 0.1),
+    "PUNCT": 0.0,
+}
+UPOS = (*POS_WEIGHTS, "INTJ", "SYM", "X", "SPACE")
+
+
+@dataclass(frozen=True)
+class CurationConfig:
+    """Which of a span's sources are kept (paper, Appendix A.1)."""
+
+    coverage: float = knob(
+        0.85, "stop once the kept sources hold this share of the votes", bounds=(0.0, 1.0, 0.05)
+    )
+    p_min: float = knob(
+        0.07,
+        "drop a source with a smaller share, unless its run is strong",
+        bounds=(0.0, 1.0, 0.01),
+    )
+    run_min: float = knob(
+        0.10, "a run of steps with this share of the votes is strong", bounds=(0.0, 1.0, 0.01)
+    )
+    alpha: float = knob(
+        0.8,
+        "weight of the share against the longest run in a source's score",
+        bounds=(0.0, 1.0, 0.05),
+    )
+    gamma: float = knob(2.0, "power of the confidence in a vote", bounds=(0.0, 8.0, 0.25))
+    pos_weights: Mapping[str, float] = knob(
+        POS_WEIGHTS, "weight of a vote by part of speech (UPOS)", choices=UPOS
+    )
+    pos_other: float = knob(
+        0.3, "weight of a part of speech that pos_weights lacks", bounds=(0.0, 1.0, 0.05)
+    )
+
+
+@dataclass(frozen=True)
+class ReplayConfig:
+    """Everything that turns a trace into an attribution (DESIGN §5)."""
+
+    signal: str = knob("attmean", "the recorded signal to read")
+    first_step: str = knob(
+        "query",
+        "row of the first step: its own query's, or the mean over all prompt queries",
+        choices=("query", "prompt-mean"),
+    )
+    reduce: str = knob(
+        "max",
+        "a unit's mass from its tokens' scores: their sum, largest or mean; or lift, the sum over "
+        "the unit's mean sum in this response",
+        choices=("sum", "max", "mean", "lift"),
+    )
+    competition: str = knob(
+        "together",
+        "which units compete for a step: all, those of one modality, or as the release has it",
+        choices=("together", "per-modality", "release"),
+    )
+    units: UnitConfig = field(default_factory=UnitConfig)
+    chunker: str = knob(
+        "sentence",
+        "spans: recorded sentences; the release's (cut at newlines, list markers joined); the "
+        "whole response",
+        choices=("sentence", "release", "response"),
+    )
+    curation: CurationConfig = field(default_factory=CurationConfig)
+
+
+PRESETS: dict[str, ReplayConfig] = {
+    "default": ReplayConfig(),
+    "paper": ReplayConfig(reduce="sum"),
+    "release": ReplayConfig(
+        first_step="prompt-mean",
+        competition="release",
+        units=UnitConfig(text="release", video="apart"),
+        chunker="release",
+    ),
+}
+"""`paper`: the article's algorithm; `release`: version 0.1.1 of its code; `default`: our advice."""
+
+
+def preset(name: str) -> ReplayConfig:
+    """The preset of that name; CommandError naming the legal ones otherwise."""
+    if name not in PRESETS:
+        raise CommandError(f"no preset '{name}': {nearest(name, list(PRESETS))}.")
+    return PRESETS[name]

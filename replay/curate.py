@@ -1,0 +1,102 @@
+"""Curation: the few sources that explain a span, from the votes of its steps (Appendix A.1).
+
+Plain Python floats, added in the order of the paper's listing, so that sources which lie exactly
+on a threshold are kept or dropped as the listing does. Knows no trace.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from replay.config import CurationConfig
+
+
+@dataclass(frozen=True)
+class Source:
+    """A curated source of a span: its share of the votes, that of its longest run, its score."""
+
+    unit: int
+    mass: float
+    run: float
+    score: float
+
+
+@dataclass(frozen=True)
+class Dropped:
+    """A source that lost: `p_min` (too small, no strong run) or `coverage` (already reached)."""
+
+    unit: int
+    mass: float
+    rule: str
+
+
+@dataclass(frozen=True)
+class Curation:
+    """The sources kept, best first, and those dropped; both empty if no vote was cast."""
+
+    sources: tuple[Source, ...] = ()
+    dropped: tuple[Dropped, ...] = ()
+
+
+def curate_sources(
+    source_ids: Sequence[int],
+    pos: Sequence[str],
+    confidence: Sequence[float],
+    config: CurationConfig,
+) -> list[int]:
+    """The paper's `curate_sources_with_conf` (Appendix A.1), exactly, order and ties included.
+
+    One entry a step: its source, POS tag and confidence. ValueError if the lengths differ.
+    """
+    if not len(source_ids) == len(pos) == len(confidence):
+        raise ValueError("source_ids, pos and confidence must have the same length.")
+    return [s.unit for s in curate(source_ids, votes(pos, confidence, config), config).sources]
+
+
+def votes(pos: Sequence[str], confidence: Sequence[float], config: CurationConfig) -> list[float]:
+    """w_t = POS weight · max(c_t, 0)^γ, one a step."""
+    weights, other, gamma = config.pos_weights, config.pos_other, config.gamma
+    return [
+        weights.get(tag, other) * max(c, 0.0) ** gamma
+        for tag, c in zip(pos, confidence, strict=True)
+    ]
+
+
+def curate(source_ids: Sequence[int], vote: Sequence[float], config: CurationConfig) -> Curation:
+    """Which of the steps' sources are kept, given the steps' votes; ties by first appearance."""
+    total = float(sum(vote))
+    if total <= 0:
+        return Curation()
+    ranked = sorted(_sources(source_ids, vote, total, config), key=lambda s: s.score, reverse=True)
+    kept: list[Source] = []
+    dropped: list[Dropped] = []
+    covered = 0.0
+    for source in ranked:
+        if kept and covered >= config.coverage:
+            dropped.append(Dropped(source.unit, source.mass, "coverage"))
+        elif source.mass < config.p_min and not source.run >= config.run_min:
+            dropped.append(Dropped(source.unit, source.mass, "p_min"))
+        else:
+            kept.append(source)
+            covered += source.mass
+    return Curation(tuple(kept), tuple(dropped))
+
+
+def _sources(
+    source_ids: Sequence[int], vote: Sequence[float], total: float, config: CurationConfig
+) -> list[Source]:
+    """Every source with its share, run and score, in order of first appearance."""
+    mass: dict[int, float] = {}
+    run: dict[int, float] = {}
+    current, length = None, 0.0
+    for source, w in zip(source_ids, vote, strict=True):
+        mass[source] = mass.get(source, 0.0) + w
+        length = length + w if source == current else w
+        current = source
+        run[source] = max(run.get(source, 0.0), length)
+    return [_source(unit, mass[unit] / total, run[unit] / total, config) for unit in mass]
+
+
+def _source(unit: int, mass: float, run: float, config: CurationConfig) -> Source:
+    return Source(unit, mass, run, config.alpha * mass + (1.0 - config.alpha) * run)
