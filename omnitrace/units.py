@@ -161,7 +161,8 @@ def _skipped_by_release(trace: Trace) -> Bool:
     chars = trace.timeline.chars
     codes = np.frombuffer(trace.prompt_text.encode("utf-32-le", "surrogatepass"), np.uint32)
     mark = np.append(np.isin(codes, _RELEASE_SKIPS), False)
-    return (chars[:, 1] - chars[:, 0] == 1) & mark[np.minimum(chars[:, 0], len(codes))]
+    skipped: Bool = (chars[:, 1] - chars[:, 0] == 1) & mark[np.minimum(chars[:, 0], len(codes))]
+    return skipped
 
 
 def _cut_images(cut: _Cut, trace: Trace, config: UnitConfig) -> None:
@@ -246,12 +247,8 @@ def _durations(trace: Trace) -> Float64:
 
 def _collect(cut: _Cut, trace: Trace, config: UnitConfig, pieces: Int32) -> Units:
     """The units of a finished cut, in the order of their first token."""
-    keys, first, unit = np.unique(cut.key, return_index=True, return_inverse=True)
-    order = np.argsort(first[keys >= 0], kind="stable")
-    rank = np.full(len(keys), -1)
-    rank[np.flatnonzero(keys >= 0)[order]] = np.arange(len(order))
-    first = first[keys >= 0][order]
-    ranges, offset = _ranges(rank[unit], len(first))
+    ranges, offset = _ranges(cut.key)
+    first = ranges[offset[:-1], 0]
     kind, item = cut.kind[first], cut.item[first]
     ids, labels = _names(cut, trace, config, first)
     return Units(
@@ -268,20 +265,24 @@ def _collect(cut: _Cut, trace: Trace, config: UnitConfig, pieces: Int32) -> Unit
     )
 
 
-def _ranges(unit: Int64, count: int) -> tuple[Int32, Int32]:
-    """Maximal token ranges of the units (n,) -1 for none, unit after unit, and their offsets."""
-    edges = np.flatnonzero(np.diff(unit, prepend=-1, append=-1))
-    start, end = edges[:-1], edges[1:]
-    owner = unit[start] if len(start) else np.empty(0, np.int64)
-    used = np.flatnonzero(owner >= 0)
-    used = used[np.argsort(owner[used], kind="stable")]
-    ranges = np.stack([start[used], end[used]], axis=1).astype(np.int32)
-    offset = np.searchsorted(owner[used], np.arange(count + 1)).astype(np.int32)
-    return ranges, offset
+def _ranges(keys: Int64) -> tuple[Int32, Int32]:
+    """Maximal token ranges by unit, the units in the order of their first token, and offsets.
+
+    `keys` (n,): one number a unit, -1 for tokens in none.
+    """
+    edges = np.flatnonzero(np.diff(keys, prepend=-1, append=-1))
+    ranges = np.stack([edges[:-1], edges[1:]], axis=1).astype(np.int32)
+    key = keys[ranges[:, 0]]
+    ranges, key = ranges[key >= 0], key[key >= 0]
+    _, first, sizes = np.unique(key, return_index=True, return_counts=True)
+    order = np.argsort(np.repeat(first, sizes), kind="stable")
+    ranges = ranges[np.argsort(key, kind="stable")][order]
+    offset = np.concatenate([[0], np.cumsum(sizes[np.argsort(first)])])
+    return ranges, offset.astype(np.int32)
 
 
 def _names(
-    cut: _Cut, trace: Trace, config: UnitConfig, first: Int64
+    cut: _Cut, trace: Trace, config: UnitConfig, first: Int32
 ) -> tuple[tuple[str, ...], tuple[str, ...]]:
     """Ids and labels of the units whose first tokens are `first`."""
     ordinal = _ordinals(trace)
@@ -320,7 +321,7 @@ def _cell_name(cell: int, side: int) -> tuple[str, str]:
     return f"{row},{column}", f"row {row + 1} column {column + 1}"
 
 
-def _texts(cut: _Cut, trace: Trace, pieces: Int32, first: Int64) -> tuple[str | None, ...]:
+def _texts(cut: _Cut, trace: Trace, pieces: Int32, first: Int32) -> tuple[str | None, ...]:
     """The words of each unit: its sentence, as far as it lies in the unit's part."""
     line = trace.timeline
     low = np.full(len(trace.parts), len(trace.prompt_text))
@@ -337,7 +338,7 @@ def _texts(cut: _Cut, trace: Trace, pieces: Int32, first: Int64) -> tuple[str | 
     return tuple(texts)
 
 
-def _boxes(cut: _Cut, trace: Trace, config: UnitConfig, first: Int64) -> Float64:
+def _boxes(cut: _Cut, trace: Trace, config: UnitConfig, first: Int32) -> Float64:
     """(m, 4): x0, y0, x1, y1 of image units as fractions; NaN for the others."""
     box = np.full((len(first), 4), np.nan)
     side = _side(config)
