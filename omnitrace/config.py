@@ -26,7 +26,11 @@ def knob(
     bounds: tuple[float, float, float] | None = None,
     choices: tuple[str, ...] = (),
 ) -> Any:
-    """A dataclass field with its help and legal values: `bounds` is (min, max, step)."""
+    """A dataclass field with its help and legal values.
+
+    `bounds` is (min, max, step) of a number; `choices` are the legal strings, or the legal keys of
+    a table of weights (each from 0 to 1).
+    """
     metadata = {"help": help, "bounds": bounds, "choices": choices}
     if isinstance(default, dict):
         return dataclasses.field(default_factory=lambda: dict(default), metadata=metadata)
@@ -49,7 +53,7 @@ def build(base: C, values: Mapping[str, Any], where: str) -> C:
         if dataclasses.is_dataclass(current):
             changes[key] = build(current, _table(value, f"{where}: {key}"), f"{where}: {key}")
         elif isinstance(current, dict):
-            changes[key] = {**current, **_weights(value, f"{where}: {key}")}
+            changes[key] = {**current, **_weights(known[key], value, f"{where}: {key}")}
         else:
             changes[key] = _parse(known[key], types[key], value, f"{where}: {key}")
     return dataclasses.replace(base, **changes)  # type: ignore[type-var]
@@ -59,8 +63,10 @@ def load_toml(base: C, path: Path) -> C:
     """`base` with the TOML file's values laid over it; CommandError if it cannot be read."""
     try:
         values = tomllib.loads(path.read_text("utf-8"))
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-        raise CommandError(f"cannot read the configuration {path}: {error}.") from error
+    except OSError as error:
+        raise CommandError(f"cannot read the configuration {path}: {error.strerror}.") from error
+    except ValueError as error:
+        raise CommandError(f"the configuration {path} is not TOML: {error}.") from error
     return build(base, values, str(path))
 
 
@@ -68,6 +74,22 @@ def to_dict(config: Any) -> dict[str, Any]:
     """The config as plain JSON data, in field order."""
     plain: dict[str, Any] = json.loads(json.dumps(dataclasses.asdict(config)))
     return plain
+
+
+def to_toml(config: Any) -> str:
+    """The config as a TOML file that `load_toml` reads back to an equal one."""
+    return "\n".join(_toml_lines(to_dict(config), ())) + "\n"
+
+
+def _toml_lines(table: Mapping[str, Any], path: tuple[str, ...]) -> list[str]:
+    """A table's own values under its header, then the tables in it."""
+    inner = {key: value for key, value in table.items() if isinstance(value, dict)}
+    lines = [f"{key} = {json.dumps(table[key])}" for key in table if key not in inner]
+    if path:
+        lines = ["", f"[{'.'.join(path)}]", *lines]
+    for key, value in inner.items():
+        lines += _toml_lines(value, (*path, key))
+    return lines
 
 
 def digest(config: Any) -> str:
@@ -102,9 +124,11 @@ def _number(field: dataclasses.Field[Any], default: Any, value: Any, where: str)
     return value if whole else float(value)
 
 
-def _weights(value: Any, where: str) -> dict[str, float]:
-    table = _table(value, where)
+def _weights(field: dataclasses.Field[Any], value: Any, where: str) -> dict[str, float]:
+    table, legal = _table(value, where), field.metadata["choices"]
     for key, weight in table.items():
+        if legal and key not in legal:
+            raise CommandError(f"{where}: unknown key '{key}'; {nearest(key, list(legal))}.")
         number = isinstance(weight, int | float) and not isinstance(weight, bool)
         _check(number and 0 <= weight <= 1, weight, f"{where}: {key}", "a number from 0 to 1")
     return {key: float(weight) for key, weight in table.items()}

@@ -1,0 +1,64 @@
+"""Attributions as JSON data, schema `omnitrace.attribution/1` (DESIGN §3). Writes no file."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+import numpy as np
+
+from omnitrace.config import to_dict
+from omnitrace.timeline import Modality
+from omnitrace.units import Units
+from replay.attribution import Attribution, Span
+from replay.config import ReplayConfig
+
+SCHEMA = "omnitrace.attribution/1"
+
+
+def to_json(attributions: Iterable[Attribution], config: ReplayConfig) -> dict[str, Any]:
+    """What `omnitrace replay --json` prints; keys without a value are absent."""
+    return {
+        "schema": SCHEMA,
+        "config": to_dict(config),
+        "samples": [_sample(attribution) for attribution in attributions],
+    }
+
+
+def _sample(attribution: Attribution) -> dict[str, Any]:
+    units = attribution.units
+    return {
+        "id": attribution.id,
+        "response": attribution.response,
+        "units": [_unit(units, index) for index in range(len(units))],
+        "spans": [_span(span, units) for span in attribution.spans],
+    }
+
+
+def _unit(units: Units, index: int) -> dict[str, Any]:
+    known: dict[str, Any] = {
+        "id": units.id[index],
+        "modality": Modality(int(units.modality[index])).label,
+        "label": units.label[index],
+    }
+    if units.text[index] is not None:
+        known["text"] = units.text[index]
+    if not np.isnan(units.start_s[index]):
+        known["start_s"] = float(units.start_s[index])
+        known["end_s"] = float(units.end_s[index])
+    if not np.isnan(units.box[index]).any():
+        known["box"] = units.box[index].tolist()
+    return known
+
+
+def _span(span: Span, units: Units) -> dict[str, Any]:
+    return {
+        "text": span.text,
+        "start": span.start,
+        "end": span.end,
+        "sources": [
+            {"unit": units.id[s.unit], "mass": s.mass, "run": s.run, "score": s.score}
+            for s in span.sources
+        ],
+        "dropped": [{"unit": units.id[d.unit], "rule": d.rule} for d in span.dropped],
+    }

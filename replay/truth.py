@@ -1,0 +1,126 @@
+"""Truth files: which parts, sentences and seconds of the prompt caused each sentence of an answer.
+
+Read strictly; `true_units` says which source units of a trace hold the evidence. Knows no score.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Literal
+
+import msgspec
+import numpy as np
+import numpy.typing as npt
+
+from omnitrace.errors import OmniTraceError
+from omnitrace.timeline import Modality, Part
+from omnitrace.trace import Trace
+from omnitrace.units import Units
+
+Bool = npt.NDArray[np.bool_]
+
+
+class Evidence(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """One thing in the prompt: content part `part` (counted over all messages), or in it an exact
+    sentence (`text`), or seconds [start_s, end_s), for a video of its `vision` or `sound`."""
+
+    part: int
+    text: str | None = None
+    start_s: float | None = None
+    end_s: float | None = None
+    stream: Literal["vision", "sound"] | None = None
+
+
+class TrueSentence(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """A sentence of the right answer and all that causes it."""
+
+    text: str
+    evidence: tuple[Evidence, ...]
+
+
+class Truth(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """The right answer of one sample."""
+
+    id: str
+    answer: str
+    sentences: tuple[TrueSentence, ...]
+
+
+def read_truths(path: Path) -> dict[str, Truth]:
+    """The truths of a JSON-lines file by sample id; OmniTraceError naming file and line."""
+    try:
+        lines = path.read_bytes().splitlines()
+    except OSError as error:
+        raise OmniTraceError(f"cannot read the truth file {path}: {error.strerror}.") from error
+    decoder = msgspec.json.Decoder(Truth)
+    truths: dict[str, Truth] = {}
+    for number, line in enumerate(lines, start=1):
+        if not line.strip():
+            continue
+        try:
+            truth = decoder.decode(line)
+        except msgspec.DecodeError as error:
+            raise OmniTraceError(f"{path}, line {number}: {error}.") from error
+        if truth.id in truths:
+            raise OmniTraceError(f"{path}, line {number}: sample '{truth.id}' is there twice.")
+        truths[truth.id] = truth
+    return truths
+
+
+def true_units(units: Units, trace: Trace, evidence: Sequence[Evidence]) -> set[int]:
+    """The units that hold any of the evidence: by words, by seconds, or by whole parts.
+
+    OmniTraceError if the evidence names a part or a sentence that the prompt lacks.
+    """
+    owner = np.full(trace.n, -1)
+    for (start, end), unit in zip(units.ranges.tolist(), units.owner.tolist(), strict=True):
+        owner[start:end] = unit
+    return {
+        unit
+        for one in evidence
+        for unit in np.unique(owner[_tokens(trace, one)]).tolist()
+        if unit >= 0 and _overlaps(units, unit, one)
+    }
+
+
+def part_of(trace: Trace, one: Evidence) -> Part:
+    """The content part that the evidence names; OmniTraceError if the prompt lacks it."""
+    if not 0 <= one.part < len(trace.parts):
+        raise OmniTraceError(
+            f"sample '{trace.id}': the truth names part {one.part}, the prompt has parts 0 to "
+            f"{len(trace.parts) - 1}."
+        )
+    return trace.parts[one.part]
+
+
+def _tokens(trace: Trace, one: Evidence) -> Bool:
+    """(n,): which prompt tokens hold the evidence, its seconds aside."""
+    part_of(trace, one)
+    line = trace.timeline
+    held: Bool = line.part == one.part
+    if one.stream is not None:
+        held &= line.modality == (Modality.VIDEO if one.stream == "vision" else Modality.AUDIO)
+    return held if one.text is None else _saying(trace, held, one)
+
+
+def _saying(trace: Trace, part: Bool, one: Evidence) -> Bool:
+    """(n,): which tokens of `part` overlap the sentence that the evidence quotes."""
+    line, quoted = trace.timeline, one.text or ""
+    words = part & (line.modality == Modality.TEXT)
+    first = int(line.chars[words, 0].min()) if words.any() else 0
+    start = trace.prompt_text.find(quoted, first)
+    overlapping: Bool = (
+        words & (line.chars[:, 0] < start + len(quoted)) & (line.chars[:, 1] > start)
+    )
+    if start < 0 or not overlapping.any():
+        raise OmniTraceError(
+            f"sample '{trace.id}': part {one.part} does not hold the sentence '{quoted}'."
+        )
+    return overlapping
+
+
+def _overlaps(units: Units, unit: int, one: Evidence) -> bool:
+    if one.start_s is None or one.end_s is None or np.isnan(units.start_s[unit]):
+        return True
+    return bool(units.start_s[unit] < one.end_s and one.start_s < units.end_s[unit])
