@@ -1,0 +1,235 @@
+"""The two JSON documents that make a run: its root and its commit markers, parsed strictly.
+
+Bytes in, checked structures out. Whatever comes from a stranger is doubted here: versions,
+checksums, names, counts. Knows nothing of arrays, nor where the bytes lie.
+"""
+
+from __future__ import annotations
+
+import json
+import platform
+import re
+import time
+import uuid
+from collections.abc import Mapping
+from importlib.metadata import version
+from typing import Annotated, Any
+
+import google_crc32c
+import msgspec
+from msgspec import Meta, Struct
+
+from omnitrace.errors import OmniTraceError
+from omnitrace.version import __version__
+
+FORMAT = "1.0"
+READS = (1, 0)
+FEATURES: frozenset[str] = frozenset()
+
+_SURROGATE = re.compile("[\ud800-\udfff]")
+_MARKER_NAME = re.compile(r"([0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12})\.json")
+_HEAD = b'{"crc32c":"%08x",'
+
+Uuid = Annotated[str, Meta(pattern=r"^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$")]
+Checksum = Annotated[str, Meta(pattern="^[0-9a-f]{8}$")]
+Version = Annotated[str, Meta(pattern=r"^[0-9]{1,4}\.[0-9]{1,4}$")]
+FileName = Annotated[str, Meta(pattern=r"^[A-Za-z0-9_-][A-Za-z0-9_.-]*(/[A-Za-z0-9_-][\w.-]*)*$")]
+Count = Annotated[int, Meta(ge=0, le=2**31 - 1)]
+
+
+class Root(Struct, frozen=True):
+    """`attributes.omnitrace` of the run's `zarr.json`: what the run is."""
+
+    format: Version
+    min_reader: Version
+    store_uuid: Uuid
+    created_by: dict[str, str]
+    features: list[str]
+    identity: dict[str, Any]
+
+
+class SampleEntry(Struct, frozen=True):
+    """One sample of a marker; `modalities` counts prompt tokens by modality label."""
+
+    id: str
+    key: str
+    n: Annotated[int, Meta(ge=1, le=2**31 - 1)]
+    T: Count
+    preview: str
+    modalities: dict[str, Count]
+
+
+class FileEntry(Struct, frozen=True):
+    """One file of a segment: its bytes' number and crc32c in hexadecimal."""
+
+    size: Annotated[int, Meta(ge=0)]
+    crc32c: Checksum
+
+
+class Marker(Struct, frozen=True):
+    """`commits/<segment>.json`: that the segment exists, and everything it consists of."""
+
+    format: Version
+    store_uuid: Uuid
+    segment: Uuid
+    created_at: float
+    created_by: dict[str, str]
+    samples: list[SampleEntry]
+    files: dict[FileName, FileEntry]
+
+
+class Unreadable(Exception):
+    """Why a file of a run cannot be trusted, and which one; callers add what to do."""
+
+    def __init__(self, why: str, file: str = "") -> None:
+        super().__init__(why)
+        self.file = file
+
+
+def checksum(data: bytes) -> str:
+    """crc32c of `data`, eight hexadecimal digits."""
+    return f"{google_crc32c.value(data):08x}"
+
+
+def utf8(text: str) -> bytes:
+    """UTF-8 of `text`; a lone surrogate, which has none, becomes U+FFFD."""
+    return _SURROGATE.sub("\N{REPLACEMENT CHARACTER}", text).encode()
+
+
+def json_bytes(data: Any, sort_keys: bool = False) -> bytes:
+    """Compact UTF-8 JSON; ValueError or TypeError for what JSON cannot say (NaN, objects)."""
+    return utf8(
+        json.dumps(
+            data,
+            ensure_ascii=False,
+            allow_nan=False,
+            separators=(",", ":"),
+            sort_keys=sort_keys,
+        )
+    )
+
+
+def creator() -> dict[str, str]:
+    """The versions of what writes, for `created_by`."""
+    libraries = {name: version(name) for name in ("zarr", "numcodecs", "numpy")}
+    return {"omnitrace": __version__, "python": platform.python_version(), **libraries}
+
+
+def new_root(identity: Mapping[str, Any]) -> bytes:
+    """The bytes of a new run's `zarr.json`; TypeError or ValueError if identity is not JSON."""
+    body: dict[str, Any] = {
+        "format": FORMAT,
+        "min_reader": FORMAT,
+        "store_uuid": str(uuid.uuid4()),
+        "created_by": creator(),
+        "features": [],
+        "identity": plain(identity),
+    }
+    body["crc32c"] = _body_checksum(body)
+    group = {"zarr_format": 3, "node_type": "group", "attributes": {"omnitrace": body}}
+    return json_bytes(group) + b"\n"
+
+
+def plain(data: Mapping[str, Any]) -> Any:
+    """`data` as it will be read back from JSON."""
+    return json.loads(json_bytes(data))
+
+
+def parse_root(data: bytes, where: str) -> Root:
+    """The checked root of the run that lies at `where`.
+
+    Raises Unreadable if it is damaged or no root at all, OmniTraceError if it is from a future
+    this reader does not know.
+    """
+    try:
+        document = json.loads(data)
+        body = document["attributes"]["omnitrace"]
+        stated = body["min_reader"], body["format"], body["created_by"]
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
+        raise Unreadable("it does not describe an OmniTrace run") from error
+    _check_version(where, *stated)
+    if body.get("crc32c") != _body_checksum(body):
+        raise Unreadable("its checksum does not match")
+    try:
+        root = msgspec.convert(body, Root)
+    except msgspec.ValidationError as error:
+        raise Unreadable(str(error)) from error
+    _check_features(where, root)
+    return root
+
+
+def new_marker(marker: Marker) -> bytes:
+    """The bytes of a marker: one JSON object whose first member is the crc32c of what follows.
+
+    `{"crc32c":"xxxxxxxx",` is always 21 bytes; the checksum covers the rest of the file.
+    """
+    body = msgspec.json.encode(marker)[1:] + b"\n"
+    head: bytes = _HEAD % google_crc32c.value(body)
+    return head + body
+
+
+def parse_marker(data: bytes, segment: str, store_uuid: str) -> Marker:
+    """The checked marker of `segment` in the run `store_uuid`; Unreadable otherwise."""
+    body = data[len(_HEAD % 0) :]
+    if data != _HEAD % google_crc32c.value(body) + body:
+        raise Unreadable("its checksum does not match")
+    try:
+        marker = msgspec.json.decode(data, type=Marker)
+    except (msgspec.MsgspecError, RecursionError) as error:
+        raise Unreadable(str(error)) from error
+    if _number(marker.format)[0] != READS[0]:
+        raise Unreadable(f"it is of format {marker.format}, this run is not")
+    if marker.segment != segment or marker.store_uuid != store_uuid:
+        raise Unreadable("it belongs to another segment or run")
+    if len({sample.id for sample in marker.samples}) < len(marker.samples):
+        raise Unreadable("it names a sample twice")
+    return marker
+
+
+def marker_name(segment: str) -> str:
+    """Where the marker of a segment lies in the run."""
+    return f"commits/{segment}.json"
+
+
+def segment_of(name: str) -> str | None:
+    """The segment whose marker a file of `commits/` is; None for any other file."""
+    match = _MARKER_NAME.fullmatch(name)
+    return match[1] if match else None
+
+
+def now() -> float:
+    """Seconds since the epoch, to the millisecond."""
+    return round(time.time(), 3)
+
+
+def _body_checksum(body: Mapping[str, Any]) -> str:
+    """crc32c of the canonical JSON of every member but `crc32c` itself."""
+    return checksum(json_bytes({k: v for k, v in body.items() if k != "crc32c"}, sort_keys=True))
+
+
+def _check_version(where: str, needed: Any, format: Any, creator: Any) -> None:
+    try:
+        needs = _number(needed)
+    except (ValueError, AttributeError, TypeError) as error:
+        raise Unreadable(f"its min_reader {needed!r} is no version") from error
+    if needs > READS:
+        writer = creator.get("omnitrace", "?") if isinstance(creator, dict) else "?"
+        raise OmniTraceError(
+            f"the run {where} was written by omnitrace {writer} in format {format} and needs a "
+            f"reader of format {needed}; this is omnitrace {__version__}, which reads up to "
+            f"format {READS[0]}.{READS[1]}: update it to read the run."
+        )
+
+
+def _check_features(where: str, root: Root) -> None:
+    unknown = sorted(set(root.features) - FEATURES)
+    if unknown:
+        raise OmniTraceError(
+            f"the run {where} uses {', '.join(unknown)}, which omnitrace {__version__} does not "
+            f"know; omnitrace {root.created_by.get('omnitrace', '?')} wrote it: update to read it."
+        )
+
+
+def _number(version: str) -> tuple[int, int]:
+    major, minor = version.split(".")
+    return int(major), int(minor)

@@ -1,0 +1,159 @@
+"""Where a run's bytes lie: a few operations over names, and the local disk that does them.
+
+Knows no format: names in, bytes out. Another medium (object storage) is another `Files`.
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+import uuid
+from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
+from typing import Protocol
+
+TEMPORARY = ".tmp-"
+
+
+class Files(Protocol):
+    """Write-once files under one root; names are relative and separated by `/`.
+
+    Every method raises OSError when the medium refuses. Writers are many, but a name is written
+    by one of them: `put_if_absent` decides which where two could want the same.
+    """
+
+    def where(self, name: str) -> str:
+        """What to call the file in a message to people."""
+        ...
+
+    def put(self, name: str, data: bytes) -> None:
+        """Write a new file; its bytes are durable on return, its name after `settle`."""
+        ...
+
+    def settle(self) -> None:
+        """Make the names of everything put so far durable."""
+        ...
+
+    def put_if_absent(self, name: str, data: bytes) -> bool:
+        """Write the whole file durably, or return False because it exists already."""
+        ...
+
+    def get(self, name: str, start: int = 0, length: int | None = None) -> bytes:
+        """`length` bytes from `start` (all that follow where it is None)."""
+        ...
+
+    def size(self, name: str) -> int:
+        """Bytes of a file; FileNotFoundError if there is none."""
+        ...
+
+    def names(self, folder: str = "") -> list[str]:
+        """The names directly in `folder`, sorted; temporary ones left out; [] if it is absent."""
+        ...
+
+    def remove(self, name: str) -> None:
+        """Remove a file, if it is there."""
+        ...
+
+
+class LocalFiles:
+    """A folder on a local or shared POSIX disk. Symbolic links inside it are refused."""
+
+    def __init__(self, root: str | os.PathLike[str]) -> None:
+        self.root = Path(root)
+        self._unsettled: set[Path] = set()
+
+    def where(self, name: str) -> str:
+        return str(self.root / name)
+
+    def put(self, name: str, data: bytes) -> None:
+        path = self._inside(name)
+        self._make_folder(path.parent)
+        _write_new(path, data)
+        self._unsettled.add(path.parent)
+
+    def settle(self) -> None:
+        for folder in sorted(self._unsettled, reverse=True):  # children before their parents
+            _sync_folder(folder)
+            self._unsettled.remove(folder)
+
+    def put_if_absent(self, name: str, data: bytes) -> bool:
+        path = self._inside(name)
+        self._make_folder(path.parent)
+        temporary = path.with_name(f"{TEMPORARY}{uuid.uuid4()}")
+        try:
+            _write_new(temporary, data)
+            os.link(temporary, path)
+        except FileExistsError:
+            return False
+        finally:
+            with suppress(OSError):
+                temporary.unlink(missing_ok=True)
+        self._unsettled.add(path.parent)
+        self.settle()
+        return True
+
+    def get(self, name: str, start: int = 0, length: int | None = None) -> bytes:
+        path = self._regular(name)
+        with path.open("rb") as file:
+            file.seek(start)
+            return file.read(-1 if length is None else length)
+
+    def size(self, name: str) -> int:
+        return self._regular(name).lstat().st_size
+
+    def names(self, folder: str = "") -> list[str]:
+        try:
+            found = os.listdir(self._inside(folder))
+        except FileNotFoundError:
+            return []
+        return sorted(name for name in found if not name.startswith(TEMPORARY))
+
+    def remove(self, name: str) -> None:
+        path = self._inside(name)
+        path.unlink(missing_ok=True)
+        with suppress(OSError):  # the folder goes with its last file; until then it stays
+            path.parent.rmdir()
+
+    def _inside(self, name: str) -> Path:
+        for path in self._steps(name):
+            if path.is_symlink():
+                raise OSError(f"{path} is a symbolic link, which a run must not contain")
+        return self.root / name
+
+    def _steps(self, name: str) -> Iterator[Path]:
+        path = self.root
+        for part in name.split("/"):
+            path = path / part
+            yield path
+
+    def _regular(self, name: str) -> Path:
+        path = self._inside(name)
+        if not stat.S_ISREG(path.lstat().st_mode):
+            raise OSError(f"{path} is not a regular file")
+        return path
+
+    def _make_folder(self, folder: Path) -> None:
+        """Make `folder` and its missing parents; each new one's parent must be settled too."""
+        missing = []
+        while not folder.is_dir():
+            missing.append(folder)
+            folder = folder.parent
+        for new in reversed(missing):
+            new.mkdir(exist_ok=True)
+            self._unsettled.add(new.parent)
+
+
+def _write_new(path: Path, data: bytes) -> None:
+    with path.open("xb") as file:
+        file.write(data)
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def _sync_folder(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

@@ -1,0 +1,285 @@
+"""One immutable segment: many samples packed into a few arrays, and read back one by one.
+
+Knows columns, arrays and the marker that vouches for every file; not how segments make a run.
+"""
+
+from __future__ import annotations
+
+import math
+import threading
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import google_crc32c
+import msgspec
+import numpy as np
+from msgspec import Struct
+
+from omnitrace import shards
+from omnitrace.columns import (
+    COLUMNS,
+    OFFSET,
+    Array,
+    SampleDocument,
+    SignalEntry,
+    column,
+    pack,
+    signal_columns,
+    unpack,
+    unpack_document,
+    unpack_signal,
+)
+from omnitrace.commit import FORMAT, FileEntry, Marker, Unreadable, json_bytes, marker_name
+from omnitrace.errors import OmniTraceError
+from omnitrace.files import Files
+from omnitrace.shards import ArrayMetadata
+from omnitrace.text import one_line, safe_text
+from omnitrace.trace import SignalRows, Trace
+
+_BLOCK = 2**22
+_LARGEST_RATIO = 1000  # decoded to stored bytes; blosc's lz4 reaches 255 on zeros
+
+
+class _Columns(Struct, frozen=True):
+    columns: list[str]
+
+
+class _Attributes(Struct, frozen=True):
+    omnitrace: _Columns
+
+
+class _Group(Struct, frozen=True):
+    attributes: _Attributes
+
+
+def segment_files(samples: Sequence[tuple[Trace, str]]) -> Iterator[tuple[str, bytes]]:
+    """The files of a segment of (trace, key) pairs, one array at a time: (name, bytes)."""
+    packed = [pack(trace, key) for trace, key in samples]
+    signals = sorted({name for trace, _ in samples for name in trace.signals})
+    names = [*COLUMNS, *(name for signal in signals for name in signal_columns(signal))]
+    attributes = {"format": FORMAT, "columns": names}
+    group = {"zarr_format": 3, "node_type": "group", "attributes": {"omnitrace": attributes}}
+    yield "zarr.json", json_bytes(group)
+    offsets = np.zeros((len(names), len(samples) + 1), np.int64)
+    for number, name in enumerate(names):
+        empty = np.zeros(0, column(name).dtype)
+        pieces = [sample.pop(name, empty) for sample in packed]
+        offsets[number, 1:] = np.cumsum([piece.shape[-1] for piece in pieces])
+        yield from _array_files(name, np.concatenate(pieces, axis=-1), column(name).rows)
+    yield from _array_files(OFFSET, offsets, names)
+
+
+def _array_files(name: str, data: Array, rows: Sequence[str]) -> Iterator[tuple[str, bytes]]:
+    axis = "boundary" if name == OFFSET else name.split(".")[0]
+    for file, content in shards.encode(data, rows, axis).items():
+        yield f"{name}/{file}", content
+
+
+class Segment:
+    """A committed segment, read lazily; usable from several threads.
+
+    Every method but `naming` raises Unreadable, with the file, where something is damaged.
+    """
+
+    def __init__(self, files: Files, marker: Marker) -> None:
+        self.marker = marker
+        self._files = VouchedFiles(files, marker)
+        self._lock = threading.Lock()
+        self._arrays: dict[str, ArrayMetadata] = {}
+        self._offsets: dict[str, Array] = {}
+
+    def load(self) -> dict[str, Array]:
+        """Every column but the signals', whole and read-only."""
+        with self._lock:
+            if not self._offsets:
+                self._open()
+            columns = {name: self._read(name, 0, self._arrays[name].shape[-1]) for name in COLUMNS}
+        for data in columns.values():
+            data.flags.writeable = False
+        return columns
+
+    def trace(self, row: int, columns: Mapping[str, Array]) -> Trace:
+        """The sample in `row`, from what `load` gave; its signals stay on disk."""
+        entry = self.marker.samples[row]
+        pieces = {name: data[..., slice(*self._part(name, row))] for name, data in columns.items()}
+        with _at("sample"):
+            document = unpack_document(pieces["sample"].tobytes())
+            if (document.id, document.key) != (safe_text(entry.id), safe_text(entry.key)):
+                raise Unreadable("it holds another sample than the marker says")
+            if (pieces["prompt"].shape[1], pieces["response"].shape[1]) != (entry.n, entry.T):
+                raise Unreadable("it holds other numbers of tokens than the marker says")
+            return unpack(pieces, document, entry.id, StoredSignals(self, row, document))
+
+    def signal(self, row: int, name: str, entry: SignalEntry) -> SignalRows:
+        """The rows of one signal of the sample in `row`, read from disk."""
+        sample = self.marker.samples[row]
+        columns = signal_columns(name)
+        with _at(columns[0]):
+            if not set(columns) <= set(self._offsets):
+                raise Unreadable("it is not among the segment's columns")
+            values, first_row = (self._read(part, *self._part(part, row)) for part in columns)
+            return unpack_signal(name, entry, (values, first_row), sample.n, sample.T)
+
+    @contextmanager
+    def naming(self, row: int) -> Iterator[None]:
+        """Turn Unreadable into an error naming the sample, the file and what to do."""
+        try:
+            yield
+        except Unreadable as error:
+            raise OmniTraceError(
+                f"sample '{one_line(self.marker.samples[row].id)}' cannot be read: "
+                f"{self._files.where(error.file)}: {safe_text(str(error))}. Put the file back "
+                f"from a copy, or delete {self._files.where_marker} and record again; "
+                "other segments are not affected."
+            ) from error
+
+    def _open(self) -> None:
+        self._files.check_sizes()
+        names = _column_names(self._files.whole("zarr.json"))
+        shape = [len(names), len(self.marker.samples) + 1]
+        self._arrays[OFFSET] = self._array(OFFSET, np.dtype("i8"), shape)
+        table = self._read(OFFSET, 0, shape[1])
+        for name, offsets in zip(names, table, strict=True):
+            kind = column(name)
+            rows = [len(kind.rows)] if kind.rows else []
+            self._arrays[name] = self._array(name, kind.dtype, [*rows, int(offsets[-1])])
+        with _at(OFFSET):
+            if np.any(table[:, 0] != 0) or np.any(np.diff(table) < 0):
+                raise Unreadable("its boundaries do not ascend from 0")
+        self._offsets = dict(zip(names, table, strict=True))
+
+    def _array(self, name: str, dtype: np.dtype[Any], shape: list[int]) -> ArrayMetadata:
+        """The checked metadata of an array that must have this dtype and shape."""
+        with _at(f"{name}/zarr.json"):
+            found = shards.parse_metadata(self._files.whole(f"{name}/zarr.json"))
+            if found.shape != shape or found.dtype != dtype.newbyteorder("<"):
+                raise Unreadable(f"it is {found.shape} {found.data_type}, not {shape} {dtype}")
+            stored = sum(self._files.entry(f"{name}/{file}").size for file in found.files)
+            if math.prod(shape) * dtype.itemsize > _LARGEST_RATIO * stored:
+                raise Unreadable(f"it declares more than its {stored} stored bytes can hold")
+        return found
+
+    def _read(self, name: str, start: int, stop: int) -> Array:
+        def get(file: str, start: int, length: int) -> bytes:
+            return self._files.part(f"{name}/{file}", start, length)
+
+        with _at(name):
+            return shards.read(self._arrays[name], get, start, stop)
+
+    def _part(self, name: str, row: int) -> tuple[int, int]:
+        start, stop = self._offsets[name][row : row + 2]
+        return int(start), int(stop)
+
+
+class StoredSignals(Mapping[str, SignalRows]):
+    """The signals of one stored sample; getting one reads its part of the disk, each time anew.
+
+    Pickles as a plain dict of all of them, so that a pickled trace needs no store.
+    """
+
+    def __init__(self, segment: Segment, row: int, document: SampleDocument) -> None:
+        self._segment = segment
+        self._row = row
+        self._entries = document.signals
+
+    def __getitem__(self, name: str) -> SignalRows:
+        with self._segment.naming(self._row):
+            return self._segment.signal(self._row, name, self._entries[name])
+
+    def __contains__(self, name: object) -> bool:
+        return name in self._entries
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._entries)
+
+    def __len__(self) -> int:
+        return len(self._entries)
+
+    def __reduce__(self) -> tuple[type[dict[str, SignalRows]], tuple[dict[str, SignalRows]]]:
+        return dict, (dict(self),)
+
+
+class VouchedFiles:
+    """The files of one segment, none trusted before it has the marker's size and crc32c."""
+
+    def __init__(self, files: Files, marker: Marker) -> None:
+        self._files = files
+        self._entries = marker.files
+        self._segment = marker.segment
+        self._verified: set[str] = set()
+
+    @property
+    def where_marker(self) -> str:
+        """What to call the segment's marker in a message."""
+        return self._files.where(marker_name(self._segment))
+
+    def where(self, name: str) -> str:
+        """What to call a file in a message."""
+        return self._files.where(file_name(self._segment, name))
+
+    def entry(self, name: str) -> FileEntry:
+        """What the marker says of a file."""
+        if name not in self._entries:
+            raise Unreadable("the marker does not list it", name)
+        return self._entries[name]
+
+    def check_sizes(self) -> None:
+        """Unreadable, naming the first file that is absent or not as long as it was."""
+        for name, entry in self._entries.items():
+            with _at(name):
+                if self._files.size(file_name(self._segment, name)) != entry.size:
+                    raise Unreadable("its size is not what the marker says")
+
+    def whole(self, name: str) -> bytes:
+        """All bytes of a file."""
+        return self.part(name, 0, self.entry(name).size)
+
+    def part(self, name: str, start: int, length: int) -> bytes:
+        """`length` bytes from `start`, a negative one counting from the end."""
+        size = self.entry(name).size
+        begin = start + size if start < 0 else start
+        with _at(name):
+            if begin < 0 or begin + length > size:
+                raise Unreadable("it is too short")
+            self._verify(name)
+            return self._files.get(file_name(self._segment, name), begin, length)
+
+    def _verify(self, name: str) -> None:
+        if name in self._verified:
+            return
+        path, entry = file_name(self._segment, name), self._entries[name]
+        crc = 0
+        for start in range(0, entry.size, _BLOCK):
+            crc = google_crc32c.extend(crc, self._files.get(path, start, _BLOCK))
+        if f"{crc:08x}" != entry.crc32c:
+            raise Unreadable("its checksum is not what the marker says")
+        self._verified.add(name)
+
+
+def file_name(segment: str, name: str) -> str:
+    """Where a file of a segment lies in the run."""
+    return f"segments/{segment}/{name}"
+
+
+def _column_names(group: bytes) -> list[str]:
+    with _at("zarr.json"):
+        try:
+            names = msgspec.json.decode(group, type=_Group).attributes.omnitrace.columns
+        except (msgspec.MsgspecError, RecursionError) as error:
+            raise Unreadable(str(error)) from error
+        if len(set(names)) < len(names) or not set(COLUMNS) <= set(names):
+            raise Unreadable("it does not name every column once")
+        return names
+
+
+@contextmanager
+def _at(file: str) -> Iterator[None]:
+    """Say which file it was, where that is not said yet."""
+    try:
+        yield
+    except Unreadable as error:
+        error.file = error.file or file
+        raise
+    except OSError as error:
+        raise Unreadable(error.strerror or str(error), file) from error
