@@ -84,12 +84,17 @@ def to_toml(config: Any) -> str:
 def _toml_lines(table: Mapping[str, Any], path: tuple[str, ...]) -> list[str]:
     """A table's own values under its header, then the tables in it."""
     inner = {key: value for key, value in table.items() if isinstance(value, dict)}
-    lines = [f"{key} = {json.dumps(table[key])}" for key in table if key not in inner]
+    lines = [f"{key} = {_toml_value(table[key])}" for key in table if key not in inner]
     if path:
         lines = ["", f"[{'.'.join(path)}]", *lines]
     for key, value in inner.items():
         lines += _toml_lines(value, (*path, key))
     return lines
+
+
+def _toml_value(value: Any) -> str:
+    """JSON's spelling, which TOML shares but for DEL and escaped surrogates."""
+    return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007F")
 
 
 def digest(config: Any) -> str:
