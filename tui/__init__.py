@@ -1,1 +1,7 @@
 """Traces and answers on a terminal. May import omnitrace, replay, textual; must not know torch."""
+
+from __future__ import annotations
+
+from tui.app import BrowseApp, browse
+
+__all__ = ["BrowseApp", "browse"]

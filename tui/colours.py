@@ -1,0 +1,136 @@
+"""Hue says the modality, strength says the confidence: every style of the browser, by theme.
+
+Computed from a theme's background and text colour, so each Textual theme, light or dark, works.
+Hues are Okabe and Ito's, told apart by colour-blind readers too; letters say the same without
+colour. Knows no trace and no widget.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import TYPE_CHECKING
+
+import numpy as np
+import numpy.typing as npt
+from rich.style import Style
+from textual.color import Color
+
+from omnitrace.timeline import Modality
+
+if TYPE_CHECKING:
+    from textual.app import App
+
+LEVELS = 12
+LETTERS = {
+    Modality.TEXT: "T",
+    Modality.IMAGE: "I",
+    Modality.AUDIO: "A",
+    Modality.VIDEO: "V",
+    Modality.SPECIAL: "·",
+}
+_HUES = {
+    Modality.TEXT: Color.parse("#56b4e9"),
+    Modality.IMAGE: Color.parse("#d977b0"),
+    Modality.AUDIO: Color.parse("#e69f00"),
+    Modality.VIDEO: Color.parse("#14b886"),
+    Modality.SPECIAL: Color.parse("#9a9a9a"),
+}
+_BLACK, _WHITE = Color(0, 0, 0), Color(255, 255, 255)
+_READABLE = 4.5  # WCAG 2.2 contrast of ordinary text
+
+
+@dataclass(frozen=True)
+class Palette:
+    """The styles of one theme. `token[modality][level]`, `ink[modality]`, `bar[modality]`."""
+
+    token: dict[Modality, tuple[Style, ...]]
+    ink: dict[Modality, Style]
+    bar: dict[Modality, Style]
+    plain: Style
+    strong: Style
+    dim: Style
+    cursor: Style
+    chosen: Style
+    error: Style
+
+
+def levels(confidence: npt.NDArray[np.float32]) -> npt.NDArray[np.int32]:
+    """(T,) int32 strengths in [0, LEVELS) of (T,) confidences, relative to this sample's.
+
+    The 95th percentile is full strength: what a mass can reach depends on the signal and the
+    reduce, so that only the comparison within a sample means something.
+    """
+    known = confidence[np.isfinite(confidence)]
+    top = float(np.quantile(known, 0.95)) if len(known) else 0.0
+    share = np.nan_to_num(confidence / top if top > 0 else confidence * 0)
+    strengths: npt.NDArray[np.int32] = np.round(share * (LEVELS - 1)).astype(np.int32)
+    return np.clip(strengths, 0, LEVELS - 1)
+
+
+def palette_of(app: App[None]) -> Palette:
+    """The palette of the app's current theme."""
+    colours = app.theme_variables
+    return _palette(colours["background"], colours["foreground"], app.current_theme.dark)
+
+
+@lru_cache(maxsize=8)
+def _palette(background: str, foreground: str, dark: bool) -> Palette:
+    paper = _opaque(background, _BLACK if dark else _WHITE)
+    text = _opaque(foreground, _WHITE if dark else _BLACK)
+    track = paper.blend(text, 0.10)
+    ink = {modality: _readable(hue, paper) for modality, hue in _HUES.items()}
+    return Palette(
+        token={modality: _ramp(hue, paper, text) for modality, hue in _HUES.items()},
+        ink={modality: _style(colour, bold=True) for modality, colour in ink.items()},
+        bar={m: _style(hue if dark else ink[m], track) for m, hue in _HUES.items()},
+        plain=_style(text),
+        strong=_style(text, bold=True),
+        dim=_style(_readable(text.blend(paper, 0.5), paper)),
+        cursor=_style(paper, text, bold=True),
+        chosen=_style(text, paper.blend(text, 0.14), bold=True),
+        error=_style(_readable(Color.parse("#e5484d"), paper), bold=True),
+    )
+
+
+def _ramp(hue: Color, paper: Color, text: Color) -> tuple[Style, ...]:
+    backs = [paper.blend(hue, share) for share in np.linspace(0.10, 0.80, LEVELS)]
+    return tuple(_style(_over(back, text), back) for back in backs)
+
+
+def _over(back: Color, text: Color) -> Color:
+    """The theme's text colour where it can be read on `back`, else black or white."""
+    if _contrast(text, back) >= _READABLE:
+        return text
+    return max(_BLACK, _WHITE, key=lambda colour: _contrast(colour, back))
+
+
+def _readable(colour: Color, paper: Color) -> Color:
+    """`colour`, moved away from `paper` until it can be read on it."""
+    away = max(_BLACK, _WHITE, key=lambda end: _contrast(end, paper))
+    shades = (colour.blend(away, share) for share in np.linspace(0, 1, 21))
+    return next(shade for shade in shades if _contrast(shade, paper) >= _READABLE)
+
+
+def _contrast(one: Color, other: Color) -> float:
+    """WCAG 2.2 contrast ratio, 1 to 21."""
+    low, high = sorted((_luminance(one), _luminance(other)))
+    return (high + 0.05) / (low + 0.05)
+
+
+def _luminance(colour: Color) -> float:
+    parts = np.array([colour.r, colour.g, colour.b]) / 255
+    linear = np.where(parts <= 0.04045, parts / 12.92, ((parts + 0.055) / 1.055) ** 2.4)
+    return float(linear @ (0.2126, 0.7152, 0.0722))
+
+
+def _opaque(text: str, fallback: Color) -> Color:
+    """A theme's colour; the fallback where the theme leaves it to the terminal."""
+    colour = Color.parse(text)
+    return fallback if colour.ansi is not None else fallback.blend(colour, colour.a).with_alpha(1.0)
+
+
+def _style(colour: Color, back: Color | None = None, bold: bool = False) -> Style:
+    return Style(
+        color=colour.rich_color, bgcolor=back.rich_color if back else None, bold=bold or None
+    )

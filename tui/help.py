@@ -1,0 +1,61 @@
+"""The keys, as the bindings say them: nothing is written twice."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import ClassVar
+
+from textual.app import ComposeResult
+from textual.binding import Binding, BindingType
+from textual.screen import ModalScreen, Screen
+
+from tui.colours import Palette
+from tui.lines import Lines, Piece
+
+LEGEND = (
+    "Hue: the modality of the unit that a token maps to. Strength: its confidence, relative to "
+    "this sample's strongest. Underlined: the span under the cursor. Margin: the span's number "
+    "and the modalities of its curated sources."
+)
+
+
+class HelpScreen(ModalScreen[None]):
+    """Every key of the screen below."""
+
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("escape,question_mark", "dismiss", "Back"),
+        Binding("q", "app.quit", "Quit", show=False),
+    ]
+
+    def __init__(self, rows: list[tuple[str, str]]) -> None:
+        super().__init__()
+        self.rows = rows
+
+    def compose(self) -> ComposeResult:
+        keys, legend = Lines("keys"), Lines("legend")
+        keys.border_title = "keys"
+        legend.can_focus = False
+        yield keys
+        yield legend
+
+    def on_mount(self) -> None:
+        wide = max((len(keys) for keys, _ in self.rows), default=0)
+        half = (len(self.rows) + 1) // 2
+
+        def draw(row: int, width: int, palette: Palette) -> Iterable[Piece]:
+            for keys, description in self.rows[row::half]:
+                yield f" {keys:>{wide}}  ", palette.strong
+                yield description.ljust(width // 2 - wide - 3), palette.plain
+
+        self.query_one("#keys", Lines).show(half, draw)
+        self.query_one("#legend", Lines).say(LEGEND)
+
+
+def key_rows(screen: Screen[object]) -> list[tuple[str, str]]:
+    """(keys, description) of every described binding that is active on a screen."""
+    keys: dict[str, list[str]] = {}
+    for active in screen.active_bindings.values():
+        binding = active.binding
+        if binding.description and not binding.system and "copy" not in binding.action:
+            keys.setdefault(binding.description, []).append(screen.app.get_key_display(binding))
+    return [(" ".join(names), description) for description, names in keys.items()]

@@ -1,0 +1,97 @@
+"""The prompt as the units it is cut into, with what they caused under the cursor."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import ClassVar
+
+from textual.app import ComposeResult
+from textual.binding import Binding, BindingType
+from textual.screen import ModalScreen
+
+from omnitrace import Trace
+from omnitrace.timeline import Medium, Modality
+from replay import Attribution
+from tui.colours import LETTERS, Palette
+from tui.layout import visible, wrap
+from tui.lines import Lines, Piece
+
+_MARGIN = 4
+
+
+class PromptScreen(ModalScreen[None]):
+    """The prompt's units in order: words as they are, media by kind, name and seconds."""
+
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("escape,v", "dismiss", "Back"),
+        Binding("q", "app.quit", "Quit", show=False),
+    ]
+
+    def __init__(self, trace: Trace, attribution: Attribution, step: int) -> None:
+        super().__init__()
+        self.trace, self.attribution, self.step = trace, attribution, step
+
+    def compose(self) -> ComposeResult:
+        yield PromptView(self.trace, self.attribution, self.step)
+
+
+class PromptView(Lines):
+    """Units wrapped to the width; `▸` the step's unit, `✓` its span's curated sources."""
+
+    def __init__(self, trace: Trace, attribution: Attribution, step: int) -> None:
+        super().__init__()
+        self.border_title = "prompt: ▸ this step's unit, ✓ this span's sources"
+        units = attribution.units
+        self._items = list(prompt_items(trace, attribution))
+        self._marks = dict.fromkeys(_curated(attribution, step), "✓")
+        if len(units) and int(attribution.unit[step]) >= 0:
+            self._marks[int(attribution.unit[step])] = "▸"
+
+    def on_resize(self) -> None:
+        width = max(2, self.scrollable_content_region.width - _MARGIN - 1)
+        rows = []
+        for modality, text, units in self._items:
+            shown = visible(" ".join(text.split()))
+            ranges = wrap(shown, width).ranges.tolist()
+            mark = next((self._marks[u] for u in units if u in self._marks), " ")
+            heads = [(mark, LETTERS[modality])] + [(" ", " ")] * len(ranges)
+            rows += [
+                (*head, modality, shown[a:b]) for head, (a, b) in zip(heads, ranges, strict=False)
+            ]
+
+        def draw(row: int, width: int, palette: Palette) -> Iterable[Piece]:
+            mark, letter, modality, text = rows[row]
+            yield f"{mark} ", palette.strong
+            yield f"{letter} ", palette.ink[modality]
+            yield text, palette.plain
+
+        self.show(len(rows), draw)
+
+
+def prompt_items(
+    trace: Trace, attribution: Attribution
+) -> Iterable[tuple[Modality, str, tuple[int, ...]]]:
+    """Modality, text and units of each thing in the prompt: a text unit, or a whole medium."""
+    units = attribution.units
+    seen: set[int] = set()
+    for unit, text in enumerate(units.text):
+        medium = int(units.medium[unit])
+        if medium < 0:
+            yield Modality.TEXT, text or units.label[unit], (unit,)
+        elif medium not in seen:
+            seen.add(medium)
+            owned = tuple(j for j in range(len(units)) if units.medium[j] == medium)
+            described = describe(trace.media[medium])
+            yield Modality[trace.media[medium].kind.upper()], described, owned
+
+
+def describe(medium: Medium) -> str:
+    """A medium in one line: kind, name, seconds, pixels."""
+    seconds = f"{medium.duration_s:g} s" if medium.duration_s is not None else ""
+    pixels = f"{medium.width}×{medium.height}" if medium.width and medium.height else ""
+    return ", ".join(filter(None, (f"{medium.kind} {medium.name}", seconds, pixels)))
+
+
+def _curated(attribution: Attribution, step: int) -> list[int]:
+    spans = (span for span in attribution.spans if span.steps[0] <= step < span.steps[1])
+    return [source.unit for span in spans for source in span.sources]

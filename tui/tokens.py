@@ -1,0 +1,310 @@
+"""The response as coloured tokens under a cursor: one widget, whatever the length.
+
+Knows steps, colours and spans; nothing of masses, runs or files.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import ClassVar
+
+import numpy as np
+from rich.cells import cell_len
+from rich.style import Style
+from textual import events
+from textual.binding import Binding, BindingType
+from textual.geometry import Region, Size
+from textual.message import Message
+
+from omnitrace.timeline import Int32, Modality
+from tui.colours import LETTERS
+from tui.layout import Shown, clip, nearest_step, wrap
+from tui.lines import Lines, Piece
+
+TEXT, LETTER, CAPTION = range(3)  # what a line shows of its row
+_UNDERLINED = Style(underline=True)
+_MARGIN = 7  # cells of the margin beside the digits of the span's number
+
+
+@dataclass(frozen=True)
+class Marked:
+    """A response of T steps with its marks.
+
+    `modality`: a `Modality` a step, SPECIAL where it maps to no unit; `level` (T,) int32: its
+    strength; `spans`: half-open ranges of steps, in order; `sources`: modality and name of each
+    span's curated sources, strongest first; `span` (T,) int32: the span of each step, or -1.
+    """
+
+    shown: Shown
+    first: Int32
+    modality: tuple[Modality, ...]
+    level: Int32
+    spans: tuple[tuple[int, int], ...]
+    sources: tuple[tuple[tuple[Modality, str], ...], ...]
+    span: Int32
+
+    def __len__(self) -> int:
+        return len(self.level)
+
+
+_NONE = np.zeros(0, np.int32)
+_NOTHING = Marked(Shown("", _NONE, ()), _NONE, (), _NONE, (), (), _NONE)
+
+
+@dataclass
+class Moved(Message):
+    """The cursor is on another step."""
+
+    step: int
+
+    def can_replace(self, message: Message) -> bool:
+        return isinstance(message, Moved)
+
+
+class TokenView(Lines, inherit_bindings=False):
+    """The response, a span to a paragraph: number and letters in the margin, sources below."""
+
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("left,h", "move(-1)", "Previous token", show=False),
+        Binding("right,l", "move(1)", "Next token", show=False),
+        Binding("up,k", "row(-1)", "Row above", show=False),
+        Binding("down,j", "row(1)", "Row below", show=False),
+        Binding("home", "edge(False)", "Start of the row", show=False),
+        Binding("end", "edge(True)", "End of the row", show=False),
+        Binding("pageup", "page(-1)", "Page up", show=False),
+        Binding("pagedown", "page(1)", "Page down", show=False),
+        Binding("g,ctrl+home", "first", "First token", show=False),
+        Binding("G,ctrl+end", "last", "Last token", show=False),
+    ]
+
+    def __init__(self, id: str | None = None) -> None:
+        super().__init__(id=id)
+        self.cursor = 0
+        self.letters = False
+        self.captions = True
+        self._marked = _NOTHING
+        self._rows = wrap("", 2)
+        self._heads: dict[int, int] = {}  # row → the span that begins on it
+        self._lines: list[tuple[int, int]] = []  # line → its row, and what it shows of it
+        self._tops: list[int] = []  # row → its first line
+        self._column = 0  # where the cursor wants to be when it changes rows
+
+    # What is shown
+
+    def mark(self, marked: Marked, cursor: int) -> None:
+        """Show a response, with the cursor on a step (or the nearest there is)."""
+        self._marked, self._message = marked, None
+        self.cursor = max(0, min(cursor, len(marked) - 1))
+        self._break_rows()
+
+    def say(self, text: str, wrong: bool = False) -> None:
+        self._marked = _NOTHING
+        super().say(text, wrong)
+
+    def toggle_letters(self) -> None:
+        """Show or hide the row of modality letters under each row of text."""
+        self.letters = not self.letters
+        self._break_rows()
+
+    def toggle_captions(self) -> None:
+        """Show or hide the curated sources below each span."""
+        self.captions = not self.captions
+        self._break_rows()
+
+    def on_resize(self) -> None:
+        self._break_rows()
+
+    @property
+    def _margin(self) -> int:
+        return len(str(len(self._marked.spans))) + _MARGIN
+
+    def _break_rows(self) -> None:
+        width, marked = self.scrollable_content_region.width, self._marked
+        if not len(marked) or not width:
+            return
+        heads = [int(marked.first[start]) for start, end in marked.spans if start < end]
+        # One cell stays free so that the scrollbar's coming and going moves no word.
+        self._rows = wrap(
+            marked.shown.text, width - self._margin - 1, (*marked.shown.starts, *heads)
+        )
+        self._heads = {self._rows.row_of(head): k for k, head in enumerate(heads)}
+        self._lay_lines()
+        self.count = len(self._lines)
+        self.virtual_size = Size(width, self.count)
+        self._column = self._place(self.cursor)[1]
+        self.redraw()
+        self.call_after_refresh(self._follow)
+
+    def _lay_lines(self) -> None:
+        """What each line shows: a row, its letters, the sources of the span that ends there."""
+        tails = {head - 1 for head in self._heads} | {len(self._rows) - 1}
+        self._lines, self._tops = [], []
+        for row in range(len(self._rows)):
+            self._tops.append(len(self._lines))
+            self._lines.append((row, TEXT))
+            self._lines += [(row, LETTER)] if self.letters else []
+            self._lines += [(row, CAPTION)] if self.captions and row in tails else []
+
+    # The cursor
+
+    def move_to(self, step: int, keep_column: bool = False) -> None:
+        """Put the cursor on a step (or the nearest there is) and tell the screen."""
+        if not len(self._marked):
+            return
+        step = max(0, min(step, len(self._marked) - 1))
+        stale = self._rows_of_span(self.cursor) | self._rows_of_span(step)
+        self.cursor = step
+        if not keep_column:
+            self._column = self._place(step)[1]
+        self._refresh_rows(stale)
+        self._follow()
+        self.post_message(Moved(step))
+
+    def action_move(self, by: int) -> None:
+        self.move_to(self.cursor + by)
+
+    def action_first(self) -> None:
+        self.move_to(0)
+
+    def action_last(self) -> None:
+        self.move_to(len(self._marked) - 1)
+
+    def action_row(self, by: int) -> None:
+        self._to_row(self._place(self.cursor)[0] + by, by)
+
+    def action_page(self, by: int) -> None:
+        if self._lines:
+            page = max(1, self.scrollable_content_region.height - 1)
+            line = self._tops[self._place(self.cursor)[0]] + by * page
+            self._to_row(self._lines[max(0, min(line, len(self._lines) - 1))][0], by)
+
+    def action_edge(self, end: bool) -> None:
+        row = self._place(self.cursor)[0]
+        self._to_step(row, self.scrollable_content_region.width if end else 0)
+
+    def on_click(self, event: events.Click) -> None:
+        offset = event.get_content_offset(self)
+        if offset is not None:
+            line = offset.y + self.scroll_offset.y
+            row = self._lines[line][0] if line < len(self._lines) else -1
+            self._to_step(row, offset.x - self._margin)
+
+    def _to_step(self, row: int, column: int) -> None:
+        """To the step at a cell of a row."""
+        if len(self._marked) and 0 <= row < len(self._rows):
+            step = nearest_step(self._marked.shown, self._rows, row, column)
+            self.move_to(self.cursor if step is None else step)
+
+    def _to_row(self, row: int, onward: int) -> None:
+        """To a row, or the next one `onward` that shows a step, keeping the column."""
+        row = max(0, min(row, len(self._rows) - 1))
+        while len(self._marked) and 0 <= row < len(self._rows):
+            step = nearest_step(self._marked.shown, self._rows, row, self._column)
+            if step is not None:
+                self.move_to(step, keep_column=True)
+                return
+            row += onward
+
+    def _place(self, step: int) -> tuple[int, int]:
+        """The row and the cell of a step's first character."""
+        if not len(self._marked):
+            return 0, 0
+        character = int(self._marked.first[step])
+        row = self._rows.row_of(character)
+        return row, self._rows.column(row, character)
+
+    def _follow(self) -> None:
+        """Scroll to the cursor."""
+        if self._tops:
+            row, width = self._place(self.cursor)[0], self.scrollable_content_region.width
+            own = Region(0, self._tops[row], width, len(self._lines_of(row)))
+            self.scroll_to_region(own, animate=False, force=True)
+
+    def _lines_of(self, row: int) -> range:
+        after = self._tops[row + 1] if row + 1 < len(self._tops) else len(self._lines)
+        return range(self._tops[row], after)
+
+    def _rows_of_span(self, step: int) -> set[int]:
+        """The rows of the span around a step: they change when the cursor enters or leaves."""
+        k = int(self._marked.span[step])
+        start, end = self._marked.spans[k] if k >= 0 else (step, step + 1)
+        last = int(self._marked.first[end]) if end < len(self._marked) else None
+        until = len(self._rows) - 1 if last is None else self._rows.row_of(last)
+        return set(range(self._place(start)[0], until + 1))
+
+    def _refresh_rows(self, rows: set[int]) -> None:
+        width = self.scrollable_content_region.width
+        for row in rows:
+            for line in self._lines_of(row):
+                self._strips.discard((line, width))
+                self.refresh_line(line)
+
+    # Drawing
+
+    def draw_row(self, row: int, width: int) -> Iterable[Piece]:
+        if not len(self._marked):
+            return super().draw_row(row, width)
+        row, lane = self._lines[row]
+        if lane == CAPTION:
+            return self._draw_caption(row, width)
+        return [*self._draw_margin(row, lane), *self._draw_steps(row, lane)]
+
+    def _draw_caption(self, row: int, width: int) -> Iterable[Piece]:
+        """`↳ I image 1  A audio 1 1–2 s`: the curated sources of the span that ends here."""
+        step = int(self._marked.shown.step[self._rows.ranges[row, 0]])
+        k = int(self._marked.span[step])
+        yield " " * self._margin, self.palette.plain
+        yield "↳ ", self.palette.dim
+        sources = self._marked.sources[k] if step >= 0 and k >= 0 else ()
+        left = width - self._margin - 2
+        for modality, name in sources:
+            yield f"{LETTERS[modality]} ", self.palette.ink[modality]
+            text = clip(name, left - 2)
+            yield f"{text}  ", self.palette.dim
+            left -= cell_len(text) + 4
+            if left < 8:
+                return
+        if not sources:
+            yield "no source kept", self.palette.dim
+
+    def _draw_margin(self, row: int, lane: int) -> Iterable[Piece]:
+        """`▸3 TIA`: the number of the span that begins here, its sources' modalities."""
+        palette, digits = self.palette, self._margin - _MARGIN
+        k = self._heads.get(row) if lane == TEXT else None
+        if k is None:
+            yield " " * self._margin, palette.plain
+            return
+        here = k == self._marked.span[self.cursor]
+        yield f"{'▸' if here else ' '}{k + 1:>{digits}} ", palette.strong if here else palette.dim
+        kinds = list(dict.fromkeys(modality for modality, _ in self._marked.sources[k]))[:4]
+        yield from ((LETTERS[modality], palette.ink[modality]) for modality in kinds)
+        yield " " * (_MARGIN - 2 - len(kinds)), palette.plain
+
+    def _draw_steps(self, row: int, lane: int) -> Iterable[Piece]:
+        start, end = self._rows.ranges[row].tolist()
+        steps, edge = self._marked.shown.step[start:end], self._rows.edge
+        cuts = [start, *(np.flatnonzero(np.diff(steps)) + start + 1).tolist(), end]
+        for a, b in pairwise(cuts):
+            step = int(steps[a - start])
+            if lane == LETTER:
+                yield self._letter(step, int(edge[b] - edge[a]))
+            else:
+                yield self._marked.shown.text[a:b], self._style(step)
+
+    def _style(self, step: int) -> Style:
+        if step < 0:
+            return self.palette.dim
+        if step == self.cursor:
+            return self.palette.cursor
+        marked = self._marked
+        style = self.palette.token[marked.modality[step]][int(marked.level[step])]
+        inside = marked.span[step] == marked.span[self.cursor] >= 0
+        return Style.combine((style, _UNDERLINED)) if inside else style
+
+    def _letter(self, step: int, cells: int) -> Piece:
+        if step < 0:
+            return " " * cells, self.palette.plain
+        modality = self._marked.modality[step]
+        return LETTERS[modality].ljust(cells), self.palette.ink[modality]
