@@ -95,6 +95,12 @@ class Run(Mapping[str, Trace]):
         return dict(self._root.created_by)
 
     @property
+    def nbytes(self) -> int:
+        """Bytes of all committed segments' files, as their markers vouch for them."""
+        markers = [segment.marker for segment in self._segments.values()]
+        return sum(file.size for marker in markers for file in marker.files.values())
+
+    @property
     def sample_keys(self) -> Mapping[str, str]:
         """Sample id → sample key, of every committed sample: what a resumed recording skips."""
         return MappingProxyType(

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from omnitrace.errors import OmniTraceError, nearest
+from omnitrace.errors import CommandError, nearest
 from omnitrace.timeline import Int32, Medium, Part, Timeline
 from omnitrace.units import UnitConfig, Units, cut_units
 
@@ -78,10 +78,10 @@ class Trace:
         return len(self.response_ids)
 
     def rows(self, signal: str) -> SignalRows:
-        """The recorded rows of `signal`; OmniTraceError naming the recorded ones otherwise."""
+        """The recorded rows of `signal`; CommandError naming the recorded ones otherwise."""
         if signal not in self.signals:
             hint = nearest(signal, sorted(self.signals))
-            raise OmniTraceError(f"sample '{self.id}' has no signal '{signal}': {hint}.")
+            raise CommandError(f"sample '{self.id}' has no signal '{signal}': {hint}.")
         return self.signals[signal]
 
     def scores(
@@ -92,10 +92,10 @@ class Trace:
     ) -> Float32:
         """The score matrix a_t(i): (T, n+T) float32, row t zero from column n+t on.
 
-        With `layers`, (L', T, n+T) of the named layers; OmniTraceError unless these were
+        With `layers`, (L', T, n+T) of the named layers; CommandError unless these were
         recorded. A signal recorded by layer is averaged over its layers when none are named.
         `first_step="prompt-mean"` puts the mean over all prompt queries in row 0 (the paper's
-        released code); OmniTraceError where it was not recorded.
+        released code); CommandError where it was not recorded.
         """
         rows = self.rows(signal)
         if layers is not None:
@@ -103,7 +103,7 @@ class Trace:
         dense: Float32 = self._dense(rows).mean(axis=0, dtype=np.float32)
         if first_step == "prompt-mean" and self.T:
             if rows.first_row is None:
-                raise OmniTraceError(
+                raise CommandError(
                     f"sample '{self.id}': the prompt-mean row of '{signal}' was not recorded; "
                     'replay with first_step = "query".'
                 )
@@ -123,7 +123,7 @@ class Trace:
         missing = sorted(set(layers) - set(rows.layers))
         if missing:
             had = f"layers {list(rows.layers)}" if rows.layers else "only the mean over layers"
-            raise OmniTraceError(
+            raise CommandError(
                 f"sample '{self.id}': layers {missing} of '{signal}' were not recorded "
                 f"({had} were); record with --level layers to choose layers at replay."
             )

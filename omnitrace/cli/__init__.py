@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from types import FrameType
 from typing import NoReturn
 
-from cyclopts import App, CycloptsError
+from cyclopts import App, CycloptsError, Parameter
 
 from omnitrace.cli.packages import check_packages
 from omnitrace.errors import OmniTraceError
@@ -36,6 +36,7 @@ def make_app() -> App:
         name="omnitrace",
         help="Which part of the input made the model say this? Record once, replay, browse.",
         version=__version__,
+        default_parameter=Parameter(negative=()),
         result_action="return_value",
     )
     for verb, help in VERBS.items():

@@ -7,6 +7,7 @@ so that preset, file and flags can be laid over one another in that order.
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypedDict, TypeVar
 
@@ -15,11 +16,17 @@ from cyclopts import Parameter
 from omnitrace.config import build, load_toml
 
 C = TypeVar("C")
+F = TypeVar("F", bound=Callable[..., int])
 
 
-def flags(config: Any) -> Any:
-    """The annotation for a parameter that collects the flags of every leaf of `config`."""
-    return Annotated[_leaves(config) | None, Parameter(name="*")]
+def flags_of(config: Any) -> Callable[[F], F]:
+    """Decorator: the verb's parameter `given` collects the flags of every leaf of `config`."""
+
+    def annotate(verb: F) -> F:
+        verb.__annotations__["given"] = Annotated[_leaves(config) | None, Parameter(name="*")]
+        return verb
+
+    return annotate
 
 
 def layered(config: C, file: Path | None, given: dict[str, Any] | None) -> C:

@@ -1,18 +1,83 @@
-"""`omnitrace info RUN`: what a run holds. Reads markers only; loads no model."""
+"""`omnitrace info RUN`: what a run holds. Reads its root and markers only; loads no model."""
 
 from __future__ import annotations
 
+import json as json_format
 from pathlib import Path
+from typing import Any
+
+from omnitrace import Run, open_run
+from omnitrace.cli.console import narrate, out, plain, table
+from omnitrace.text import one_line
+from omnitrace.timeline import Modality
+
+MODALITIES = [modality.label for modality in Modality]
 
 
 def info(run: Path, *, json: bool = False) -> int:
-    """Say what a run holds: samples, model, signals, bytes.
+    """Say what a run holds: how it was recorded, and its samples.
 
     Parameters
     ----------
     run
         the folder of a run
     json
-        print JSON for programs instead of a table
+        print JSON (schema omnitrace.info/1) for programs instead of a table
     """
-    raise NotImplementedError
+    opened = open_run(run)
+    if json:
+        print(json_format.dumps(describe(opened)))
+    else:
+        show(opened)
+    for damage in opened.damage:
+        narrate(f"omnitrace: {damage}")
+    return 1 if opened.damage else 0
+
+
+def describe(run: Run) -> dict[str, Any]:
+    """The run as JSON data."""
+    summary = run.summary()
+    samples = [
+        {
+            "id": id,
+            "prompt_tokens": int(summary.n[row]),
+            "steps": int(summary.T[row]),
+            "modalities": dict(zip(MODALITIES, summary.modalities[row].tolist(), strict=True)),
+            "preview": summary.previews[row],
+        }
+        for row, id in enumerate(summary.ids)
+    ]
+    return {
+        "schema": "omnitrace.info/1",
+        "path": run.path,
+        "created_by": run.created_by,
+        "identity": run.identity,
+        "bytes": run.nbytes,
+        "damage": run.damage,
+        "samples": samples,
+    }
+
+
+def show(run: Run) -> None:
+    """The run as tables on stdout."""
+    facts = table(run.path, "recorded with", "", show_header=False)
+    facts.add_row("samples", plain(str(len(run))))
+    facts.add_row("bytes", plain(f"{run.nbytes:,}"))
+    for name, value in {**run.identity, **run.created_by}.items():
+        facts.add_row(plain(name), plain(one_line(_words(value), 200)))
+    out().print(facts)
+    out().print(_samples(run))
+
+
+def _words(value: Any) -> str:
+    return value if isinstance(value, str) else json_format.dumps(value, ensure_ascii=False)
+
+
+def _samples(run: Run) -> Any:
+    summary = run.summary()
+    made = table("", "sample", "prompt>", "steps>", *(f"{name}>" for name in MODALITIES), "answer")
+    for row, id in enumerate(summary.ids):
+        counts = [str(count or "") for count in summary.modalities[row].tolist()]
+        numbers = [str(summary.n[row]), str(summary.T[row]), *counts]
+        made.add_row(plain(one_line(id, 40)), *numbers, plain(summary.previews[row]))
+    return made

@@ -1,0 +1,61 @@
+"""What every benchmark needs: where it ran, with what, and how a claim is printed and kept."""
+
+from __future__ import annotations
+
+import datetime
+import json
+import os
+import platform
+import sys
+from dataclasses import asdict, dataclass
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+RESULTS = Path(__file__).parent / "results"
+PACKAGES = ("omnitrace-replay", "numpy", "torch", "transformers", "zarr", "spacy")
+
+
+@dataclass(frozen=True)
+class Claim:
+    """A measured value beside its target; `better` is `lower` or `higher`."""
+
+    name: str
+    value: float
+    target: float
+    better: str
+
+    @property
+    def holds(self) -> bool:
+        return self.value <= self.target if self.better == "lower" else self.value >= self.target
+
+
+def print_claims(claims: list[Claim]) -> None:
+    """The last line of a benchmark run with `--json`."""
+    print(json.dumps({"claims": [{**asdict(claim), "holds": claim.holds} for claim in claims]}))
+
+
+def save(name: str, measured: dict[str, Any]) -> Path:
+    """Write `measured` to results/NAME.json with date, machine, versions and command."""
+    document = {
+        "date": datetime.date.today().isoformat(),
+        "command": " ".join(["python", "-m", f"benchmarks.{name}", *sys.argv[1:]]),
+        "machine": machine(),
+        "versions": {package: version(package) for package in PACKAGES},
+        **measured,
+    }
+    path = RESULTS / f"{name}.json"
+    path.write_text(json.dumps(document, indent=1) + "\n", "utf-8")
+    return path
+
+
+def machine() -> str:
+    """Processor, cores and Python, in words."""
+    return f"{_processor()}, {os.cpu_count()} cores, Python {platform.python_version()}"
+
+
+def _processor() -> str:
+    for line in Path("/proc/cpuinfo").read_text().splitlines() if os.name == "posix" else []:
+        if line.startswith("model name"):
+            return line.split(":")[1].strip()
+    return platform.processor() or platform.machine()

@@ -1,0 +1,37 @@
+"""What people read: tables on stdout, narration on stderr. All text is made safe first."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from omnitrace.text import safe_text
+
+STYLES = {"text": "cyan", "image": "magenta", "audio": "yellow", "video": "green"}
+"""One colour a modality, as in the browser."""
+
+
+def out() -> Console:
+    """The console of stdout, made when it is needed so that redirection is seen."""
+    return Console(highlight=False)
+
+
+def narrate(message: str) -> None:
+    """One line on stderr."""
+    Console(stderr=True, highlight=False).print(Text(safe_text(message)))
+
+
+def plain(text: str, style: str = "") -> Text:
+    """Text that is never read as markup."""
+    return Text(safe_text(text), style=style)
+
+
+def table(title: str, *columns: str, **options: Any) -> Table:
+    """An empty table in the house style; a column name that ends in `>` is right-aligned."""
+    made = Table(title=plain(title), title_justify="left", header_style="bold", **options)
+    for name in columns:
+        made.add_column(name.rstrip(">"), justify="right" if name.endswith(">") else "left")
+    return made

@@ -1,0 +1,112 @@
+"""`omnitrace replay RUN`: attribute a recorded run's answers under any configuration. No model."""
+
+from __future__ import annotations
+
+import json as json_format
+import sys
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from rich.table import Table
+from rich.text import Text
+
+from omnitrace import OmniTraceError, Trace, open_run
+from omnitrace.cli.console import STYLES, narrate, out, plain, table
+from omnitrace.cli.flags import flags_of, layered
+from omnitrace.errors import CommandError, nearest
+from omnitrace.text import one_line
+from omnitrace.timeline import Modality
+from replay import PRESETS, Attribution, ReplayConfig, attribute
+from replay import preset as preset_of
+from replay.output import to_json
+
+
+@flags_of(PRESETS["default"])
+def replay(
+    run: Path,
+    *,
+    preset: str = "default",
+    config: Path | None = None,
+    sample: tuple[str, ...] = (),
+    json: bool = False,
+    given: dict[str, Any] | None = None,
+) -> int:
+    """Attribute a recorded run's answers, on the CPU, under any configuration.
+
+    Parameters
+    ----------
+    run
+        the folder of a run
+    preset
+        where to start from: default, paper or release; the file, then the flags are laid over it
+    config
+        a TOML file of configuration keys, as the browser saves it
+    sample
+        only the sample of this id; may be given several times
+    json
+        print JSON (schema omnitrace.attribution/1) instead of tables
+    """
+    chosen = layered(preset_of(preset), config, given)
+    opened = open_run(run)
+    damaged: list[str] = []
+    attributions = attribute_all(opened, sample or tuple(opened), chosen, damaged)
+    if json:
+        print_json(attributions, chosen)
+    else:
+        for attribution in attributions:
+            out().print(span_table(attribution))
+    for message in damaged:
+        narrate(f"omnitrace: {message}")
+    return 1 if damaged else 0
+
+
+def attribute_all(
+    run: Mapping[str, Trace], ids: tuple[str, ...], config: ReplayConfig, damaged: list[str]
+) -> Iterator[Attribution]:
+    """The attributions of `ids` in order; what cannot be read goes to `damaged`, the rest go on."""
+    for id in ids:
+        if id not in run:
+            raise CommandError(f"the run has no sample '{id}': {nearest(id, list(run)[:1000])}.")
+        try:
+            yield attribute(run[id], config)
+        except CommandError:
+            raise
+        except OmniTraceError as error:
+            damaged.append(str(error))
+
+
+def print_json(attributions: Iterator[Attribution], config: ReplayConfig) -> None:
+    """Stream one JSON document to stdout, a sample at a time, so that any run fits in memory."""
+    head = to_json([], config)
+    sys.stdout.write(json_format.dumps(head)[: -len("]}")])
+    for position, attribution in enumerate(attributions):
+        (sample,) = to_json([attribution], config)["samples"]
+        sys.stdout.write((",\n" if position else "\n") + json_format.dumps(sample))
+    sys.stdout.write("\n]}\n")
+
+
+def span_table(attribution: Attribution) -> Table:
+    """One sample for people: each span of the answer beside its curated and dropped sources."""
+    made = table(attribution.id, "said", "because of", "mass>", "dropped", expand=True)
+    for span in attribution.spans:
+        sources = plain("")
+        mass = plain("")
+        for position, source in enumerate(span.sources):
+            gap = "\n" if position else ""
+            sources.append(gap).append_text(unit_text(attribution, source.unit))
+            mass.append(f"{gap}{source.mass:.0%}")
+        dropped = [f"{attribution.units.label[d.unit]} ({d.rule})" for d in span.dropped]
+        made.add_row(
+            plain(one_line(span.text, 200)), sources, mass, plain(", ".join(dropped), "dim")
+        )
+    return made
+
+
+def unit_text(attribution: Attribution, unit: int) -> Text:
+    """A source unit on one line, in the colour of its modality, a text with its words."""
+    units = attribution.units
+    words = units.text[unit]
+    quoted = f" “{one_line(words, 48)}”" if words else ""
+    style = STYLES[Modality(units.modality[unit]).label]
+    return plain(units.label[unit] + quoted, style)
