@@ -1,0 +1,147 @@
+"""What the recorder asks of a model: a prepared prompt whose every token is known, and its parts.
+
+An adapter is one file that implements `Adapter` and one line in `ADAPTERS`. Knows no particular
+model; capture and generation know adapters only through what stands here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from importlib import import_module
+from pathlib import Path
+from typing import Any, Protocol
+
+import torch
+import transformers
+
+from omnitrace.errors import CommandError
+from omnitrace.timeline import Int32, Medium, Part, Timeline
+from recorder.samples import Sample
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """A sample as model input, and what each of its n tokens is.
+
+    `inputs` are the keyword arguments of `model.generate`, on the model's device, batch size 1.
+    """
+
+    inputs: Mapping[str, Any]
+    ids: Int32
+    timeline: Timeline
+    prompt_text: str
+    parts: tuple[Part, ...]
+    media: tuple[Medium, ...]
+
+
+@dataclass(frozen=True)
+class ModelSpec:
+    """Which model, before its weights are loaded.
+
+    `path`: local folder or hub id; `revision`: the hub's commit, empty for a local folder;
+    `config`: the transformers configuration.
+    """
+
+    path: str
+    revision: str
+    config: Any
+
+    @property
+    def source(self) -> dict[str, Any]:
+        """Keyword arguments of every `from_pretrained`."""
+        return {"pretrained_model_name_or_path": self.path} | (
+            {"revision": self.revision} if self.revision else {}
+        )
+
+
+class Adapter(Protocol):
+    """One loaded model. `decoder` is the configuration key of its text decoder."""
+
+    model: Any
+    decoder: str
+
+    @property
+    def layers(self) -> int:
+        """Number of decoder layers."""
+
+    @property
+    def max_tokens(self) -> int:
+        """Most tokens of prompt and response together."""
+
+    @property
+    def eos_ids(self) -> frozenset[int]:
+        """Token ids that end a response."""
+
+    def prepare(self, sample: Sample) -> Prepared:
+        """Decode, tokenize and lay out a sample; OmniTraceError if the model cannot take it."""
+
+    def decode(self, ids: list[int]) -> str:
+        """The text of token ids, special tokens included, nothing cleaned up."""
+
+
+Load = Callable[[ModelSpec, torch.dtype | str, torch.device, float], Adapter]
+
+ADAPTERS = {
+    "qwen2_5_omni": "recorder.qwen_omni",
+    "qwen2_5_omni_thinker": "recorder.qwen_omni",
+}
+"""transformers' model type → the module that has `load(spec, dtype, device, fps) -> Adapter`."""
+
+
+def describe_model(path: str) -> ModelSpec:
+    """Read a model's configuration, local or from the hub; CommandError if that cannot be done."""
+    try:
+        config = transformers.AutoConfig.from_pretrained(path)
+    except (OSError, ValueError, KeyError) as error:
+        raise CommandError(
+            f"cannot load the model '{path}': {_first_sentence(error)} Name a folder that holds "
+            "config.json, weights and processor, or a model id of the hub."
+        ) from error
+    spec = ModelSpec(path, getattr(config, "_commit_hash", None) or "", config)
+    if config.model_type not in ADAPTERS:
+        raise CommandError(
+            f"'{path}' is a {config.model_type}, which cannot be recorded yet; "
+            f"legal model types: {', '.join(sorted(ADAPTERS))}."
+        )
+    return spec if not Path(path).is_dir() else ModelSpec(path, "", config)
+
+
+def load_adapter(spec: ModelSpec, dtype: str, device: str, fps: float) -> Adapter:
+    """Load weights and processor; `dtype` and `device` as in RecordConfig."""
+    _quiet()
+    load: Load = import_module(ADAPTERS[spec.config.model_type]).load
+    kind = "auto" if dtype == "auto" else getattr(torch, dtype)
+    try:
+        return load(spec, kind, choose_device(device), fps)
+    except (OSError, ValueError, torch.OutOfMemoryError) as error:
+        raise CommandError(
+            f"cannot load the model '{spec.path}': {_first_sentence(error)}"
+        ) from error
+
+
+def choose_device(name: str) -> torch.device:
+    """`auto` is CUDA where there is one; CommandError for what torch does not know or have."""
+    if name == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        device = torch.device(name)
+        torch.empty(0, device=device)
+    except (RuntimeError, AssertionError) as error:
+        raise CommandError(
+            f"device '{name}' cannot be used here: {_first_sentence(error)} "
+            "Legal: auto, cpu, cuda, cuda:0 …"
+        ) from error
+    return device
+
+
+def _quiet() -> None:
+    """No bars and no advice from transformers among our own narration; its errors stay."""
+    logging: Any = transformers.utils.logging
+    logging.set_verbosity_error()
+    logging.disable_progress_bar()
+
+
+def _first_sentence(error: BaseException) -> str:
+    text = " ".join(str(error).split()) or type(error).__name__
+    return text.split(". ")[0].rstrip(".")[:200] + "."

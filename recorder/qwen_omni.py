@@ -1,0 +1,359 @@
+"""Qwen2.5-Omni, any size: the full model's checkpoint or a bare thinker (the bundled one is that).
+
+Its own processor makes the ids and features; here every token of the result gets its meaning:
+which content part, which medium, which second, which patch. Knows nothing of capture or stores.
+"""
+
+from __future__ import annotations
+
+import math
+import warnings
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+import transformers
+
+from omnitrace.errors import OmniTraceError
+from omnitrace.timeline import Int32, Medium, Modality, Part, Timeline
+from recorder import layout, media
+from recorder.adapter import ModelSpec, Prepared
+from recorder.samples import Sample
+
+FLOAT_INPUTS = ("input_features", "pixel_values", "pixel_values_videos")
+NONE = torch.zeros(0, 0, dtype=torch.long)
+UNUSED_INPUTS = ("video_metadata", "num_audio_tokens")
+NAMES_SOUNDING_FILMS = hasattr(transformers.processing_utils, "OmniModalProcessorMixin")
+"""Whether this transformers lets films with and without sound stand together (5.17 does not)."""
+
+
+@dataclass(frozen=True)
+class Loaded:
+    """A decoded medium: an image, a sound, or a film with its sound if it has any."""
+
+    medium: Medium
+    image: Any = None
+    sound: npt.NDArray[np.float32] | None = None
+    film: media.Video | None = None
+
+
+@dataclass(frozen=True)
+class Size:
+    """Tokens of a medium: those of its merged patch `grid` (t, h, w), those of its sound, or both.
+
+    A film with sound has two tokens more, which wrap the two.
+    """
+
+    grid: tuple[int, int, int]
+    sounds: int
+
+    @property
+    def tokens(self) -> int:
+        patches = int(np.prod(self.grid))
+        return patches + self.sounds + (2 if patches and self.sounds else 0)
+
+
+def load(spec: ModelSpec, dtype: torch.dtype | str, device: torch.device, fps: float) -> QwenOmni:
+    """Load processor and thinker (never the talker), sdpa attention, for inference."""
+    thinker: Any = transformers.Qwen2_5OmniThinkerForConditionalGeneration.from_pretrained(
+        **spec.source, dtype=dtype, attn_implementation="sdpa"
+    )
+    processor = transformers.Qwen2_5OmniProcessor.from_pretrained(**spec.source)
+    return QwenOmni(thinker.to(device).eval().requires_grad_(False), processor, fps)
+
+
+class QwenOmni:
+    """A thinker and its processor. `fps`: frames a second taken from films."""
+
+    decoder = "text_config"
+
+    def __init__(self, model: Any, processor: Any, fps: float = 2.0) -> None:
+        self.model = model
+        self.processor = processor
+        self.fps = fps
+        self.rate = int(processor.feature_extractor.sampling_rate)
+        frames = 1 << 12
+        hop_seconds = processor.feature_extractor.hop_length / self.rate
+        self.token_seconds = hop_seconds * frames / self._sound_tokens(frames)
+
+    @property
+    def layers(self) -> int:
+        return int(self.model.config.text_config.num_hidden_layers)
+
+    @property
+    def max_tokens(self) -> int:
+        return int(self.model.config.text_config.max_position_embeddings)
+
+    @property
+    def eos_ids(self) -> frozenset[int]:
+        ids = self.model.generation_config.eos_token_id
+        if ids is None:
+            ids = self.processor.tokenizer.eos_token_id
+        return frozenset([ids] if isinstance(ids, int) else ids)
+
+    def decode(self, ids: list[int]) -> str:
+        text: str = self.processor.tokenizer.decode(
+            ids, skip_special_tokens=False, clean_up_tokenization_spaces=False
+        )
+        return text
+
+    def prepare(self, sample: Sample) -> Prepared:
+        self._refuse_control_tokens(sample)
+        loaded = self._load_media(sample)
+        prompt, spans = layout.render(sample.messages, self._template)
+        batch = self._process(prompt, loaded)
+        ids = batch["input_ids"][0].numpy().astype(np.int32)
+        sizes = self._sizes(batch, loaded)
+        texts, regions = self._find(prompt, spans, ids, [size.tokens for size in sizes])
+        parts = _parts(sample)
+        timeline = Timeline.blank(len(ids))
+        for medium, region, size in zip(loaded, regions, sizes, strict=True):
+            self._place(timeline, ids, region, medium, size)
+        for index, part in enumerate(part for part in parts if part.medium >= 0):
+            own = regions[index][timeline.modality[regions[index]] != Modality.SPECIAL]
+            timeline.part[own], timeline.medium[own] = parts.index(part), index
+        said = [index for index, part in enumerate(parts) if part.medium < 0]
+        prompt_text = layout.place_texts(
+            timeline, ids, dict(zip(said, texts, strict=True)), self.decode
+        )
+        inputs = self._inputs(batch, loaded, regions)
+        return Prepared(inputs, ids, timeline, prompt_text, parts, tuple(m.medium for m in loaded))
+
+    def _refuse_control_tokens(self, sample: Sample) -> None:
+        """User text that spells a control token would be read as one, and its place be lost."""
+        added = self.processor.tokenizer.added_tokens_decoder.values()
+        control = [token.content for token in added if token.special]
+        for message in sample.messages:
+            for part in message.parts:
+                found = [word for word in control if word in part.text]
+                if found:
+                    raise OmniTraceError(
+                        f"a text of the sample contains '{found[0]}', a control token of the "
+                        "model; remove it or write it differently."
+                    )
+
+    def _load_media(self, sample: Sample) -> list[Loaded]:
+        contents = [c for m in sample.messages for c in m.parts if c.path is not None]
+        films = [c.path for c in contents if c.kind == "video" and c.path is not None]
+        # The processor takes one frame rate for all films of a prompt: the longest film's.
+        fps = min([self.fps, *(media.affordable_fps(path, self.fps) for path in films)])
+        return [self._load(content.kind, content.path, fps) for content in contents if content.path]
+
+    def _load(self, kind: str, path: Path, fps: float) -> Loaded:
+        name, sha256 = path.name, media.file_sha256(path)
+        if kind == "image":
+            image = media.load_image(path)
+            size = {"width": image.width, "height": image.height}
+            return Loaded(Medium(kind, name, sha256, **size), image=image)
+        if kind == "audio":
+            sound = media.load_audio(path, self.rate)
+            if not self._tokens_of(sound):
+                raise OmniTraceError(f"{path} is too short: {len(sound)} samples make no token.")
+            return Loaded(Medium(kind, name, sha256, len(sound) / self.rate), sound=sound)
+        film = media.load_video(path, fps, self.rate)
+        heard = film.sound if film.sound is not None and self._tokens_of(film.sound) else None
+        about = Medium(kind, name, sha256, film.duration_s, film.width, film.height)
+        return Loaded(about, sound=heard, film=film)
+
+    def _tokens_of(self, sound: npt.NDArray[np.float32]) -> int:
+        hop = int(self.processor.feature_extractor.hop_length)
+        return self._sound_tokens(-(-len(sound) // hop))
+
+    def _sound_tokens(self, frames: int) -> int:
+        """Tokens that the audio tower makes of this many mel frames."""
+        tower = self.model.model.audio_tower
+        return int(tower._get_feat_extract_output_lengths(torch.tensor(frames))[1])
+
+    def _template(self, messages: list[dict[str, Any]]) -> str:
+        text: str = self.processor.apply_chat_template(
+            messages, tokenize=False, add_generation_prompt=True
+        )
+        return text
+
+    def _process(self, prompt: str, loaded: Sequence[Loaded]) -> dict[str, Any]:
+        """Ids and features by the model's own processor, as tensors on the CPU."""
+        given: dict[str, Any] = {
+            "images": [m.image for m in loaded if m.image is not None] or None,
+            "videos": [m.film.frames for m in loaded if m.film is not None] or None,
+            "audio": [m.sound for m in loaded if m.sound is not None] or None,
+            "videos_kwargs": {"do_sample_frames": False},
+            "audio_kwargs": {"max_length": self._padding(loaded)},
+        }
+        films = [m.film for m in loaded if m.film is not None]
+        if films:
+            given["videos_kwargs"]["fps"] = films[0].fps
+        given |= _sound_in_films(loaded)
+        try:
+            with warnings.catch_warnings():
+                # transformers hands torch scalars to numpy 2; harmless.
+                warnings.filterwarnings("ignore", "__array__ impl", DeprecationWarning)
+                batch = self.processor(text=[prompt], return_tensors="pt", **given)
+        except ValueError as error:
+            raise OmniTraceError(f"the model's processor refuses the sample: {error}.") from error
+        if batch["input_ids"].shape[1] > self.max_tokens:
+            raise OmniTraceError(
+                f"the prompt has {batch['input_ids'].shape[1]} tokens; the model takes at most "
+                f"{self.max_tokens}: shorten it, or take fewer frames a second of its films."
+            )
+        return {k: v for k, v in batch.items() if k not in UNUSED_INPUTS}
+
+    def _padding(self, loaded: Sequence[Loaded]) -> int:
+        """Samples to pad sound to: silence enough that no frame feels the end.
+
+        The processor's own five minutes give the same features, much slower, and cut off the rest.
+        """
+        extractor = self.processor.feature_extractor
+        longest = max((len(m.sound) for m in loaded if m.sound is not None), default=0)
+        hop = int(extractor.hop_length)
+        return math.ceil((longest + 2 * extractor.n_fft) / hop) * hop
+
+    def _sizes(self, batch: dict[str, Any], loaded: Sequence[Loaded]) -> list[Size]:
+        """What each medium became, in order."""
+        merge = int(self.processor.image_processor.merge_size)
+        images, films = (
+            iter([(t, h // merge, w // merge) for t, h, w in batch.get(key, NONE).tolist()])
+            for key in ("image_grid_thw", "video_grid_thw")
+        )
+        frames = batch.get("feature_attention_mask", NONE).sum(-1).tolist()
+        sounds = iter([self._sound_tokens(count) for count in frames])
+        return [
+            Size(
+                next(images) if m.image else next(films) if m.film else (0, 0, 0),
+                next(sounds) if m.sound is not None else 0,
+            )
+            for m in loaded
+        ]
+
+    def _find(
+        self, prompt: str, spans: Int32, ids: Int32, widths: Sequence[int]
+    ) -> tuple[list[layout.Indices], list[layout.Indices]]:
+        """The tokens of each text part and of each medium.
+
+        The prompt with one placeholder a medium is tokenized apart, with character offsets: but
+        for the `widths` of the placeholders, its tokens are the prompt's.
+        """
+        encoded = self.processor.tokenizer(prompt, return_offsets_mapping=True)
+        tokens = np.array(encoded["input_ids"], np.int32)
+        holders = np.isin(tokens, self._placeholders)
+        width = np.ones(len(tokens), np.intp)
+        width[holders] = widths
+        start = np.cumsum(width) - width
+        if width.sum() != len(ids) or (ids[start[~holders]] != tokens[~holders]).any():
+            raise OmniTraceError(
+                "the processor's prompt is not its template with the media laid out "
+                f"(transformers {transformers.__version__}), so its tokens cannot be placed."
+            )
+        owner = layout.text_of_tokens(np.array(encoded["offset_mapping"]), spans)
+        regions = [np.arange(a, a + w) for a, w in zip(start[holders], widths, strict=True)]
+        return [start[owner == index] for index in range(len(spans))], regions
+
+    @property
+    def _placeholders(self) -> tuple[int, int, int]:
+        config = self.model.config
+        return config.image_token_id, config.video_token_id, config.audio_token_id
+
+    def _place(
+        self, timeline: Timeline, ids: Int32, region: layout.Indices, m: Loaded, size: Size
+    ) -> None:
+        """Fill in patches and seconds of one medium."""
+        image, video, audio = (region[ids[region] == token] for token in self._placeholders)
+        seconds = m.medium.duration_s or 0.0
+        if m.image is not None:
+            layout.place_patches(timeline, image, size.grid, Modality.IMAGE)
+        if m.film is not None:
+            layout.place_patches(timeline, video, size.grid, Modality.VIDEO)
+            step = int(self.processor.video_processor.temporal_patch_size) / m.film.fps
+            layout.place_seconds(timeline, video, timeline.frame[video] * step, step, seconds)
+        if m.sound is not None:
+            timeline.modality[audio] = Modality.AUDIO
+            starts = np.arange(len(audio)) * self.token_seconds
+            heard = len(m.sound) / self.rate
+            layout.place_seconds(timeline, audio, starts, self.token_seconds, heard)
+
+    def _inputs(
+        self, batch: dict[str, Any], loaded: Sequence[Loaded], regions: Sequence[layout.Indices]
+    ) -> dict[str, Any]:
+        """The batch on the model's device, features in its dtype."""
+        films = [m for m in loaded if m.film is not None]
+        sounding = [m for m in films if m.sound is not None]
+        inputs = dict(batch)
+        if sounding:
+            inputs["use_audio_in_video"] = True
+        if 0 < len(sounding) < len(films):
+            cuts = [int(region[-1]) + 2 for region in regions]
+            inputs["position_ids"] = rope_positions(self.model, batch, loaded, cuts)
+        return {key: self._to_model(key, value) for key, value in inputs.items()}
+
+    def _to_model(self, key: str, value: Any) -> Any:
+        if not isinstance(value, torch.Tensor):
+            return value
+        dtype = self.model.dtype if key in FLOAT_INPUTS else value.dtype
+        return value.to(self.model.device, dtype)
+
+
+def _parts(sample: Sample) -> tuple[Part, ...]:
+    """The content parts in order; media numbered as they come."""
+    parts: list[Part] = []
+    media_seen = 0
+    for message in sample.messages:
+        for content in message.parts:
+            parts.append(
+                Part(message.role, content.kind, -1 if content.path is None else media_seen)
+            )
+            media_seen += content.path is not None
+    return tuple(parts)
+
+
+def _sound_in_films(loaded: Sequence[Loaded]) -> dict[str, Any]:
+    """How this transformers is told which sounds belong to films; the sounds stand in order."""
+    films = [m for m in loaded if m.film is not None]
+    sounding = [m for m in films if m.sound is not None]
+    if not sounding:
+        return {}
+    if NAMES_SOUNDING_FILMS:
+        slots = [films.index(m) if m.film else None for m in loaded if m.sound is not None]
+        return {"load_audio_from_video": True, "audio_from_video_indices": slots}
+    if len(sounding) < len(films):
+        raise OmniTraceError(
+            f"films with and without sound in one prompt need a newer transformers than "
+            f"{transformers.__version__}."
+        )
+    return {"use_audio_in_video": True}
+
+
+def rope_positions(
+    model: Any, batch: dict[str, Any], loaded: Sequence[Loaded], cuts: Sequence[int]
+) -> torch.Tensor:
+    """(4, 1, n) position ids, medium by medium; `cuts` end each medium's stretch of the prompt.
+
+    The model's own function takes all films of a prompt as sounding or all as silent. Called on
+    stretches with one medium each, which follow one another, it is right for both.
+    """
+    ids = batch["input_ids"]
+    images, films = (iter(batch.get(k, NONE)) for k in ("image_grid_thw", "video_grid_thw"))
+    seconds = iter(batch.get("video_second_per_grid", NONE))
+    frames = iter(batch.get("feature_attention_mask", NONE).sum(-1))
+    stretches = []
+    start = offset = 0
+    for m, end in zip([*loaded, None], [*cuts, ids.shape[1]], strict=True):
+        piece = ids[:, start:end]
+        film, heard = bool(m and m.film), bool(m and m.sound is not None)
+        own, _ = model.get_rope_index(
+            piece,
+            image_grid_thw=next(images)[None] if m and m.image else None,
+            video_grid_thw=next(films)[None] if film else None,
+            attention_mask=torch.ones_like(piece),
+            use_audio_in_video=film and heard,
+            audio_seqlens=next(frames)[None] if heard else None,
+            second_per_grids=next(seconds)[None] if film else None,
+        )
+        if piece.shape[1]:
+            stretches.append(own + offset)
+            offset = int(stretches[-1].max()) + 1
+        start = end
+    text = torch.arange(ids.shape[1])[None, None]
+    return torch.cat([text, torch.cat(stretches, dim=-1)])
