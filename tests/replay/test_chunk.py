@@ -1,0 +1,85 @@
+"""Spans hold every step once, in order, and the words that their steps wrote."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from hypothesis import given
+from hypothesis import strategies as st
+
+from omnitrace.trace import Trace
+from replay.chunk import Chunk, chunk
+from tests.build import make_trace
+
+
+def answer(steps: list[str], sentences: list[tuple[int, int]], **over: Any) -> Trace:
+    ends = np.cumsum([len(step) for step in steps], dtype=np.int32)
+    chars = np.stack([ends - [len(step) for step in steps], ends], axis=1).astype(np.int32)
+    return make_trace(
+        response="".join(steps),
+        response_ids=np.zeros(len(steps), np.int32),
+        chars=chars.reshape(-1, 2),
+        sentences=np.array(sentences, np.int32).reshape(-1, 2),
+        **over,
+    )
+
+
+def cut(trace: Trace, chunker: str = "sentence") -> list[tuple[tuple[int, int], str]]:
+    return [(c.steps, trace.response[c.start : c.end]) for c in chunk(trace, chunker)]
+
+
+def test_sentences_of_the_small_answer() -> None:
+    assert cut(make_trace()) == [
+        ((0, 6), "The parcel weighs seven kilos."),
+        ((6, 12), "A red circle is shown."),
+        ((12, 16), "A tone sounds."),
+    ]
+    assert cut(make_trace(), "response") == [((0, 16), make_trace().response.strip())]
+
+
+def test_a_step_belongs_where_its_first_visible_character_lies() -> None:
+    trace = answer(["Yes", ".", " No", ".\nSo", "."], [(0, 4), (5, 8), (9, 12)])
+    assert cut(trace) == [((0, 2), "Yes."), ((2, 4), "No.\nSo"), ((4, 5), ".")]
+
+
+def test_blank_steps_stay_with_the_step_before() -> None:
+    trace = answer(["\n", "Yes.", "\n\n", "No.", "", ""], [(1, 5), (7, 10)])
+    assert cut(trace) == [((0, 3), "Yes."), ((3, 6), "No.")]
+
+
+def test_what_no_sentence_holds_goes_to_the_one_before() -> None:
+    trace = answer(["Oh ", "Yes.", " eh ", "No."], [(3, 7), (11, 14)])
+    assert cut(trace) == [((0, 3), "Oh Yes. eh"), ((3, 4), "No.")]
+
+
+def test_the_release_cuts_at_newlines_and_joins_markers() -> None:
+    trace = answer(["1", ".", " Salt", "\n", "2.", " Oil"], [(0, 2), (3, 14)])
+    assert cut(trace, "release") == [((0, 4), "1. Salt"), ((4, 6), "2. Oil")]
+    assert cut(trace, "sentence") == [((0, 2), "1."), ((2, 6), "Salt\n2. Oil")]
+
+
+def test_no_steps_no_spans_and_no_sentences_one_span() -> None:
+    for chunker in ("sentence", "release", "response"):
+        assert chunk(answer([], []), chunker) == []
+        assert chunk(answer(["", ""], []), chunker) == [Chunk((0, 2), 0, 0)]
+        assert cut(answer(["Yes"], []), chunker) == [((0, 1), "Yes")]
+
+
+@given(
+    st.lists(st.text("ab. \n1", max_size=4), max_size=12),
+    st.lists(st.integers(0, 40), max_size=8).map(sorted),
+    st.sampled_from(["sentence", "release", "response"]),
+)
+def test_spans_partition_the_steps_and_the_words(
+    steps: list[str], edges: list[int], chunker: str
+) -> None:
+    length = sum(map(len, steps))
+    pairs = [(a, min(b, length)) for a, b in zip(edges[::2], edges[1::2], strict=False)]
+    trace = answer(steps, [(a, b) for a, b in pairs if a < b])
+    spans = chunk(trace, chunker)
+    covered = [step for span in spans for step in range(*span.steps)]
+    assert covered == list(range(len(steps)))
+    assert all(first < last for first, last in (span.steps for span in spans))
+    words = "".join(trace.response[span.start : span.end] for span in spans)
+    assert "".join(words.split()) == "".join(trace.response.split())

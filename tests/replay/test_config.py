@@ -1,0 +1,91 @@
+"""The presets are the DESIGN's table (§5), literally."""
+
+from __future__ import annotations
+
+import tomllib
+
+import pytest
+
+from omnitrace.config import build, to_dict, to_toml
+from omnitrace.errors import CommandError
+from replay import PRESETS, CurationConfig, ReplayConfig, preset
+
+CURATION = {
+    "coverage": 0.85,
+    "p_min": 0.07,
+    "run_min": 0.10,
+    "alpha": 0.8,
+    "gamma": 2.0,
+    "pos_weights": {
+        "NOUN": 1.0,
+        "PROPN": 1.0,
+        "NUM": 1.0,
+        "VERB": 0.9,
+        "ADJ": 0.8,
+        "ADV": 0.5,
+        "AUX": 0.1,
+        "PRON": 0.1,
+        "DET": 0.1,
+        "ADP": 0.1,
+        "CCONJ": 0.1,
+        "SCONJ": 0.1,
+        "PART": 0.1,
+        "PUNCT": 0.0,
+    },
+    "pos_other": 0.3,
+}
+
+
+def test_the_papers_preset() -> None:
+    assert to_dict(preset("paper")) == {
+        "signal": "attmean",
+        "first_step": "query",
+        "reduce": "sum",
+        "competition": "together",
+        "units": {
+            "text": "sentence",
+            "image": "whole",
+            "grid": 2,
+            "audio_seconds": 1.0,
+            "video": "united",
+            "video_seconds": 1.0,
+        },
+        "chunker": "sentence",
+        "curation": CURATION,
+    }
+
+
+def test_the_releases_preset() -> None:
+    assert to_dict(preset("release")) == {
+        "signal": "attmean",
+        "first_step": "prompt-mean",
+        "reduce": "max",
+        "competition": "release",
+        "units": {
+            "text": "release",
+            "image": "whole",
+            "grid": 2,
+            "audio_seconds": 1.0,
+            "video": "apart",
+            "video_seconds": 1.0,
+        },
+        "chunker": "release",
+        "curation": CURATION,
+    }
+
+
+def test_an_unknown_preset_names_the_nearest() -> None:
+    with pytest.raises(CommandError, match="no preset 'papr': did you mean 'paper'"):
+        preset("papr")
+
+
+@pytest.mark.parametrize("name", PRESETS)
+def test_presets_survive_toml(name: str) -> None:
+    assert build(ReplayConfig(), tomllib.loads(to_toml(PRESETS[name])), name) == PRESETS[name]
+
+
+def test_weights_are_laid_over_the_papers() -> None:
+    built = build(ReplayConfig(), {"curation": {"pos_weights": {"X": 0.5}}}, "f")
+    assert built.curation == CurationConfig(pos_weights={**CurationConfig().pos_weights, "X": 0.5})
+    with pytest.raises(CommandError, match="unknown key 'NN'"):
+        build(ReplayConfig(), {"curation": {"pos_weights": {"NN": 0.5}}}, "f")
