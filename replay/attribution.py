@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from omnitrace.sentences import first_visible
-from omnitrace.timeline import Int32
+from omnitrace.timeline import Float64, Int32
 from omnitrace.trace import Trace
 from omnitrace.units import UnitConfig, Units
 from replay.chunk import Chunk, chunk
@@ -27,7 +27,8 @@ Float32 = npt.NDArray[np.float32]
 class Span:
     """A stretch of the response with its curated sources, best first, and those dropped.
 
-    `start`, `end`: characters of the response; `steps`: half-open.
+    `start`, `end`: characters of the response; `steps`: half-open. Where units do not all compete
+    together, sources stand competition by competition, each with its share of that one's votes.
     """
 
     text: str
@@ -43,7 +44,8 @@ class Attribution:
     """What caused each span of a response, and what each step was traced to.
 
     - `mass` (T, m) float32; `unit` (T,) int32, -1 for none, `confidence`, `vote` (T,) float32: the
-      mapping with all units competing together, whatever `config.competition` says;
+      mapping with all units competing together, whatever `config.competition` says. A step that
+      wrote nothing visible (an end marker, a newline) is in no sentence and has no vote;
     - `spans`: in order; every step lies in exactly one.
     """
 
@@ -102,7 +104,7 @@ class Replayer:
             mass=masses,
             unit=unit,
             confidence=confidence,
-            vote=np.array(_votes(trace, confidence, config.curation), np.float32),
+            vote=_votes(trace, confidence, config.curation).astype(np.float32),
             spans=tuple(
                 _span(trace, piece, ballots, config.curation)
                 for piece in chunk(trace, config.chunker)
@@ -124,20 +126,23 @@ class _Ballot:
 
 
 def _ballots(trace: Trace, masses: Float32, race: Race, config: CurationConfig) -> list[_Ballot]:
-    """One ballot a heat. A step that wrote nothing visible (an end marker, a newline) has none:
-    it is in no sentence."""
+    """One ballot a heat, of the steps that wrote something."""
     unit, confidence = best_unit(masses, race.units)
-    weight = np.array(_votes(trace, confidence, config))
-    wrote = first_visible(trace.response, trace.chars) >= 0
-    ballots = []
-    for heat in race.heats:
-        steps = np.flatnonzero(wrote & np.isin(unit, heat))
-        ballots.append(_Ballot(steps.tolist(), unit[steps].tolist(), weight[steps].tolist()))
-    return ballots
+    vote = _votes(trace, confidence, config)
+    heats = [np.flatnonzero(_wrote(trace) & np.isin(unit, heat)) for heat in race.heats]
+    return [_Ballot(t.tolist(), unit[t].tolist(), vote[t].tolist()) for t in heats]
 
 
-def _votes(trace: Trace, confidence: Float32, config: CurationConfig) -> list[float]:
-    return votes(trace.pos, confidence.tolist(), config)
+def _votes(trace: Trace, confidence: Float32, config: CurationConfig) -> Float64:
+    """(T,) float64: w_t, 0 for a step that wrote nothing."""
+    cast = np.array(votes(trace.pos, confidence.tolist(), config), np.float64)
+    return np.where(_wrote(trace), cast, 0.0)
+
+
+def _wrote(trace: Trace) -> npt.NDArray[np.bool_]:
+    """(T,): which steps wrote a visible character."""
+    wrote: npt.NDArray[np.bool_] = first_visible(trace.response, trace.chars) >= 0
+    return wrote
 
 
 def _span(trace: Trace, piece: Chunk, ballots: list[_Ballot], config: CurationConfig) -> Span:

@@ -117,6 +117,7 @@ def test_a_step_that_wrote_nothing_does_not_vote() -> None:
     )
     trace = traced_to([17] * 16 + [11], longer)
     assert attribute(trace, PAPER).spans[-1].steps == (12, 17)
+    assert attribute(trace, PAPER).vote[-1] == 0
     assert sources(trace, replace(PAPER, curation=CurationConfig(coverage=1.0)))[-1] == [
         "audio-0:1-2"
     ]
