@@ -86,6 +86,10 @@ configs = st.builds(
 @example([(1, "NOUN", 1.0), (0, "NOUN", 1.0)], CurationConfig(coverage=0.5))
 @example([(s % 10, "NOUN", 0.1) for s in range(30)], CurationConfig(p_min=0.1, run_min=1.0))
 @example([(3, "PUNCT", 1.0)], CurationConfig())
+@example(
+    [(s // 7, "NOUN", 1.0) for s in range(8)],
+    CurationConfig(coverage=1.0, p_min=0.2, run_min=0.125),
+)
 def test_curation_is_the_listing(steps: list[Step], config: CurationConfig) -> None:
     ids, pos, conf = columns(steps)
     assert curate_sources(ids, pos, conf, config) == listing(ids, pos, conf, config)
