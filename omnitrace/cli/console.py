@@ -30,8 +30,11 @@ def plain(text: str, style: str = "") -> Text:
 
 
 def table(title: str, *columns: str, **options: Any) -> Table:
-    """An empty table in the house style; a column name that ends in `>` is right-aligned."""
+    """An empty table in the house style; a column whose name ends in `>` holds numbers."""
     made = Table(title=plain(title), title_justify="left", header_style="bold", **options)
     for name in columns:
-        made.add_column(name.rstrip(">"), justify="right" if name.endswith(">") else "left")
+        if name.endswith(">"):
+            made.add_column(name.rstrip(">"), justify="right", no_wrap=True)
+        else:
+            made.add_column(name)
     return made

@@ -11,6 +11,9 @@ from omnitrace.cli.console import narrate, out, plain, table
 from omnitrace.text import one_line
 from omnitrace.timeline import Modality
 
+MIN_PREVIEW, NUMBERS_WIDTH = 20, 72
+"""Characters: the least of an answer that is shown, and what the other columns take."""
+
 MODALITIES = [modality.label for modality in Modality]
 
 
@@ -75,9 +78,13 @@ def _words(value: Any) -> str:
 
 def _samples(run: Run) -> Any:
     summary = run.summary()
-    made = table("", "sample", "prompt>", "steps>", *(f"{name}>" for name in MODALITIES), "answer")
+    shown = [name for name in MODALITIES if name != "special"]
+    made = table("", "sample", "prompt>", "steps>", *(f"{name}>" for name in shown), "answer")
+    room = max(MIN_PREVIEW, out().width - NUMBERS_WIDTH)
     for row, id in enumerate(summary.ids):
-        counts = [str(count or "") for count in summary.modalities[row].tolist()]
+        counts = [str(count or "") for count in summary.modalities[row, : len(shown)].tolist()]
         numbers = [str(summary.n[row]), str(summary.T[row]), *counts]
-        made.add_row(plain(one_line(id, 40)), *numbers, plain(summary.previews[row]))
+        made.add_row(
+            plain(one_line(id, 40)), *numbers, plain(one_line(summary.previews[row], room))
+        )
     return made

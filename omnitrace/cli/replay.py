@@ -87,18 +87,21 @@ def print_json(attributions: Iterator[Attribution], config: ReplayConfig) -> Non
 
 
 def span_table(attribution: Attribution) -> Table:
-    """One sample for people: each span of the answer beside its curated and dropped sources."""
-    made = table(attribution.id, "said", "because of", "mass>", "dropped", expand=True)
+    """One sample for people: each span of the answer, its curated sources with their share of
+    the votes, the dropped ones with the rule that dropped them."""
+    made = table(attribution.id, "said", "because of", "dropped", expand=True)
+    for column, ratio in zip(made.columns, (4, 5, 2), strict=True):
+        column.ratio = ratio
     for span in attribution.spans:
-        sources = plain("")
-        mass = plain("")
-        for position, source in enumerate(span.sources):
-            gap = "\n" if position else ""
-            sources.append(gap).append_text(unit_text(attribution, source.unit))
-            mass.append(f"{gap}{source.mass:.0%}")
+        sources = [
+            plain(f"{source.mass:4.0%} ").append_text(unit_text(attribution, source.unit))
+            for source in span.sources
+        ]
         dropped = [f"{attribution.units.label[d.unit]} ({d.rule})" for d in span.dropped]
         made.add_row(
-            plain(one_line(span.text, 200)), sources, mass, plain(", ".join(dropped), "dim")
+            plain(one_line(span.text, 200)),
+            plain("\n").join(sources),
+            plain(", ".join(dropped), "dim"),
         )
     return made
 
