@@ -6,12 +6,13 @@ checksums, names, counts. Knows nothing of arrays, nor where the bytes lie.
 
 from __future__ import annotations
 
+import hashlib
 import json
 import platform
 import re
 import time
 import uuid
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from importlib.metadata import version
 from typing import Annotated, Any
 
@@ -30,10 +31,11 @@ _SURROGATE = re.compile("[\ud800-\udfff]")
 _MARKER_NAME = re.compile(r"([0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12})\.json")
 _HEAD = b'{"crc32c":"%08x",'
 
-Uuid = Annotated[str, Meta(pattern=r"^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$")]
-Checksum = Annotated[str, Meta(pattern="^[0-9a-f]{8}$")]
-Version = Annotated[str, Meta(pattern=r"^[0-9]{1,4}\.[0-9]{1,4}$")]
-FileName = Annotated[str, Meta(pattern=r"^[A-Za-z0-9_-][A-Za-z0-9_.-]*(/[A-Za-z0-9_-][\w.-]*)*$")]
+Uuid = Annotated[str, Meta(pattern=r"^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}\Z")]
+Checksum = Annotated[str, Meta(pattern=r"^[0-9a-f]{8}\Z")]
+Digest = Annotated[str, Meta(pattern=r"^[0-9a-f]{64}\Z")]
+Version = Annotated[str, Meta(pattern=r"^[0-9]{1,4}\.[0-9]{1,4}\Z")]
+FileName = Annotated[str, Meta(pattern=r"^\w[\w.-]*(/\w[\w.-]*)*\Z")]
 Count = Annotated[int, Meta(ge=0, le=2**31 - 1)]
 
 
@@ -60,10 +62,16 @@ class SampleEntry(Struct, frozen=True):
 
 
 class FileEntry(Struct, frozen=True):
-    """One file of a segment: its bytes' number and crc32c in hexadecimal."""
+    """One file of a segment: the number of its bytes, their crc32c and sha256 in hexadecimal.
+
+    crc32c alone would not do. A shard is made of parts that end with their own crc32c, and such
+    a part leaves crc32c's register in the same state whatever it holds: all shards whose parts
+    are equally long have the same crc32c.
+    """
 
     size: Annotated[int, Meta(ge=0)]
     crc32c: Checksum
+    sha256: Digest
 
 
 class Marker(Struct, frozen=True):
@@ -89,6 +97,16 @@ class Unreadable(Exception):
 def checksum(data: bytes) -> str:
     """crc32c of `data`, eight hexadecimal digits."""
     return f"{google_crc32c.value(data):08x}"
+
+
+def vouch(blocks: Iterable[bytes]) -> FileEntry:
+    """What a marker says of a file with these bytes."""
+    size, crc, sha256 = 0, 0, hashlib.sha256()
+    for block in blocks:
+        size += len(block)
+        crc = google_crc32c.extend(crc, block)
+        sha256.update(block)
+    return FileEntry(size, f"{crc:08x}", sha256.hexdigest())
 
 
 def utf8(text: str) -> bytes:

@@ -114,6 +114,7 @@ class LocalFiles:
         path.unlink(missing_ok=True)
         with suppress(OSError):  # the folder goes with its last file; until then it stays
             path.parent.rmdir()
+            self._unsettled.discard(path.parent)
 
     def _inside(self, name: str) -> Path:
         for path in self._steps(name):

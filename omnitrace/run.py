@@ -302,7 +302,7 @@ class RunWriter:
         entries: dict[str, FileEntry] = {}
         try:
             for name, data in segment_files(list(self._buffer.values())):
-                entries[name] = FileEntry(len(data), commit.checksum(data))
+                entries[name] = commit.vouch([data])
                 with self._writing(file_name(segment, name)):
                     self._files.put(file_name(segment, name), data)
             with self._writing(file_name(segment, "")):

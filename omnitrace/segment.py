@@ -11,7 +11,6 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
-import google_crc32c
 import msgspec
 import numpy as np
 from msgspec import Struct
@@ -30,7 +29,7 @@ from omnitrace.columns import (
     unpack_document,
     unpack_signal,
 )
-from omnitrace.commit import FORMAT, FileEntry, Marker, Unreadable, json_bytes, marker_name
+from omnitrace.commit import FORMAT, FileEntry, Marker, Unreadable, json_bytes, marker_name, vouch
 from omnitrace.errors import OmniTraceError
 from omnitrace.files import Files
 from omnitrace.shards import ArrayMetadata
@@ -201,7 +200,7 @@ class StoredSignals(Mapping[str, SignalRows]):
 
 
 class VouchedFiles:
-    """The files of one segment, none trusted before it has the marker's size and crc32c."""
+    """The files of one segment, none trusted before it has the marker's checksums."""
 
     def __init__(self, files: Files, marker: Marker) -> None:
         self._files = files
@@ -249,11 +248,9 @@ class VouchedFiles:
         if name in self._verified:
             return
         path, entry = file_name(self._segment, name), self._entries[name]
-        crc = 0
-        for start in range(0, entry.size, _BLOCK):
-            crc = google_crc32c.extend(crc, self._files.get(path, start, _BLOCK))
-        if f"{crc:08x}" != entry.crc32c:
-            raise Unreadable("its checksum is not what the marker says")
+        starts = range(0, entry.size, _BLOCK)
+        if vouch(self._files.get(path, start, _BLOCK) for start in starts) != entry:
+            raise Unreadable("its checksums are not what the marker says")
         self._verified.add(name)
 
 
