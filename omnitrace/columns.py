@@ -76,9 +76,11 @@ def signal_columns(name: str) -> tuple[str, str]:
     return f"signal.{name}", f"first_row.{name}"
 
 
-def column(name: str) -> Column:
-    """What the column `name` holds, for the fixed ones and the signals'."""
-    return COLUMNS.get(name, SIGNAL)
+def column(name: str) -> Column | None:
+    """What the column `name` holds; None for one that this version does not know."""
+    if name.startswith(("signal.", "first_row.")):
+        return SIGNAL
+    return COLUMNS.get(name)
 
 
 def pack(trace: Trace, key: str) -> dict[str, Array]:
@@ -110,7 +112,7 @@ def unpack_document(data: bytes) -> SampleDocument:
     """Column `sample` of one sample, its text safe for a terminal; Unreadable otherwise."""
     try:
         found = msgspec.json.decode(data, type=SampleDocument)
-        return msgspec.convert(_safe(msgspec.to_builtins(found)), SampleDocument)
+        return msgspec.convert(safe_json(msgspec.to_builtins(found)), SampleDocument)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
         raise Unreadable(f"the sample's JSON is not legal: {error}") from error
 
@@ -178,6 +180,17 @@ def check_trace(trace: Trace, key: str) -> None:
         raise OmniTraceError(
             f"sample '{safe_text(trace.id)}' cannot be stored: {error}."
         ) from error
+
+
+def safe_json(data: Any) -> Any:
+    """JSON data with every string made safe for a terminal."""
+    if isinstance(data, str):
+        return safe_text(data)
+    if isinstance(data, list):
+        return [safe_json(item) for item in data]
+    if isinstance(data, dict):
+        return {safe_text(key): safe_json(value) for key, value in data.items()}
+    return data
 
 
 def modality_counts(trace: Trace) -> dict[str, int]:
@@ -282,14 +295,3 @@ def _text(data: Array) -> str:
         return safe_text(data.tobytes().decode())
     except UnicodeDecodeError as error:
         raise Unreadable("its text is not UTF-8") from error
-
-
-def _safe(data: Any) -> Any:
-    """JSON data with every string made safe for a terminal."""
-    if isinstance(data, str):
-        return safe_text(data)
-    if isinstance(data, list):
-        return [_safe(item) for item in data]
-    if isinstance(data, dict):
-        return {safe_text(key): _safe(value) for key, value in data.items()}
-    return data

@@ -21,6 +21,7 @@ import msgspec
 from msgspec import Meta, Struct
 
 from omnitrace.errors import OmniTraceError
+from omnitrace.text import one_line
 from omnitrace.version import __version__
 
 FORMAT = "1.0"
@@ -233,9 +234,10 @@ def _check_version(where: str, needed: Any, format: Any, creator: Any) -> None:
     if needs > READS:
         writer = creator.get("omnitrace", "?") if isinstance(creator, dict) else "?"
         raise OmniTraceError(
-            f"the run {where} was written by omnitrace {writer} in format {format} and needs a "
-            f"reader of format {needed}; this is omnitrace {__version__}, which reads up to "
-            f"format {READS[0]}.{READS[1]}: update it to read the run."
+            f"the run {where} was written by omnitrace {one_line(str(writer))} in format "
+            f"{one_line(str(format))} and needs a reader of format {needed}; this is omnitrace "
+            f"{__version__}, which reads up to format {READS[0]}.{READS[1]}: update it to read "
+            "the run."
         )
 
 
@@ -243,8 +245,9 @@ def _check_features(where: str, root: Root) -> None:
     unknown = sorted(set(root.features) - FEATURES)
     if unknown:
         raise OmniTraceError(
-            f"the run {where} uses {', '.join(unknown)}, which omnitrace {__version__} does not "
-            f"know; omnitrace {root.created_by.get('omnitrace', '?')} wrote it: update to read it."
+            f"the run {where} uses {one_line(', '.join(unknown))}, which omnitrace {__version__} "
+            f"does not know; omnitrace {one_line(root.created_by.get('omnitrace', '?'))} wrote it: "
+            "update to read it."
         )
 
 

@@ -21,7 +21,7 @@ from typing import Any, Self
 import numpy as np
 
 from omnitrace import commit
-from omnitrace.columns import check_trace, modality_counts
+from omnitrace.columns import check_trace, modality_counts, safe_json
 from omnitrace.commit import FileEntry, Marker, Root, SampleEntry, Unreadable
 from omnitrace.errors import CommandError, OmniTraceError
 from omnitrace.files import Files, LocalFiles
@@ -87,12 +87,12 @@ class Run(Mapping[str, Trace]):
     @property
     def identity(self) -> dict[str, Any]:
         """What the recorder wrote at creation: model, revision, configuration, …"""
-        return dict(self._root.identity)
+        return dict(safe_json(self._root.identity))
 
     @property
     def created_by(self) -> dict[str, str]:
         """The versions of what created the run."""
-        return dict(self._root.created_by)
+        return dict(safe_json(self._root.created_by))
 
     @property
     def nbytes(self) -> int:

@@ -19,6 +19,7 @@ from omnitrace import shards
 from omnitrace.columns import (
     COLUMNS,
     OFFSET,
+    SIGNAL,
     Array,
     SampleDocument,
     SignalEntry,
@@ -56,17 +57,17 @@ def segment_files(samples: Sequence[tuple[Trace, str]]) -> Iterator[tuple[str, b
     """The files of a segment of (trace, key) pairs, one array at a time: (name, bytes)."""
     packed = [pack(trace, key) for trace, key in samples]
     signals = sorted({name for trace, _ in samples for name in trace.signals})
-    names = [*COLUMNS, *(name for signal in signals for name in signal_columns(signal))]
-    attributes = {"format": FORMAT, "columns": names}
+    columns = COLUMNS | {name: SIGNAL for signal in signals for name in signal_columns(signal)}
+    attributes = {"format": FORMAT, "columns": list(columns)}
     group = {"zarr_format": 3, "node_type": "group", "attributes": {"omnitrace": attributes}}
     yield "zarr.json", json_bytes(group)
-    offsets = np.zeros((len(names), len(samples) + 1), np.int64)
-    for number, name in enumerate(names):
-        empty = np.zeros(0, column(name).dtype)
-        pieces = [sample.pop(name, empty) for sample in packed]
+    offsets = np.zeros((len(columns), len(samples) + 1), np.int64)
+    for number, (name, kind) in enumerate(columns.items()):
+        absent = np.zeros(0, kind.dtype)
+        pieces = [sample.pop(name, absent) for sample in packed]
         offsets[number, 1:] = np.cumsum([piece.shape[-1] for piece in pieces])
-        yield from _array_files(name, np.concatenate(pieces, axis=-1), column(name).rows)
-    yield from _array_files(OFFSET, offsets, names)
+        yield from _array_files(name, np.concatenate(pieces, axis=-1), kind.rows)
+    yield from _array_files(OFFSET, offsets, list(columns))
 
 
 def _array_files(name: str, data: Array, rows: Sequence[str]) -> Iterator[tuple[str, bytes]]:
@@ -115,7 +116,7 @@ class Segment:
         sample = self.marker.samples[row]
         columns = signal_columns(name)
         with _at(columns[0]):
-            if not set(columns) <= set(self._offsets):
+            if not set(columns) <= set(self._arrays):
                 raise Unreadable("it is not among the segment's columns")
             values, first_row = (self._read(part, *self._part(part, row)) for part in columns)
             return unpack_signal(name, entry, (values, first_row), sample.n, sample.T)
@@ -141,8 +142,9 @@ class Segment:
         table = self._read(OFFSET, 0, shape[1])
         for name, offsets in zip(names, table, strict=True):
             kind = column(name)
-            rows = [len(kind.rows)] if kind.rows else []
-            self._arrays[name] = self._array(name, kind.dtype, [*rows, int(offsets[-1])])
+            if kind:  # a later 1.x may write columns that this version need not read
+                rows = [len(kind.rows)] if kind.rows else []
+                self._arrays[name] = self._array(name, kind.dtype, [*rows, int(offsets[-1])])
         with _at(OFFSET):
             if np.any(table[:, 0] != 0) or np.any(np.diff(table) < 0):
                 raise Unreadable("its boundaries do not ascend from 0")

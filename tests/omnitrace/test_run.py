@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 import pickle
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -161,32 +163,28 @@ def test_a_segment_of_ten_samples_is_few_files(tmp_path: Path) -> None:
     assert sum(path.is_file() for path in tmp_path.rglob("*")) <= 32
 
 
-@pytest.mark.parametrize("shape", [(0,), (3, 0), (1,), (2, 5), (7,), (3, 40)], ids=str)
+@pytest.mark.parametrize("shape", [(0,), (3, 0), (1,), (7,), (3, 29)], ids=str)
 @pytest.mark.parametrize("dtype", ["u1", "i4", "i8", "f4", "f8"])
-@pytest.mark.parametrize("value", [0, math.nan, 1])
 def test_arrays_of_many_chunks_and_shards_are_read_by_range(
-    shape: tuple[int, ...], dtype: str, value: float, monkeypatch: pytest.MonkeyPatch
+    shape: tuple[int, ...], dtype: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(shards, "CHUNK_ELEMENTS", 6)
     monkeypatch.setattr(shards, "SHARD_BYTES", 6 * 8 * 2)
-    if math.isnan(value) and np.dtype(dtype).kind != "f":
-        value = 0
-    data = np.full(shape, value, dtype)  # also all fill: absent chunks must not come of it
-    if value == 1:
-        data = np.arange(data.size, dtype=dtype).reshape(shape)
-    files = shards.encode(data, [f"r{i}" for i in range(shape[0])] if len(shape) > 1 else [], "x")
-    metadata = shards.parse_metadata(files["zarr.json"])
-    assert {*metadata.files, "zarr.json"} == set(files)
-
-    def get(name: str, start: int, length: int) -> bytes:
-        begin = start % len(files[name])
-        return files[name][begin : begin + length]
-
-    for start in range(shape[-1] + 1):
-        for stop in range(start, shape[-1] + 1):
-            found = shards.read(metadata, get, start, stop)
+    fill = math.nan if np.dtype(dtype).kind == "f" else 0
+    absent = np.full(shape, fill, dtype)  # of these zarr would rather write no chunks at all
+    for data in (absent, np.arange(absent.size).astype(dtype).reshape(shape)):
+        files = shards.encode(data, ["r0", "r1", "r2"][: len(shape) * 3 - 3], "x")
+        metadata = shards.parse_metadata(files["zarr.json"])
+        assert {*metadata.files, "zarr.json"} == set(files)
+        for start, stop in itertools.combinations_with_replacement(range(shape[-1] + 1), 2):
+            found = shards.read(metadata, partial(part_of, files), start, stop)
             assert found.dtype == data.dtype
             np.testing.assert_array_equal(found, data[..., start:stop])
+
+
+def part_of(files: dict[str, bytes], name: str, start: int, length: int) -> bytes:
+    begin = start % len(files[name])
+    return files[name][begin : begin + length]
 
 
 def test_signals_stay_on_disk_until_they_are_asked_for(tmp_path: Path) -> None:

@@ -8,13 +8,17 @@ import random
 import shutil
 import struct
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import google_crc32c
 import msgspec
+import numpy as np
 import pytest
+import zarr
 
+from omnitrace import shards
 from omnitrace.commit import Marker, checksum, json_bytes, new_root, vouch
 from omnitrace.errors import OmniTraceError
 from omnitrace.files import LocalFiles
@@ -216,13 +220,13 @@ def pipe(file: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("replace", "words"),
+    ("swap", "words"),
     [(link_file, "symbolic link"), (link_folder, "symbolic link"), (pipe, "not a regular file")],
 )
 def test_links_and_pipes_in_a_run_are_refused(
-    store: Path, replace: Callable[[Path], None], words: str
+    store: Path, swap: Callable[[Path], None], words: str
 ) -> None:
-    replace(store / "segments" / segment_with(store, "s0") / "prompt" / "c.0.0")
+    swap(store / "segments" / segment_with(store, "s0") / "prompt" / "c.0.0")
     assert words in str(outcome(open_run(store), "s0"))
     assert outcome(open_run(store), "s2") == EXPECTED["s2"]
 
@@ -388,3 +392,48 @@ def test_another_format_or_feature_is_named_with_both_versions(tmp_path: Path) -
     assert len(open_run(root(format="1.7", unheard_of={"x": 1}))) == 0
     with pytest.raises(OmniTraceError, match="is no version"):
         open_run(root(min_reader="soon"))
+
+
+def test_columns_and_attributes_of_a_later_version_are_ignored(store: Path) -> None:
+    segment = segment_with(store, "s2")
+    folder = store / "segments" / segment
+    group: Any = zarr.open_group(folder, mode="r", zarr_format=3)
+    names = [*group.attrs["omnitrace"]["columns"], "mood"]
+    offsets = np.concatenate([group["offset"][:], [[0, 3]]])
+    arrays = {
+        "offset": shards.encode(offsets, names, "boundary"),
+        "mood": shards.encode(np.arange(3, dtype=np.int32), [], "mood"),
+    }
+    (folder / "mood").mkdir()
+    for array, files in arrays.items():
+        for file, data in files.items():
+            forge(store, segment, f"{array}/{file}", data)
+    attributes = {"omnitrace": {"format": "1.1", "columns": names, "unheard of": 1}}
+    forge(
+        store, segment, "zarr.json", changed_json(folder / "zarr.json", ["attributes"], attributes)
+    )
+    change_marker(store, segment, lambda _: {"format": "1.1"})
+
+    run = open_run(store)
+    assert run.damage == []
+    assert outcome(run, "s2") == EXPECTED["s2"]
+
+
+def test_what_a_stranger_wrote_cannot_reach_the_terminal(tmp_path: Path) -> None:
+    hostile = "\x1b]52;c;eA==\x07"
+    trace = replace(make_trace(f"s{hostile}"), meta={hostile: [hostile]}, pos=(hostile,) * 16)
+    with RunWriter.open(tmp_path, {"model": hostile}) as writer:
+        writer.add(trace, "k")
+    run = open_run(tmp_path)
+    assert "\x1b" not in run.identity["model"]
+    read = run[trace.id]
+    assert read.id == trace.id  # ids are data; what shows them makes them safe
+    ((key, values),) = read.meta.items()
+    assert "\x1b" not in "".join([key, *values, *read.pos])
+    with pytest.raises(OmniTraceError) as caught:
+        run[f"t{hostile}"]
+    assert "\x1b" not in str(caught.value)
+    next(tmp_path.rglob("prompt/c.*")).unlink()
+    with pytest.raises(OmniTraceError) as caught:
+        open_run(tmp_path)[trace.id]
+    assert "\x1b" not in str(caught.value)
