@@ -88,8 +88,8 @@ class Inspector(Lines, can_focus=False):
 
 
 def spell(text: str) -> str:
-    """A token so that nothing in it hides: what cannot be shown as it is gives its code point."""
+    """A token so that nothing in it hides: spaces are seen, the unshowable gives its code point."""
+    known = {" ": "␣", "\n": "↵", "\t": "⇥"}
     return "".join(
-        f"‹U+{ord(c):04X}›" if visible(c) != c and c not in "\n\t" else visible(c)
-        for c in text[:80]
+        known.get(c) or (c if visible(c) == c else f"‹U+{ord(c):04X}›") for c in text[:80]
     )

@@ -48,6 +48,7 @@ class Lines(ScrollView, can_focus=True):
         self._draw: Draw | None = None
         self._message: tuple[str, bool] | None = None
         self._strips: LRUCache[tuple[int, int], Strip] = LRUCache(1024)
+        self._base: Style | None = None  # textual computes it anew each time it is asked
 
     @property
     def palette(self) -> Palette:
@@ -85,15 +86,18 @@ class Lines(ScrollView, can_focus=True):
 
     def notify_style_update(self) -> None:
         self._strips.clear()
+        self._base = None
         super().notify_style_update()
 
     def render_line(self, y: int) -> Strip:
         row, width = y + self.scroll_offset.y, self.scrollable_content_region.width
+        if self._base is None:
+            self._base = self.rich_style
         if row >= self.count:
-            return Strip.blank(width, self.rich_style)
+            return Strip.blank(width, self._base)
         if (row, width) not in self._strips:
             drawn = strip(self.draw_row(row, width), width)
-            self._strips[row, width] = drawn.apply_style(self.rich_style)
+            self._strips[row, width] = drawn.apply_style(self._base)
         return self._strips[row, width]
 
     def draw_row(self, row: int, width: int) -> Iterable[Piece]:

@@ -41,11 +41,10 @@ class PromptView(Lines):
     def __init__(self, trace: Trace, attribution: Attribution, step: int) -> None:
         super().__init__()
         self.border_title = "prompt: ▸ this step's unit, ✓ this span's sources"
-        units = attribution.units
         self._items = list(prompt_items(trace, attribution))
         self._marks = dict.fromkeys(_curated(attribution, step), "✓")
-        if len(units) and int(attribution.unit[step]) >= 0:
-            self._marks[int(attribution.unit[step])] = "▸"
+        mapped = attribution.unit[step : step + 1].tolist()  # none if the response is empty
+        self._marks |= dict.fromkeys(mapped, "▸")
 
     def on_resize(self) -> None:
         width = max(2, self.scrollable_content_region.width - _MARGIN - 1)

@@ -46,7 +46,12 @@ class StepSources(Lines):
 class SpanSources(Lines):
     """The curated sources of one span, then the dropped ones with the rule that dropped them."""
 
+    _shown: tuple[Attribution, int] | None = None
+
     def show_span(self, attribution: Attribution, k: int) -> None:
+        if self._shown and self._shown[0] is attribution and self._shown[1] == k:
+            return
+        self._shown = attribution, k
         span, units = attribution.spans[k], attribution.units
         found: list[Source | Dropped] = [*span.sources, *span.dropped]
 

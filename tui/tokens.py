@@ -84,7 +84,7 @@ class TokenView(Lines, inherit_bindings=False):
         self.cursor = 0
         self.letters = False
         self.captions = True
-        self._marked = _NOTHING
+        self.marked = _NOTHING
         self._rows = wrap("", 2)
         self._heads: dict[int, int] = {}  # row → the span that begins on it
         self._lines: list[tuple[int, int]] = []  # line → its row, and what it shows of it
@@ -95,12 +95,12 @@ class TokenView(Lines, inherit_bindings=False):
 
     def mark(self, marked: Marked, cursor: int) -> None:
         """Show a response, with the cursor on a step (or the nearest there is)."""
-        self._marked, self._message = marked, None
+        self.marked, self._message = marked, None
         self.cursor = max(0, min(cursor, len(marked) - 1))
         self._break_rows()
 
     def say(self, text: str, wrong: bool = False) -> None:
-        self._marked = _NOTHING
+        self.marked = _NOTHING
         super().say(text, wrong)
 
     def toggle_letters(self) -> None:
@@ -118,10 +118,10 @@ class TokenView(Lines, inherit_bindings=False):
 
     @property
     def _margin(self) -> int:
-        return len(str(len(self._marked.spans))) + _MARGIN
+        return len(str(len(self.marked.spans))) + _MARGIN
 
     def _break_rows(self) -> None:
-        width, marked = self.scrollable_content_region.width, self._marked
+        width, marked = self.scrollable_content_region.width, self.marked
         if not len(marked) or not width:
             return
         heads = [int(marked.first[start]) for start, end in marked.spans if start < end]
@@ -151,9 +151,9 @@ class TokenView(Lines, inherit_bindings=False):
 
     def move_to(self, step: int, keep_column: bool = False) -> None:
         """Put the cursor on a step (or the nearest there is) and tell the screen."""
-        if not len(self._marked):
+        if not len(self.marked):
             return
-        step = max(0, min(step, len(self._marked) - 1))
+        step = max(0, min(step, len(self.marked) - 1))
         stale = self._rows_of_span(self.cursor) | self._rows_of_span(step)
         self.cursor = step
         if not keep_column:
@@ -169,7 +169,7 @@ class TokenView(Lines, inherit_bindings=False):
         self.move_to(0)
 
     def action_last(self) -> None:
-        self.move_to(len(self._marked) - 1)
+        self.move_to(len(self.marked) - 1)
 
     def action_row(self, by: int) -> None:
         self._to_row(self._place(self.cursor)[0] + by, by)
@@ -193,15 +193,15 @@ class TokenView(Lines, inherit_bindings=False):
 
     def _to_step(self, row: int, column: int) -> None:
         """To the step at a cell of a row."""
-        if len(self._marked) and 0 <= row < len(self._rows):
-            step = nearest_step(self._marked.shown, self._rows, row, column)
+        if len(self.marked) and 0 <= row < len(self._rows):
+            step = nearest_step(self.marked.shown, self._rows, row, column)
             self.move_to(self.cursor if step is None else step)
 
     def _to_row(self, row: int, onward: int) -> None:
         """To a row, or the next one `onward` that shows a step, keeping the column."""
         row = max(0, min(row, len(self._rows) - 1))
-        while len(self._marked) and 0 <= row < len(self._rows):
-            step = nearest_step(self._marked.shown, self._rows, row, self._column)
+        while len(self.marked) and 0 <= row < len(self._rows):
+            step = nearest_step(self.marked.shown, self._rows, row, self._column)
             if step is not None:
                 self.move_to(step, keep_column=True)
                 return
@@ -209,9 +209,9 @@ class TokenView(Lines, inherit_bindings=False):
 
     def _place(self, step: int) -> tuple[int, int]:
         """The row and the cell of a step's first character."""
-        if not len(self._marked):
+        if not len(self.marked):
             return 0, 0
-        character = int(self._marked.first[step])
+        character = int(self.marked.first[step])
         row = self._rows.row_of(character)
         return row, self._rows.column(row, character)
 
@@ -228,9 +228,9 @@ class TokenView(Lines, inherit_bindings=False):
 
     def _rows_of_span(self, step: int) -> set[int]:
         """The rows of the span around a step: they change when the cursor enters or leaves."""
-        k = int(self._marked.span[step])
-        start, end = self._marked.spans[k] if k >= 0 else (step, step + 1)
-        last = int(self._marked.first[end]) if end < len(self._marked) else None
+        k = int(self.marked.span[step])
+        start, end = self.marked.spans[k] if k >= 0 else (step, step + 1)
+        last = int(self.marked.first[end]) if end < len(self.marked) else None
         until = len(self._rows) - 1 if last is None else self._rows.row_of(last)
         return set(range(self._place(start)[0], until + 1))
 
@@ -244,7 +244,7 @@ class TokenView(Lines, inherit_bindings=False):
     # Drawing
 
     def draw_row(self, row: int, width: int) -> Iterable[Piece]:
-        if not len(self._marked):
+        if not len(self.marked):
             return super().draw_row(row, width)
         row, lane = self._lines[row]
         if lane == CAPTION:
@@ -253,11 +253,11 @@ class TokenView(Lines, inherit_bindings=False):
 
     def _draw_caption(self, row: int, width: int) -> Iterable[Piece]:
         """`↳ I image 1  A audio 1 1–2 s`: the curated sources of the span that ends here."""
-        step = int(self._marked.shown.step[self._rows.ranges[row, 0]])
-        k = int(self._marked.span[step])
+        step = int(self.marked.shown.step[self._rows.ranges[row, 0]])
+        k = int(self.marked.span[step])
         yield " " * self._margin, self.palette.plain
         yield "↳ ", self.palette.dim
-        sources = self._marked.sources[k] if step >= 0 and k >= 0 else ()
+        sources = self.marked.sources[k] if step >= 0 and k >= 0 else ()
         left = width - self._margin - 2
         for modality, name in sources:
             yield f"{LETTERS[modality]} ", self.palette.ink[modality]
@@ -276,35 +276,38 @@ class TokenView(Lines, inherit_bindings=False):
         if k is None:
             yield " " * self._margin, palette.plain
             return
-        here = k == self._marked.span[self.cursor]
+        here = k == self.marked.span[self.cursor]
         yield f"{'▸' if here else ' '}{k + 1:>{digits}} ", palette.strong if here else palette.dim
-        kinds = list(dict.fromkeys(modality for modality, _ in self._marked.sources[k]))[:4]
+        kinds = list(dict.fromkeys(modality for modality, _ in self.marked.sources[k]))[:4]
         yield from ((LETTERS[modality], palette.ink[modality]) for modality in kinds)
         yield " " * (_MARGIN - 2 - len(kinds)), palette.plain
 
     def _draw_steps(self, row: int, lane: int) -> Iterable[Piece]:
         start, end = self._rows.ranges[row].tolist()
-        steps, edge = self._marked.shown.step[start:end], self._rows.edge
+        steps, edge = self.marked.shown.step[start:end], self._rows.edge
+        text = self.marked.shown.text[start:end]
         cuts = [start, *(np.flatnonzero(np.diff(steps)) + start + 1).tolist(), end]
         for a, b in pairwise(cuts):
             step = int(steps[a - start])
             if lane == LETTER:
-                yield self._letter(step, int(edge[b] - edge[a]))
+                yield self._letter(step, text[a - start : b - start], int(edge[b] - edge[a]))
             else:
-                yield self._marked.shown.text[a:b], self._style(step)
+                yield text[a - start : b - start], self._style(step)
 
     def _style(self, step: int) -> Style:
         if step < 0:
             return self.palette.dim
         if step == self.cursor:
             return self.palette.cursor
-        marked = self._marked
+        marked = self.marked
         style = self.palette.token[marked.modality[step]][int(marked.level[step])]
         inside = marked.span[step] == marked.span[self.cursor] >= 0
         return Style.combine((style, _UNDERLINED)) if inside else style
 
-    def _letter(self, step: int, cells: int) -> Piece:
+    def _letter(self, step: int, text: str, cells: int) -> Piece:
+        """The letter of a step below its first character, or blanks below a step's second row."""
         if step < 0:
             return " " * cells, self.palette.plain
-        modality = self._marked.modality[step]
-        return LETTERS[modality].ljust(cells), self.palette.ink[modality]
+        modality = self.marked.modality[step]
+        gap = " " * (len(text) - len(text.lstrip(" ")))
+        return (gap + LETTERS[modality]).ljust(cells)[:cells], self.palette.ink[modality]

@@ -17,7 +17,6 @@ from textual.containers import Container
 from textual.message import Message
 from textual.screen import Screen
 from textual.widgets import Footer
-from textual.worker import get_current_worker
 
 from omnitrace import OmniTraceError, Trace
 from omnitrace.timeline import Modality
@@ -33,16 +32,19 @@ from tui.tokens import Marked, Moved, TokenView
 
 @dataclass
 class Attributed(Message):
-    """A sample was read and attributed."""
+    """What was `wanted`, a sample's place under a preset, is attributed."""
 
+    wanted: tuple[int, str]
     replayer: Replayer
     attribution: Attribution
+    marked: Marked
 
 
 @dataclass
 class Failed(Message):
-    """A sample could not be read or attributed: what to show in its place."""
+    """What was `wanted` could not be read or attributed: what to show in its place."""
 
+    wanted: tuple[int, str]
     reason: str
 
 
@@ -56,11 +58,11 @@ class TraceScreen(Screen[int]):
         Binding("N", "span(-1)", "Previous span", show=False),
         Binding("right_square_bracket", "sample(1)", "Next sample", show=False),
         Binding("left_square_bracket", "sample(-1)", "Previous sample", show=False),
-        Binding("p", "preset", "Next preset"),
+        Binding("p", "preset", "Preset"),
         Binding("v", "prompt", "Prompt"),
         Binding("m", "letters", "Modality letters", show=False),
         Binding("c", "captions", "Sources"),
-        Binding("escape", "back", "Samples"),
+        Binding("escape", "back", "Back"),
     ]
 
     def __init__(
@@ -92,11 +94,15 @@ class TraceScreen(Screen[int]):
 
     # Reading and attributing
 
+    @property
+    def _wanted(self) -> tuple[int, str]:
+        return self.place, self.preset
+
     def _open(self) -> None:
         self._replayer = self._attribution = None
         self.query_one(TokenView).cursor = 0
         self._blank("Reading…")
-        self._attribute()
+        self._attribute(self._wanted, self._replayer)
 
     def _blank(self, message: str, wrong: bool = False) -> None:
         self._head()
@@ -111,28 +117,31 @@ class TraceScreen(Screen[int]):
         self.query_one(Heading).show_place(place, (trace.n, trace.T) if trace else None)
 
     @work(thread=True, exclusive=True)
-    def _attribute(self) -> None:
-        worker = get_current_worker()
+    def _attribute(self, wanted: tuple[int, str], replayer: Replayer | None) -> None:
+        place, preset = wanted
         try:
-            replayer = self._replayer or Replayer(self.run[self.ids[self.place]])
-            message: Message = Attributed(replayer, replayer.attribute(self.configs[self.preset]))
+            replayer = replayer or Replayer(self.run[self.ids[place]])
+            attribution = replayer.attribute(self.configs[preset])
+            marked = mark(replayer.trace, attribution)
+            self.post_message(Attributed(wanted, replayer, attribution, marked))
         except OmniTraceError as error:
-            message = Failed(str(error))
-        if not worker.is_cancelled:
-            self.post_message(message)
+            self.post_message(Failed(wanted, str(error)))
 
     def on_failed(self, message: Failed) -> None:
-        self._attribution = None
-        self._blank(message.reason, wrong=True)
+        if message.wanted == self._wanted:
+            self._attribution = None
+            self._blank(message.reason, wrong=True)
 
     def on_attributed(self, message: Attributed) -> None:
+        if message.wanted != self._wanted:
+            return  # the reader has gone on
         self._replayer, self._attribution = message.replayer, message.attribution
         self._head()
         tokens = self.query_one(TokenView)
-        if not len(message.attribution.unit):
+        if not len(message.marked):
             self._blank("The response is empty: the model generated no token.")
             return
-        tokens.mark(mark(message.replayer.trace, message.attribution), tokens.cursor)
+        tokens.mark(message.marked, tokens.cursor)
         self._show_step(tokens.cursor)
 
     # The cursor
@@ -169,7 +178,7 @@ class TraceScreen(Screen[int]):
         names = [*self.configs]
         self.preset = names[(names.index(self.preset) + 1) % len(names)]
         self._head()
-        self._attribute()
+        self._attribute(self._wanted, self._replayer)
 
     def action_prompt(self) -> None:
         if self._attribution is not None and self._replayer is not None:

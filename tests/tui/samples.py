@@ -7,10 +7,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from textual.pilot import Pilot
 
 from omnitrace import Run, SignalRows, Trace, open_run
 from omnitrace.run import RunWriter
 from omnitrace.trace import pack_rows
+from replay import ReplayConfig
 from tests.build import make_rows, make_trace
 
 # A sentence a line: pieces as a byte-pair tokenizer cuts them, tags, the tokens that caused it.
@@ -25,6 +27,8 @@ PLANTED: list[tuple[str, str, range]] = [
     (" Then| a| square| moves| left|.", "ADV DET NOUN VERB ADV PUNCT", range(20, 26)),
 ]
 STRENGTH = {"NOUN": 0.8, "NUM": 0.9, "VERB": 0.7, "ADJ": 0.75, "ADV": 0.5}
+
+PLAIN = ReplayConfig(signal="attmean", reduce="max")  # looks and places hold if our advice changes
 
 HOSTILE = (
     "\x1b[31mred\x1b]52;c;aGk=\x07",
@@ -74,7 +78,7 @@ def with_response(pieces: list[str], id: str = "sample", **over: Any) -> Trace:
         "entropy": rng.random(steps, dtype=np.float32),
         "pos": ("NOUN",) * steps,
         "sentences": np.array(
-            [(start, ends[stop]) for start, stop in zip(starts, stops, strict=True)], np.int32
+            [(start, ends[stop]) for start, stop in zip(starts, stops, strict=False)], np.int32
         ).reshape(-1, 2),
         "signals": {"attmean": rows},
     }
@@ -87,3 +91,11 @@ def write_run(folder: Path, *traces: Trace) -> Run:
         for trace in traces:
             writer.add(trace, hashlib.sha256(trace.id.encode("utf-8", "replace")).hexdigest())
     return open_run(folder)
+
+
+async def settle(pilot: Pilot[Any]) -> None:
+    """Wait until the screen shows what was last asked for."""
+    for _ in range(2):
+        await pilot.pause()
+        await pilot.app.workers.wait_for_complete()
+    await pilot.pause()

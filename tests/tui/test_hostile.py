@@ -1,0 +1,116 @@
+"""Text from strangers reaches the terminal as text: proved on the bytes that are written."""
+
+from __future__ import annotations
+
+import os
+import re
+import select
+import struct
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from omnitrace.timeline import Medium
+from tests.build import make_trace
+from tests.tui.samples import HOSTILE, with_response, write_run
+
+pty = pytest.importorskip("pty")
+fcntl = pytest.importorskip("fcntl")
+termios = pytest.importorskip("termios")
+
+PATIENCE_S = 60.0
+SIZE = (40, 120)
+PROGRAM = """
+import sys
+from omnitrace import open_run
+from tui import browse
+browse(open_run(sys.argv[1]))
+"""
+EVIL = "".join(HOSTILE)
+# What Textual itself says: CSI sequences, DCS strings, the mouse's shape (OSC 22).
+LEGAL = re.compile(r"\x1b\[[0-?]*[ -/]*[@-~]|\x1bP[^\x1b]*\x1b\\|\x1b\]22;[a-z-]*\x07|\x1b[=>78]")
+FORBIDDEN = re.compile(
+    "[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u061c\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff"
+    "\U000e0000-\U000e0fff]"
+)
+
+
+class Terminal:
+    """A program in a terminal of its own; all that it wrote is in `written`."""
+
+    def __init__(self, *arguments: str) -> None:
+        self._master, slave = pty.openpty()
+        fcntl.ioctl(slave, termios.TIOCSWINSZ, struct.pack("HHHH", *SIZE, 0, 0))
+        environment = os.environ | {"TERM": "xterm-256color", "COLORTERM": "truecolor"}
+        environment.pop("NO_COLOR", None)
+        self._process = subprocess.Popen(
+            arguments, stdin=slave, stdout=slave, stderr=slave, env=environment,
+            start_new_session=True,
+        )  # fmt: skip
+        os.close(slave)
+        self.written = b""
+        self._asked = 0  # how much was written when the last key was pressed
+
+    def wait_for(self, text: str) -> None:
+        """Read until the program has written `text`, since the last key."""
+        end = time.monotonic() + PATIENCE_S
+        while text.encode() not in self.written[self._asked :]:
+            assert time.monotonic() < end, f"{text!r} missing in {self.written[self._asked :]!r}"
+            self._read()
+
+    def press(self, keys: str) -> None:
+        self._asked = len(self.written)
+        os.write(self._master, keys.encode())
+
+    def close(self) -> int:
+        """Read to the end; returns the exit status."""
+        while self._read():
+            pass
+        status = self._process.wait(PATIENCE_S)
+        os.close(self._master)
+        return status
+
+    def _read(self) -> bool:
+        if not select.select([self._master], [], [], 1.0)[0]:
+            return self._process.poll() is None
+        try:
+            piece = os.read(self._master, 1 << 16)
+        except OSError:  # the program has closed its side
+            return False
+        self.written += piece
+        return bool(piece)
+
+
+def test_no_stranger_writes_to_the_terminal(tmp_path: Path) -> None:
+    pieces = [*HOSTILE, "x" * 10**5, ".", " more", "."]
+    media = tuple(
+        Medium(kind, EVIL + kind, "0" * 64, duration_s=3.0, width=8, height=8)
+        for kind in ("image", "audio", "video")
+    )
+    calm = make_trace().prompt_text
+    prompt = calm[:6] + EVIL[: len(calm) - 6].ljust(len(calm) - 6, "x")
+    evil = with_response(pieces, EVIL, media=media, prompt_text=prompt)
+    write_run(tmp_path / "run", evil, with_response(["plain", "."], "plain"))
+    terminal = Terminal(sys.executable, "-c", PROGRAM, str(tmp_path / "run"))
+    terminal.wait_for("response · 2 samples")
+    for key, answer in (
+        ("\r", "units by mass"),
+        ("n", "span 2"),
+        ("G", "step 12 of 12"),
+        ("v", "this step's unit"),
+        ("\x1b", "step 12"),
+        ("?", "Next span"),
+    ):
+        terminal.press(key)
+        terminal.wait_for(answer)
+    terminal.press("q")
+    assert terminal.close() == 0
+    seen = terminal.written.decode("utf-8")
+    assert "more" in seen
+    rest = LEGAL.sub("", seen)
+    assert [rest[max(0, m.start() - 20) : m.end() + 20] for m in FORBIDDEN.finditer(rest)] == []
+    assert "\x1b[31m" not in seen
+    assert "\x1b]52" not in seen
