@@ -14,6 +14,7 @@ from typing import Any, Protocol
 
 import torch
 import transformers
+from safetensors import SafetensorError
 
 from omnitrace.errors import CommandError
 from omnitrace.timeline import Int32, Medium, Part, Timeline
@@ -98,13 +99,13 @@ def describe_model(path: str) -> ModelSpec:
             f"cannot load the model '{path}': {_first_sentence(error)} Name a folder that holds "
             "config.json, weights and processor, or a model id of the hub."
         ) from error
-    spec = ModelSpec(path, getattr(config, "_commit_hash", None) or "", config)
     if config.model_type not in ADAPTERS:
         raise CommandError(
             f"'{path}' is a {config.model_type}, which cannot be recorded yet; "
             f"legal model types: {', '.join(sorted(ADAPTERS))}."
         )
-    return spec if not Path(path).is_dir() else ModelSpec(path, "", config)
+    commit = None if Path(path).is_dir() else getattr(config, "_commit_hash", None)
+    return ModelSpec(path, commit or "", config)
 
 
 def load_adapter(spec: ModelSpec, dtype: str, device: str, fps: float) -> Adapter:
@@ -114,7 +115,7 @@ def load_adapter(spec: ModelSpec, dtype: str, device: str, fps: float) -> Adapte
     kind = "auto" if dtype == "auto" else getattr(torch, dtype)
     try:
         return load(spec, kind, choose_device(device), fps)
-    except (OSError, ValueError, torch.OutOfMemoryError) as error:
+    except (OSError, ValueError, RuntimeError, SafetensorError) as error:
         raise CommandError(
             f"cannot load the model '{spec.path}': {_first_sentence(error)}"
         ) from error

@@ -159,5 +159,6 @@ class Capture:
         for name, reduce in self.signals.items():
             share = reduce(attention)
             if share is not None:
-                total = sums.setdefault(name, share.new_zeros(1, width))
-                total[:, first : first + share.shape[1]] += share
+                if name not in sums:
+                    sums[name] = share.new_zeros(1, width)
+                sums[name][:, first : first + share.shape[1]] += share

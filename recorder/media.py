@@ -69,7 +69,8 @@ def load_image(path: Path) -> PIL.Image.Image:
     with _decoding(path, PICTURE), warnings.catch_warnings():
         warnings.simplefilter("ignore")
         warnings.simplefilter("error", PIL.Image.DecompressionBombWarning)
-        image = PIL.ImageOps.exif_transpose(PIL.Image.open(path))
+        with PIL.Image.open(path) as file:
+            image = PIL.ImageOps.exif_transpose(file)
         if image.has_transparency_data:
             paper = PIL.Image.new("RGBA", image.size, "white")
             image = PIL.Image.alpha_composite(paper, image.convert("RGBA"))

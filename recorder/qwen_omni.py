@@ -208,8 +208,8 @@ class QwenOmni:
         """
         extractor = self.processor.feature_extractor
         longest = max((len(m.sound) for m in loaded if m.sound is not None), default=0)
-        hop = int(extractor.hop_length)
-        return math.ceil((longest + 2 * extractor.n_fft) / hop) * hop
+        hop, window = int(extractor.hop_length), int(extractor.n_fft)
+        return math.ceil((longest + 2 * window) / hop) * hop
 
     def _sizes(self, batch: dict[str, Any], loaded: Sequence[Loaded]) -> list[Size]:
         """What each medium became, in order."""
@@ -311,11 +311,12 @@ def _parts(sample: Sample) -> tuple[Part, ...]:
 def _sound_in_films(loaded: Sequence[Loaded]) -> dict[str, Any]:
     """How this transformers is told which sounds belong to films; the sounds stand in order."""
     films = [m for m in loaded if m.film is not None]
-    sounding = [m for m in films if m.sound is not None]
+    sounding = [index for index, m in enumerate(films) if m.sound is not None]
     if not sounding:
         return {}
     if NAMES_SOUNDING_FILMS:
-        slots = [films.index(m) if m.film else None for m in loaded if m.sound is not None]
+        order = iter(sounding)
+        slots = [next(order) if m.film else None for m in loaded if m.sound is not None]
         return {"load_audio_from_video": True, "audio_from_video_indices": slots}
     if len(sounding) < len(films):
         raise OmniTraceError(

@@ -153,8 +153,14 @@ def _record_one(
     try:
         key = sample_key(sample, recorder.identity)
         trace = recorder.trace(sample, goes_on)
-    except (OmniTraceError, torch.OutOfMemoryError) as error:
+    except OmniTraceError as error:
         summary.failed[sample.id] = one_line(str(error), 1000)
+        return
+    except torch.OutOfMemoryError:
+        summary.failed[sample.id] = (
+            "the device's memory does not hold it: shorten it, take fewer frames a second, or "
+            "record it on a larger device."
+        )
         return
     if not stop.requested:
         writer.add(trace, key)
