@@ -84,7 +84,17 @@ class Marker(Struct, frozen=True):
     created_at: float
     created_by: dict[str, str]
     samples: list[SampleEntry]
-    files: dict[FileName, FileEntry]
+    files: msgspec.Raw
+
+    def parse_files(self) -> dict[str, FileEntry]:
+        """Every file of the segment by its name within it; Unreadable where it is no such table.
+
+        Apart, because opening a run need not know them.
+        """
+        try:
+            return msgspec.json.decode(self.files, type=dict[FileName, FileEntry])
+        except (msgspec.MsgspecError, RecursionError) as error:
+            raise Unreadable(str(error)) from error
 
 
 class Unreadable(Exception):

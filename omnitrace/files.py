@@ -8,7 +8,6 @@ from __future__ import annotations
 import os
 import stat
 import uuid
-from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 from typing import Protocol
@@ -94,13 +93,16 @@ class LocalFiles:
         return True
 
     def get(self, name: str, start: int = 0, length: int | None = None) -> bytes:
-        path = self._regular(name)
-        with path.open("rb") as file:
+        self.size(name)  # a pipe would wait for ever
+        with self._inside(name).open("rb") as file:
             file.seek(start)
             return file.read(-1 if length is None else length)
 
     def size(self, name: str) -> int:
-        return self._regular(name).lstat().st_size
+        found = self._inside(name).lstat()
+        if not stat.S_ISREG(found.st_mode):
+            raise OSError(f"{self.where(name)} is not a regular file")
+        return found.st_size
 
     def names(self, folder: str = "") -> list[str]:
         try:
@@ -117,22 +119,12 @@ class LocalFiles:
             self._unsettled.discard(path.parent)
 
     def _inside(self, name: str) -> Path:
-        for path in self._steps(name):
-            if path.is_symlink():
-                raise OSError(f"{path} is a symbolic link, which a run must not contain")
-        return self.root / name
-
-    def _steps(self, name: str) -> Iterator[Path]:
-        path = self.root
+        path = str(self.root)
         for part in name.split("/"):
-            path = path / part
-            yield path
-
-    def _regular(self, name: str) -> Path:
-        path = self._inside(name)
-        if not stat.S_ISREG(path.lstat().st_mode):
-            raise OSError(f"{path} is not a regular file")
-        return path
+            path = f"{path}/{part}"
+            if os.path.islink(path):
+                raise OSError(f"{path} is a symbolic link, which a run must not contain")
+        return Path(path)
 
     def _make_folder(self, folder: Path) -> None:
         """Make `folder` and its missing parents; each new one's parent must be settled too."""

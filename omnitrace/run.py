@@ -18,6 +18,7 @@ from pathlib import Path
 from types import MappingProxyType, TracebackType
 from typing import Any, Self
 
+import msgspec
 import numpy as np
 
 from omnitrace import commit
@@ -64,20 +65,28 @@ class SampleTable:
         return len(self.ids)
 
 
+@dataclass(frozen=True)
+class _Listing:
+    """What the markers said when they were last read; `places` is in the order of recording."""
+
+    segments: dict[str, Segment]
+    places: dict[str, tuple[Segment, int]]
+    damage: list[str]
+
+
 class Run(Mapping[str, Trace]):
     """The samples of a run by id, in the order of recording; a trace is read when asked for.
 
-    Opening reads the root and the commit markers. Damage found then is in `damage`, and what is
-    not damaged stays usable; damage of a segment is an OmniTraceError when a sample of it is read.
-    May be used from several threads.
+    Opening reads the root; the first look at the samples reads the commit markers. Damage found
+    then is in `damage`, and what is not damaged stays usable; damage of a segment is an
+    OmniTraceError when a sample of it is read. May be used from several threads.
     """
 
     def __init__(self, files: Files) -> None:
         self._files = files
         self._root = _read_root(files)
-        self._segments: dict[str, Segment] = {}
+        self._listing: _Listing | None = None
         self._load: Callable[[Segment], dict[str, Any]] = lru_cache(_LOADED_SEGMENTS)(Segment.load)
-        self.refresh()
 
     @property
     def path(self) -> str:
@@ -97,8 +106,12 @@ class Run(Mapping[str, Trace]):
     @property
     def nbytes(self) -> int:
         """Bytes of all committed segments' files, as their markers vouch for them."""
-        markers = [segment.marker for segment in self._segments.values()]
-        return sum(file.size for marker in markers for file in marker.files.values())
+        return sum(segment.nbytes for segment in self._listed.segments.values())
+
+    @property
+    def damage(self) -> list[str]:
+        """What is wrong with the commit markers, a sentence each."""
+        return list(self._listed.damage)
 
     @property
     def sample_keys(self) -> Mapping[str, str]:
@@ -108,16 +121,22 @@ class Run(Mapping[str, Trace]):
         )
 
     def refresh(self) -> None:
-        """Take in what was committed since opening."""
-        self.damage: list[str] = []
-        known, self._segments = self._segments, {}
+        """Take in what was committed since the samples were listed."""
+        known = self._listing.segments if self._listing else {}
+        segments: dict[str, Segment] = {}
+        damage: list[str] = []
         for name in self._files.names("commits"):
             segment = commit.segment_of(name)
-            if segment in known:
-                self._segments[segment] = known[segment]
-            elif segment:
-                self._take(segment)
-        self._index = self._order()
+            try:
+                if segment:
+                    segments[segment] = known.get(segment) or self._take(segment)
+            except (Unreadable, OSError) as error:
+                damage.append(
+                    f"{self._files.where(f'commits/{name}')} is damaged "
+                    f"({safe_text(str(error))}): the samples of this segment are left out; put "
+                    "the file back from a copy, or record again."
+                )
+        self._listing = _Listing(segments, _places(segments), [*damage, *_conflicts(segments)])
 
     def summary(self) -> SampleTable:
         """All samples at a glance; reads nothing that opening did not."""
@@ -154,34 +173,19 @@ class Run(Mapping[str, Trace]):
     def __reduce__(self) -> tuple[type[Run], tuple[Files]]:
         return Run, (self._files,)
 
-    def _take(self, segment: str) -> None:
-        name = commit.marker_name(segment)
-        try:
-            data = _document(self._files, name)
-            marker = commit.parse_marker(data, segment, self._root.store_uuid)
-        except (Unreadable, OSError) as error:
-            self.damage.append(
-                f"{self._files.where(name)} is damaged ({safe_text(str(error))}): the samples of "
-                "this segment are left out; put the file back from a copy, or record again."
-            )
-        else:
-            self._segments[segment] = Segment(self._files, marker)
+    @property
+    def _listed(self) -> _Listing:
+        while self._listing is None:
+            self.refresh()
+        return self._listing
 
-    def _order(self) -> dict[str, tuple[Segment, int]]:
-        """Sample id → its place; of a sample committed twice, the smallest segment id's."""
-        winner: dict[str, tuple[str, str]] = {}
-        for name in sorted(self._segments):
-            for entry in self._segments[name].marker.samples:
-                first, key = winner.setdefault(entry.id, (name, entry.key))
-                if key != entry.key:
-                    self.damage.append(_two_keys(entry.id, first, name))
-        by_time = sorted(self._segments.values(), key=_age)
-        return {
-            entry.id: (segment, row)
-            for segment in by_time
-            for row, entry in enumerate(segment.marker.samples)
-            if winner[entry.id][0] == segment.marker.segment
-        }
+    @property
+    def _index(self) -> dict[str, tuple[Segment, int]]:
+        return self._listed.places
+
+    def _take(self, segment: str) -> Segment:
+        data = _document(self._files, commit.marker_name(segment))
+        return Segment(self._files, commit.parse_marker(data, segment, self._root.store_uuid))
 
     def _unknown(self, id: str) -> str:
         close = difflib.get_close_matches(str(id), list(self._index)[:_SUGGEST_AMONG], n=1)
@@ -279,7 +283,7 @@ class RunWriter:
             created_at=commit.now(),
             created_by=commit.creator(),
             samples=[_entry(trace, key) for trace, key in self._buffer.values()],
-            files=self._put_segment(segment),
+            files=msgspec.Raw(msgspec.json.encode(self._put_segment(segment))),
         )
         name = commit.marker_name(segment)
         with self._writing(name):  # from here on nothing is taken back: the marker may be there
@@ -358,9 +362,10 @@ def _read_root(files: Files) -> Root:
 
 
 def _document(files: Files, name: str) -> bytes:
-    if files.size(name) > _LARGEST_JSON:
-        raise Unreadable(f"it is longer than {_LARGEST_JSON} bytes")
-    return files.get(name)
+    data = files.get(name, 0, _LARGEST_JSON)
+    if len(data) == _LARGEST_JSON:
+        raise Unreadable(f"it is not shorter than {_LARGEST_JSON} bytes")
+    return data
 
 
 def _create_or_join(files: Files, identity: Mapping[str, Any]) -> Root:
@@ -425,12 +430,31 @@ def _nbytes(trace: Trace) -> int:
     return signals + 64 * (trace.n + trace.T) + len(trace.prompt_text) + len(trace.response)
 
 
+def _places(segments: Mapping[str, Segment]) -> dict[str, tuple[Segment, int]]:
+    """Sample id → its place; of a sample committed twice, the smallest segment id's."""
+    winner: dict[str, str] = {}
+    for name in sorted(segments):
+        for entry in segments[name].marker.samples:
+            winner.setdefault(entry.id, name)
+    return {
+        entry.id: (segment, row)
+        for segment in sorted(segments.values(), key=_age)
+        for row, entry in enumerate(segment.marker.samples)
+        if winner[entry.id] == segment.marker.segment
+    }
+
+
+def _conflicts(segments: Mapping[str, Segment]) -> list[str]:
+    """A sentence for every sample that was committed twice under different keys."""
+    first: dict[str, tuple[str, str]] = {}
+    return [
+        f"sample '{one_line(entry.id)}' was recorded twice from different inputs: segment "
+        f"{first[entry.id][0]} is used, {name} is not."
+        for name in sorted(segments)
+        for entry in segments[name].marker.samples
+        if first.setdefault(entry.id, (name, entry.key))[1] != entry.key
+    ]
+
+
 def _age(segment: Segment) -> tuple[float, str]:
     return segment.marker.created_at, segment.marker.segment
-
-
-def _two_keys(id: str, used: str, other: str) -> str:
-    return (
-        f"sample '{one_line(id)}' was recorded twice from different inputs: segment {used} is "
-        f"used, {other} is not."
-    )

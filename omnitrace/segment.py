@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 import threading
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any
 
 import msgspec
@@ -89,6 +89,13 @@ class Segment:
         self._arrays: dict[str, ArrayMetadata] = {}
         self._offsets: dict[str, Array] = {}
 
+    @property
+    def nbytes(self) -> int:
+        """Bytes of all files of the segment, as the marker says; 0 where it says nothing legal."""
+        with suppress(Unreadable):
+            return sum(entry.size for entry in self.marker.parse_files().values())
+        return 0
+
     def load(self) -> dict[str, Array]:
         """Every column but the signals', whole and read-only."""
         with self._lock:
@@ -135,7 +142,7 @@ class Segment:
             ) from error
 
     def _open(self) -> None:
-        self._files.check_sizes()
+        self._files.open()
         names = _column_names(self._files.whole("zarr.json"))
         shape = [len(names), len(self.marker.samples) + 1]
         self._arrays[OFFSET] = self._array(OFFSET, np.dtype("i8"), shape)
@@ -206,8 +213,9 @@ class VouchedFiles:
 
     def __init__(self, files: Files, marker: Marker) -> None:
         self._files = files
-        self._entries = marker.files
+        self._marker = marker
         self._segment = marker.segment
+        self._entries: dict[str, FileEntry] = {}
         self._verified: set[str] = set()
 
     @property
@@ -225,8 +233,10 @@ class VouchedFiles:
             raise Unreadable("the marker does not list it", name)
         return self._entries[name]
 
-    def check_sizes(self) -> None:
-        """Unreadable, naming the first file that is absent or not as long as it was."""
+    def open(self) -> None:
+        """Learn the files; Unreadable, naming the first that is absent or not as long as it was."""
+        with _at(f"../../{marker_name(self._segment)}"):
+            self._entries = self._marker.parse_files()
         for name, entry in self._entries.items():
             with _at(name):
                 if self._files.size(file_name(self._segment, name)) != entry.size:

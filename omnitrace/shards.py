@@ -23,7 +23,7 @@ from omnitrace.commit import Unreadable
 Array = npt.NDArray[Any]
 Get = Callable[[str, int, int], bytes]  # (shard file, start, negative from its end, length)
 
-CHUNK_ELEMENTS = 2**20
+CHUNK_ELEMENTS = 2**16  # small enough to read one sample of many, large enough to pack
 SHARD_BYTES = 2**28
 LARGEST_CHUNK_BYTES = 2**26
 LARGEST_SHARD_CHUNKS = 2**16
@@ -110,7 +110,7 @@ class ArrayMetadata(Struct, frozen=True):
 def encode(data: Array, row_names: Sequence[str], axis: str) -> dict[str, bytes]:
     """The files of the array `data`, packed along its last axis, which is called `axis`.
 
-    Chunks of at most 2^20 elements, each compressed and checksummed; shards of at most 256 MiB.
+    Chunks of at most 2^16 elements, each compressed and checksummed; shards of at most 256 MiB.
     """
     import zarr
     from zarr.codecs import BloscCodec, Crc32cCodec

@@ -143,7 +143,12 @@ def read_all(run: Run) -> dict[str, dict[str, Any]]:
 def forge(root: Path, segment: str, name: str, data: bytes) -> None:
     """Replace a file of a segment as a cunning stranger would: with the marker made to agree."""
     (root / "segments" / segment / name).write_bytes(data)
-    change_marker(root, segment, lambda marker: {"files": marker.files | {name: vouch([data])}})
+    change_marker(root, segment, lambda marker: {"files": with_file(marker, name, data)})
+
+
+def with_file(marker: Marker, name: str, data: bytes) -> msgspec.Raw:
+    """The marker's files with one more, or another."""
+    return msgspec.Raw(msgspec.json.encode(marker.parse_files() | {name: vouch([data])}))
 
 
 def change_marker(root: Path, segment: str, change: Callable[[Marker], dict[str, Any]]) -> None:

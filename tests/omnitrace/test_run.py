@@ -128,7 +128,7 @@ def write(files: Any, *samples: Trace, **how: Any) -> Run:
     return Run(files)
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=25, deadline=None)
 @given(st.lists(traces(), min_size=1, max_size=4, unique_by=lambda trace: trace.id), st.booleans())
 def test_what_is_written_is_read_back_bit_for_bit(samples: list[Trace], apart: bool) -> None:
     run = write(MemoryFiles(), *samples, segment_seconds=0.0 if apart else 60.0)

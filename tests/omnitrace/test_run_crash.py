@@ -67,7 +67,7 @@ def test_killed_writers_leave_whole_samples_and_resume_completes(tmp_path: Path,
         process.start()
         if kill % 2:  # every other kill falls after a commit, however slow the machine
             wait_for_commit(path, process, before)
-        time.sleep(rng.uniform(0, 0.2))
+        time.sleep(rng.uniform(0, 0.15))
         process.kill()
         process.join()
         assert process.exitcode == -signal.SIGKILL
