@@ -6,22 +6,46 @@ Helpers that adapters share; they fill a blank timeline in place. Knows no model
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from itertools import count
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from omnitrace.errors import OmniTraceError
-from omnitrace.timeline import Int32, Modality, Timeline
+from omnitrace.timeline import Int32, Modality, Part, Timeline
 from recorder.offsets import Decode, decode_with_offsets
 from recorder.samples import Message
 
 Indices = npt.NDArray[np.intp]
-Template = Callable[[list[dict[str, Any]]], str]
+Fill = Callable[[list[dict[str, Any]]], str]
 
 
-def render(messages: Sequence[Message], template: Template) -> tuple[str, Int32]:
+def parts_of(messages: Sequence[Message]) -> tuple[Part, ...]:
+    """The content parts in order; media numbered as they come."""
+    numbers = count()
+    return tuple(
+        Part(message.role, content.kind, -1 if content.path is None else next(numbers))
+        for message in messages
+        for content in message.parts
+    )
+
+
+def refuse_control_tokens(messages: Sequence[Message], tokenizer: Any) -> None:
+    """OmniTraceError if a text spells a control token: it would be read as one, not as text."""
+    control = [t.content for t in tokenizer.added_tokens_decoder.values() if t.special]
+    texts = [part.text for message in messages for part in message.parts]
+    found = [word for word in control for text in texts if word in text]
+    if found:
+        raise OmniTraceError(
+            f"a text of the sample contains '{found[0]}', a control token of the model; "
+            "remove it or write it differently."
+        )
+
+
+def render(messages: Sequence[Message], template: Fill) -> tuple[str, Int32]:
     """The prompt with one placeholder a medium, and where each text part lies in it, (texts, 2).
 
     The template is rendered once with marks instead of texts, which tells its own characters from
@@ -63,30 +87,80 @@ def _chat(messages: Sequence[Message], say: Callable[[str], str]) -> list[dict[s
     ]
 
 
-def text_of_tokens(offsets: Int32, spans: Int32) -> Int32:
-    """(m,) int32: which of `spans` (texts, 2) each token's characters lie in; -1 for none.
+@dataclass(frozen=True)
+class Template:
+    """The rendered prompt with one placeholder a medium, tokenized apart: m tokens.
 
-    A token that touches two spans belongs to the first; empty spans own nothing.
+    `ids` (m,) int32; `offsets` (m, 2) int32 characters of the prompt; `holders` (m,) bool: which
+    are placeholders. But for their number of tokens these are the prompt's tokens.
     """
-    owner = np.full(len(offsets), -1, np.int32)
-    for index in reversed(range(len(spans))):
-        start, end = spans[index]
-        owner[(offsets[:, 0] < end) & (offsets[:, 1] > start)] = index
-    return owner
+
+    ids: Int32
+    offsets: Int32
+    holders: npt.NDArray[np.bool_]
+
+    def spread(self, prompt_ids: Int32, widths: Sequence[int]) -> Indices:
+        """(m,) where each token begins in the prompt, if the placeholders take `widths` tokens.
+
+        OmniTraceError unless the prompt's ids are then these.
+        """
+        width = np.ones(len(self.ids), np.intp)
+        if self.holders.sum() == len(widths):
+            width[self.holders] = widths
+        starts = np.cumsum(width) - width
+        if width.sum() == len(prompt_ids):
+            fixed = ~self.holders
+            if (prompt_ids[starts[fixed]] == self.ids[fixed]).all():
+                return starts
+        raise OmniTraceError(
+            "the processor's prompt is not its chat template with the media laid out, so its "
+            "tokens cannot be placed; is the template of another model?"
+        )
+
+    def texts(self, starts: Indices, spans: Int32) -> list[Indices]:
+        """The prompt tokens of each of `spans` (texts, 2), character ranges.
+
+        A token that touches two spans belongs to the first.
+        """
+        owner = np.full(len(self.ids), -1)
+        for index in reversed(range(len(spans))):
+            first, end = spans[index]
+            owner[(self.offsets[:, 0] < end) & (self.offsets[:, 1] > first)] = index
+        return [starts[owner == index] for index in range(len(spans))]
+
+
+def tokenize(tokenizer: Any, prompt: str, placeholders: Sequence[int]) -> Template:
+    """Tokenize a rendered prompt; `placeholders` are the ids that stand for media."""
+    encoded = tokenizer(prompt, return_offsets_mapping=True)
+    ids = np.array(encoded["input_ids"], np.int32)
+    offsets = np.array(encoded["offset_mapping"], np.int32).reshape(-1, 2)
+    return Template(ids, offsets, np.isin(ids, placeholders))
 
 
 def place_texts(
-    timeline: Timeline, ids: Int32, texts: Mapping[int, Indices], decode: Decode
+    timeline: Timeline,
+    ids: Int32,
+    parts: Sequence[Part],
+    texts: Sequence[Indices],
+    decode: Decode,
 ) -> str:
-    """Fill in the tokens of each text part, in order; returns the text that they say."""
+    """Fill in the tokens of the text parts, in order; returns the text that they say."""
     said = ""
-    for part, tokens in texts.items():
+    places = [index for index, part in enumerate(parts) if part.medium < 0]
+    for part, tokens in zip(places, texts, strict=True):
         text, chars = decode_with_offsets(ids[tokens].tolist(), decode)
         timeline.modality[tokens] = Modality.TEXT
         timeline.part[tokens] = part
         timeline.chars[tokens] = chars + len(said)
         said += text
     return said
+
+
+def place_medium(timeline: Timeline, region: Indices, parts: Sequence[Part], medium: int) -> None:
+    """Say whose the tokens of `region` are, but for the special ones among them."""
+    own = region[timeline.modality[region] != Modality.SPECIAL]
+    timeline.medium[own] = medium
+    timeline.part[own] = next(i for i, part in enumerate(parts) if part.medium == medium)
 
 
 def place_patches(

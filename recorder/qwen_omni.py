@@ -19,7 +19,7 @@ import torch
 import transformers
 
 from omnitrace.errors import OmniTraceError
-from omnitrace.timeline import Int32, Medium, Modality, Part, Timeline
+from omnitrace.timeline import Int32, Medium, Modality, Timeline
 from recorder import layout, media
 from recorder.adapter import ModelSpec, Prepared
 from recorder.samples import Sample
@@ -102,39 +102,27 @@ class QwenOmni:
         return text
 
     def prepare(self, sample: Sample) -> Prepared:
-        self._refuse_control_tokens(sample)
+        layout.refuse_control_tokens(sample.messages, self.processor.tokenizer)
         loaded = self._load_media(sample)
         prompt, spans = layout.render(sample.messages, self._template)
         batch = self._process(prompt, loaded)
         ids = batch["input_ids"][0].numpy().astype(np.int32)
         sizes = self._sizes(batch, loaded)
-        texts, regions = self._find(prompt, spans, ids, [size.tokens for size in sizes])
-        parts = _parts(sample)
+        template = layout.tokenize(self.processor.tokenizer, prompt, self._placeholders)
+        starts = template.spread(ids, [size.tokens for size in sizes])
         timeline = Timeline.blank(len(ids))
-        for medium, region, size in zip(loaded, regions, sizes, strict=True):
-            self._place(timeline, ids, region, medium, size)
-        for index, part in enumerate(part for part in parts if part.medium >= 0):
-            own = regions[index][timeline.modality[regions[index]] != Modality.SPECIAL]
-            timeline.part[own], timeline.medium[own] = parts.index(part), index
-        said = [index for index, part in enumerate(parts) if part.medium < 0]
-        prompt_text = layout.place_texts(
-            timeline, ids, dict(zip(said, texts, strict=True)), self.decode
-        )
+        parts = layout.parts_of(sample.messages)
+        texts = template.texts(starts, spans)
+        said = layout.place_texts(timeline, ids, parts, texts, self.decode)
+        regions = [
+            np.arange(start, start + size.tokens)
+            for start, size in zip(starts[template.holders], sizes, strict=True)
+        ]
+        for index, (medium, size) in enumerate(zip(loaded, sizes, strict=True)):
+            self._place(timeline, ids, regions[index], medium, size)
+            layout.place_medium(timeline, regions[index], parts, index)
         inputs = self._inputs(batch, loaded, regions)
-        return Prepared(inputs, ids, timeline, prompt_text, parts, tuple(m.medium for m in loaded))
-
-    def _refuse_control_tokens(self, sample: Sample) -> None:
-        """User text that spells a control token would be read as one, and its place be lost."""
-        added = self.processor.tokenizer.added_tokens_decoder.values()
-        control = [token.content for token in added if token.special]
-        for message in sample.messages:
-            for part in message.parts:
-                found = [word for word in control if word in part.text]
-                if found:
-                    raise OmniTraceError(
-                        f"a text of the sample contains '{found[0]}', a control token of the "
-                        "model; remove it or write it differently."
-                    )
+        return Prepared(inputs, ids, timeline, said, parts, tuple(m.medium for m in loaded))
 
     def _load_media(self, sample: Sample) -> list[Loaded]:
         contents = [c for m in sample.messages for c in m.parts if c.path is not None]
@@ -165,7 +153,8 @@ class QwenOmni:
 
     def _sound_tokens(self, frames: int) -> int:
         """Tokens that the audio tower makes of this many mel frames."""
-        tower = self.model.model.audio_tower
+        inner = self.model.model  # in transformers 5.17 the towers hang on the outer model
+        tower = inner.audio_tower if hasattr(inner, "audio_tower") else self.model.audio_tower
         return int(tower._get_feat_extract_output_lengths(torch.tensor(frames))[1])
 
     def _template(self, messages: list[dict[str, Any]]) -> str:
@@ -228,29 +217,6 @@ class QwenOmni:
             for m in loaded
         ]
 
-    def _find(
-        self, prompt: str, spans: Int32, ids: Int32, widths: Sequence[int]
-    ) -> tuple[list[layout.Indices], list[layout.Indices]]:
-        """The tokens of each text part and of each medium.
-
-        The prompt with one placeholder a medium is tokenized apart, with character offsets: but
-        for the `widths` of the placeholders, its tokens are the prompt's.
-        """
-        encoded = self.processor.tokenizer(prompt, return_offsets_mapping=True)
-        tokens = np.array(encoded["input_ids"], np.int32)
-        holders = np.isin(tokens, self._placeholders)
-        width = np.ones(len(tokens), np.intp)
-        width[holders] = widths
-        start = np.cumsum(width) - width
-        if width.sum() != len(ids) or (ids[start[~holders]] != tokens[~holders]).any():
-            raise OmniTraceError(
-                "the processor's prompt is not its template with the media laid out "
-                f"(transformers {transformers.__version__}), so its tokens cannot be placed."
-            )
-        owner = layout.text_of_tokens(np.array(encoded["offset_mapping"]), spans)
-        regions = [np.arange(a, a + w) for a, w in zip(start[holders], widths, strict=True)]
-        return [start[owner == index] for index in range(len(spans))], regions
-
     @property
     def _placeholders(self) -> tuple[int, int, int]:
         config = self.model.config
@@ -293,19 +259,6 @@ class QwenOmni:
             return value
         dtype = self.model.dtype if key in FLOAT_INPUTS else value.dtype
         return value.to(self.model.device, dtype)
-
-
-def _parts(sample: Sample) -> tuple[Part, ...]:
-    """The content parts in order; media numbered as they come."""
-    parts: list[Part] = []
-    media_seen = 0
-    for message in sample.messages:
-        for content in message.parts:
-            parts.append(
-                Part(message.role, content.kind, -1 if content.path is None else media_seen)
-            )
-            media_seen += content.path is not None
-    return tuple(parts)
 
 
 def _sound_in_films(loaded: Sequence[Loaded]) -> dict[str, Any]:
