@@ -153,18 +153,22 @@ def _record_one(
     try:
         key = sample_key(sample, recorder.identity)
         trace = recorder.trace(sample, goes_on)
-    except OmniTraceError as error:
-        summary.failed[sample.id] = one_line(str(error), 1000)
-        return
-    except torch.OutOfMemoryError:
-        summary.failed[sample.id] = (
-            "the device's memory does not hold it: shorten it, take fewer frames a second, or "
-            "record it on a larger device."
-        )
+    except (OmniTraceError, torch.OutOfMemoryError) as error:
+        summary.failed[sample.id] = _why(sample, error)
         return
     if not stop.requested:
         writer.add(trace, key)
         summary.recorded += 1
+
+
+def _why(sample: Sample, error: Exception) -> str:
+    reason = one_line(str(error), 1000)
+    if isinstance(error, torch.OutOfMemoryError):
+        reason = (
+            "the device's memory does not hold it: shorten it, take fewer frames a second, or "
+            "record it on a larger device."
+        )
+    return f"sample '{one_line(sample.id)}': {reason}"
 
 
 @dataclass(frozen=True)

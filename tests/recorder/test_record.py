@@ -169,6 +169,7 @@ def test_samples_that_fail_are_named_and_the_rest_go_on(
     assert list(summary.failed) == ["words", "empty", "cut", "control"]
     for id, name in {"words": "words.wav", "empty": "empty.png", "cut": "cut.mp4"}.items():
         assert str(tmp_path / name) in summary.failed[id]
+        assert summary.failed[id].startswith(f"sample '{id}': ")
         assert "\n" not in summary.failed[id]
     assert list(open_run(tmp_path / "run")) == ["good"]
     assert seen[-1] == Progress(5, 5)
