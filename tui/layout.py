@@ -173,11 +173,14 @@ class _Wrapper:
 
 
 def _step_text(text: str) -> str:
-    """What a step shows: always something that is not a plain space."""
+    """What a step shows: always something in a cell of its own that is not a plain space."""
     shown = visible(text)
-    if not shown.strip(" "):
+    ink = shown.lstrip(" ")
+    if not ink:
         return "␣" * len(shown) or EMPTY
-    return shown if cell_len(shown) else "◌" + shown
+    if get_character_cell_size(ink[0]):
+        return shown
+    return " " * (len(shown) - len(ink)) + "◌" + ink  # a mark whose base another step wrote
 
 
 def _cap_marks(text: str) -> str:

@@ -95,7 +95,7 @@ def write_run(folder: Path, *traces: Trace) -> Run:
 
 async def settle(pilot: Pilot[Any]) -> None:
     """Wait until the screen shows what was last asked for."""
-    for _ in range(2):
-        await pilot.pause()
+    for _ in range(3):
+        await pilot.pause(0)
         await pilot.app.workers.wait_for_complete()
     await pilot.pause()

@@ -4,7 +4,7 @@ import unicodedata
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from rich.cells import cell_len
 
@@ -32,6 +32,7 @@ def rows_of(text: str, width: int, starts: tuple[int, ...] = ()) -> list[str]:
     return [text[a:b] for a, b in wrap(text, width, starts).ranges]
 
 
+@settings(deadline=None)
 @given(TEXTS)
 def test_visible_text_holds_no_control_and_measures_as_its_characters(text: str) -> None:
     shown = visible(text)
@@ -40,6 +41,7 @@ def test_visible_text_holds_no_control_and_measures_as_its_characters(text: str)
     assert cell_len(shown) == sum(cell_len(c) for c in shown)
 
 
+@settings(deadline=None)
 @given(TEXTS, st.integers(0, 40))
 def test_clipped_text_fits(text: str, cells: int) -> None:
     assert cell_len(clip(text, cells)) <= cells
@@ -56,7 +58,9 @@ def test_few_combining_marks_are_kept() -> None:
     assert visible("e" + "\u0301" * 100) == "e" + "\u0301" * 4
 
 
+@settings(deadline=None)
 @given(PIECES)
+@example(["\U0001cf000"])
 def test_every_step_owns_something_to_see(pieces: list[str]) -> None:
     shown = shown_of(pieces)
     first = shown.first(len(pieces))
@@ -65,8 +69,8 @@ def test_every_step_owns_something_to_see(pieces: list[str]) -> None:
 
 
 def test_what_a_step_shows() -> None:
-    pieces = ["a", "", " ", " b", "\u0301", "\n\n", "\u200b", "\x1b[2J"]
-    assert shown_of(pieces).text == f"a{EMPTY}␣ b◌\u0301↵↵{EMPTY}\ufffd[2J"
+    pieces = ["a", "", " ", " b", " \u0301x", "\n\n", "\u200b", "\x1b[2J"]
+    assert shown_of(pieces).text == f"a{EMPTY}␣ b ◌\u0301x↵↵{EMPTY}\ufffd[2J"
 
 
 def test_text_between_steps_belongs_to_none() -> None:
@@ -80,6 +84,7 @@ def test_steps_that_share_a_character_show_it_once() -> None:
     assert shown.text == f"🙂{EMPTY}{EMPTY}"
 
 
+@settings(deadline=None)
 @given(PIECES, WIDTHS)
 def test_rows_fit_and_lose_nothing_but_spaces(pieces: list[str], width: int) -> None:
     shown = shown_of(pieces)
@@ -89,6 +94,7 @@ def test_rows_fit_and_lose_nothing_but_spaces(pieces: list[str], width: int) -> 
     assert all(row == row.strip(" ") for row in rows)
 
 
+@settings(deadline=None)
 @given(PIECES, WIDTHS)
 def test_no_mark_leaves_its_base(pieces: list[str], width: int) -> None:
     shown = shown_of(pieces)
@@ -119,6 +125,7 @@ def test_a_line_of_a_million_characters_wraps() -> None:
     assert len(rows) == 20_000
 
 
+@settings(deadline=None)
 @given(PIECES, WIDTHS)
 def test_the_place_of_a_step_leads_back_to_it(pieces: list[str], width: int) -> None:
     shown = shown_of(pieces)
