@@ -13,6 +13,7 @@ import re
 import time
 import uuid
 from collections.abc import Iterable, Mapping
+from functools import cache
 from importlib.metadata import version
 from typing import Annotated, Any
 
@@ -138,6 +139,7 @@ def json_bytes(data: Any, sort_keys: bool = False) -> bytes:
     )
 
 
+@cache
 def creator() -> dict[str, str]:
     """The versions of what writes, for `created_by`."""
     libraries = {name: version(name) for name in ("zarr", "numcodecs", "numpy")}

@@ -72,7 +72,7 @@ def segment_files(samples: Sequence[tuple[Trace, str]]) -> Iterator[tuple[str, b
 
 def _array_files(name: str, data: Array, rows: Sequence[str]) -> Iterator[tuple[str, bytes]]:
     axis = "boundary" if name == OFFSET else name.split(".")[0]
-    for file, content in shards.encode(data, rows, axis).items():
+    for file, content in shards.encode(data, rows, axis):
         yield f"{name}/{file}", content
 
 

@@ -16,11 +16,15 @@ import pytest
 import zarr
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from zarr.codecs import BloscCodec, Crc32cCodec
+from zarr.core.buffer import default_buffer_prototype
+from zarr.storage import MemoryStore
 
 from omnitrace import shards
 from omnitrace.errors import CommandError, OmniTraceError
 from omnitrace.files import LocalFiles
 from omnitrace.run import Run, RunWriter, open_run
+from omnitrace.shards import ArrayMetadata
 from omnitrace.timeline import Medium, Modality, Part, Timeline
 from omnitrace.trace import SignalRows, Trace
 from tests.build import make_trace
@@ -163,9 +167,9 @@ def test_a_segment_of_ten_samples_is_few_files(tmp_path: Path) -> None:
     assert sum(path.is_file() for path in tmp_path.rglob("*")) <= 32
 
 
-@pytest.mark.parametrize("shape", [(0,), (3, 0), (1,), (7,), (3, 29)], ids=str)
+@pytest.mark.parametrize("shape", [(0,), (3, 0), (1,), (7,), (3, 29), (23,)], ids=str)
 @pytest.mark.parametrize("dtype", ["u1", "i4", "i8", "f4", "f8"])
-def test_arrays_of_many_chunks_and_shards_are_read_by_range(
+def test_arrays_of_many_chunks_and_shards_are_zarr_s_and_are_read_by_range(
     shape: tuple[int, ...], dtype: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(shards, "CHUNK_ELEMENTS", 6)
@@ -173,13 +177,42 @@ def test_arrays_of_many_chunks_and_shards_are_read_by_range(
     fill = math.nan if np.dtype(dtype).kind == "f" else 0
     absent = np.full(shape, fill, dtype)  # of these zarr would rather write no chunks at all
     for data in (absent, np.arange(absent.size).astype(dtype).reshape(shape)):
-        files = shards.encode(data, ["r0", "r1", "r2"][: len(shape) * 3 - 3], "x")
+        files = dict(shards.encode(data, ["r0", "r1", "r2"][: len(shape) * 3 - 3], "x"))
         metadata = shards.parse_metadata(files["zarr.json"])
         assert {*metadata.files, "zarr.json"} == set(files)
+        assert files == zarr_files(data, metadata) | {"zarr.json": files["zarr.json"]}
+        np.testing.assert_array_equal(read_by_zarr(files), data)
         for start, stop in itertools.combinations_with_replacement(range(shape[-1] + 1), 2):
             found = shards.read(metadata, partial(part_of, files), start, stop)
             assert found.dtype == data.dtype
             np.testing.assert_array_equal(found, data[..., start:stop])
+
+
+def zarr_files(data: Any, metadata: ArrayMetadata) -> dict[str, bytes]:
+    """What zarr-python itself writes for the same array."""
+    store = MemoryStore()
+    array = zarr.create_array(
+        store,
+        shape=data.shape,
+        dtype=data.dtype,
+        chunks=tuple(metadata.chunk),
+        shards=tuple(metadata.shard),
+        compressors=[BloscCodec(cname="lz4", clevel=5, shuffle="bitshuffle"), Crc32cCodec()],
+        fill_value=math.nan if data.dtype.kind == "f" else 0,
+        chunk_key_encoding={"name": "default", "separator": "."},
+        zarr_format=3,
+        config={"write_empty_chunks": True},
+    )
+    if data.size:
+        array[...] = data
+    return {name: value.to_bytes() for name, value in store._store_dict.items()}
+
+
+def read_by_zarr(files: dict[str, bytes]) -> Any:
+    buffer = default_buffer_prototype().buffer
+    store = MemoryStore({name: buffer.from_bytes(data) for name, data in files.items()})
+    array: Any = zarr.open_array(store, mode="r", zarr_format=3)
+    return array[...]
 
 
 def part_of(files: dict[str, bytes], name: str, start: int, length: int) -> bytes:

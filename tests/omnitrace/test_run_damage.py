@@ -408,7 +408,7 @@ def test_columns_and_attributes_of_a_later_version_are_ignored(store: Path) -> N
     }
     (folder / "mood").mkdir()
     for array, files in arrays.items():
-        for file, data in files.items():
+        for file, data in files:
             forge(store, segment, f"{array}/{file}", data)
     attributes = {"omnitrace": {"format": "1.1", "columns": names, "unheard of": 1}}
     forge(
