@@ -153,9 +153,8 @@ def media_names(plan: Plan) -> dict[int, str]:
 def _draw_entries(rng: np.random.Generator, kind: str) -> list[str | Saying | Spec]:
     """Facts, fillers and media of a prompt, not yet in order."""
     pictures, recordings, films, sound = _draw_counts(rng, kind)
-    most = {"text": (3, 8), "mixed": (1, 4)}.get(kind, (1, 5))
-    count = int(rng.integers(most[0], most[1] + 1))
-    sayings = wording.draw_sayings(rng, count, int(rng.integers(2, 6)))
+    most = {"text": (3, 5), "mixed": (1, 3)}.get(kind, (1, 4))
+    sayings = wording.draw_sayings(rng, int(rng.integers(most[0], most[1] + 1)))
     fillers = rng.choice(wording.FILLERS, size=int(rng.integers(0, 3)), replace=False)
     stock = Stock(rng)
     media: list[Spec] = [stock.picture() for _ in range(pictures)]
@@ -165,9 +164,9 @@ def _draw_entries(rng: np.random.Generator, kind: str) -> list[str | Saying | Sp
 
 
 def _draw_short(rng: np.random.Generator, kind: str) -> list[str | Saying | Spec]:
-    """Two to four facts that must be told apart by their objects, or media without any."""
+    """Two to four text facts, or media without any."""
     if kind == "text":
-        return [*wording.draw_sayings(rng, int(rng.integers(2, 5)), int(rng.integers(1, 3)))]
+        return [*wording.draw_sayings(rng, int(rng.integers(2, 5)))]
     media = [e for e in _draw_entries(rng, kind) if not isinstance(e, str | Saying)]
     return [*media[: 1 if rng.random() < 0.7 else None]]
 
@@ -264,14 +263,14 @@ def _shown(spec: Spec, ordinal: int, part: int) -> list[Fact]:
     nth = wording.ORDINALS[ordinal]
     if isinstance(spec, Picture):
         report = wording.report_picture(ordinal, spec.shape, spec.colour, spec.place)
-        keys = frozenset({"picture", f"picture {nth}", f"picture with {spec.shape}"})
+        keys = frozenset({"picture", f"picture {nth}"})
         return [Fact(report, keys, part)]
     if isinstance(spec, Recording):
         return [_heard(tone, {f"recording {nth}"}, part, None) for tone in spec.tones]
     scenes = [
         Fact(
             wording.report_scene(*scene),
-            frozenset({f"film {nth}", f"motion of {scene[0]}"}),
+            frozenset({f"film {nth}"}),
             part,
             seconds=(float(SCENE_SECONDS * i), float(SCENE_SECONDS * (i + 1))),
             stream="vision",
@@ -296,8 +295,8 @@ def _heard(tone: tuple[str, int], keys: set[str], part: int, stream: str | None)
 
 
 def _draw_questions(rng: np.random.Generator, kind: str, facts: Sequence[Fact]) -> list[Question]:
-    """One to four questions that no fact answers twice; some ask for what is not there."""
-    wanted = int(rng.integers(1 if kind == "text" else 2, 5))
+    """One or two questions that no fact answers twice; some ask for what is not there."""
+    wanted = 1 if rng.random() < 0.25 else 2
     chosen: list[Question] = []
     answered: set[int] = set()
     for key in _candidates(rng, kind, facts):
@@ -317,7 +316,7 @@ def _candidates(rng: np.random.Generator, kind: str, facts: Sequence[Fact]) -> l
     told = sorted({key for fact in facts if fact.text is not None for key in fact.keys})
     media = [str(key) for key in rng.permutation(shown)] if shown else []
     text = [str(key) for key in rng.permutation(told)]
-    mixed = media[:2] + [str(key) for key in rng.permutation(media[2:] + text)]
+    mixed = media[:1] + [str(key) for key in rng.permutation(media[1:] + text)]
     absent = _absent(facts, bool(media))
     return [
         str(rng.choice(absent)) if absent and rng.random() < 0.125 else key
@@ -326,16 +325,19 @@ def _candidates(rng: np.random.Generator, kind: str, facts: Sequence[Fact]) -> l
 
 
 def _absent(facts: Sequence[Fact], about_media: bool) -> list[str]:
-    """Keys that nothing in the prompt answers, though they sound as if something could."""
+    """Keys that nothing in the prompt answers: of attributes that nobody told, or of media of a
+    sort that is there."""
     there = {key for fact in facts for key in fact.keys}
-    objects = {key for key in there if key in wording.OBJECTS}
-    media = {word for key in there for word in ("picture", "film", "tone") if word in key}
-    nouns = media if about_media else objects
+    told = {key.split(" of ")[0] for key in there}
+    shown = {
+        word for key in there for word in ("picture", "film", "recording", "tone") if word in key
+    }
     return [
         key
         for key in wording.QUESTIONS
         if key not in there
-        and (any(word in key.split() for word in nouns | objects) or key in wording.OBJECTS)
+        and (shown & set(key.split()) or (" of " in key and key.split(" of ")[0] not in told))
+        and (about_media or " of " in key)
     ]
 
 

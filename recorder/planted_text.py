@@ -56,11 +56,11 @@ ATTRIBUTES = (
     ),
     Attribute(
         "place",
-        ("The {o} stands in the {v}.", "We keep the {o} in the {v}."),
-        "The {o} is in the {v}.",
+        ("The {o} stands in {v}.", "They say that the {o} stands in {v}."),
+        "The {o} stands in {v}.",
         "Where is the {o}?",
         "where the {o} is",
-        ("cellar", "kitchen", "garage", "attic", "garden", "office", "hall"),
+        ("Paris", "London", "Berlin", "Madrid", "Vienna", "Lisbon", "Dublin"),
     ),
     Attribute(
         "owner",
@@ -124,26 +124,20 @@ class Saying:
     keys: frozenset[str]
 
 
-def draw_sayings(rng: np.random.Generator, count: int, attributes: int) -> list[Saying]:
-    """`count` text facts on so many attributes, no value told twice, no two that answer the same
-    question."""
-    drawn = rng.permutation(len(ATTRIBUTES))[:attributes]
-    objects = rng.permutation(OBJECTS)[: max(2, -(-count // attributes) + 1, (count + 3) // 2)]
-    pairs = [(o, a) for o in objects for a in drawn]
-    values = [list(rng.permutation(a.values)) for a in ATTRIBUTES]
-    sayings = []
-    for index in rng.permutation(len(pairs))[:count]:
-        o, a = pairs[index]
-        attribute, v = ATTRIBUTES[a], str(values[a].pop())
-        told = attribute.told[int(rng.integers(2))]
-        sayings.append(
-            Saying(
-                told.format(o=o, v=v),
-                attribute.report.format(o=o, v=v),
-                frozenset({f"{attribute.name} of {o}", f"{o}"}),
-            )
-        )
-    return sayings
+def draw_sayings(rng: np.random.Generator, count: int) -> list[Saying]:
+    """`count` text facts, each on another object and another attribute."""
+    objects = rng.permutation(OBJECTS)[:count]
+    chosen = rng.permutation(len(ATTRIBUTES))[:count]
+    return [
+        _say(str(o), ATTRIBUTES[a], int(rng.integers(2)), int(rng.integers(7)))
+        for o, a in zip(objects, chosen, strict=True)
+    ]
+
+
+def _say(o: str, attribute: Attribute, way: int, value: int) -> Saying:
+    v = attribute.values[value]
+    keys = frozenset({f"{attribute.name} of {o}"})
+    return Saying(attribute.told[way].format(o=o, v=v), attribute.report.format(o=o, v=v), keys)
 
 
 def label(noun: str, ordinal: int) -> str:
@@ -161,18 +155,6 @@ def report_tone(pitch: str, second: int) -> str:
 
 def report_scene(shape: str, colour: str, direction: str) -> str:
     return f"A {colour} {shape} moves {direction}."
-
-
-def _about_objects() -> list[Question]:
-    return [
-        Question(
-            o,
-            f"What is said about the {o}?",
-            f"everything about the {o}",
-            f"Nobody said anything about the {o}.",
-        )
-        for o in OBJECTS
-    ]
 
 
 def _about_attributes() -> list[Question]:
@@ -195,28 +177,6 @@ def _about_media(noun: str, ask: str, absent: str) -> list[Question]:
     ]
 
 
-def _about_shapes() -> list[Question]:
-    pictures = [
-        Question(
-            f"picture with {s}",
-            f"Which picture shows a {s}?",
-            f"the picture with a {s}",
-            f"No picture shows a {s}.",
-        )
-        for s in SHAPES
-    ]
-    scenes = [
-        Question(
-            f"motion of {s}",
-            f"Which way does the {s} move?",
-            f"the motion of the {s}",
-            f"No {s} moves.",
-        )
-        for s in SHAPES
-    ]
-    return pictures + scenes
-
-
 def _about_pitches() -> list[Question]:
     return [
         Question(
@@ -234,7 +194,6 @@ def _catalogue() -> dict[str, Question]:
         "picture", "What do the pictures show?", "every picture", "No picture shows anything."
     )
     questions = [
-        *_about_objects(),
         *_about_attributes(),
         every_picture,
         *_about_media(
@@ -248,7 +207,6 @@ def _catalogue() -> dict[str, Question]:
             "Nothing is heard in the {n} recording.",
         ),
         *_about_media("film", "What moves in the {n} film?", "Nothing moves in the {n} film."),
-        *_about_shapes(),
         *_about_pitches(),
     ]
     return {question.key: question for question in questions}

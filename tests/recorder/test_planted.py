@@ -144,11 +144,11 @@ def test_samples_and_truth_are_written_side_by_side(written: Path) -> None:
 
 
 def _check_part(sentence: str, evidence: dict[str, Any], part: dict[str, Any]) -> None:
-    if "picture" in sentence:
+    if " picture " in sentence:
         assert part["type"] == "image"
-    elif "moves" in sentence:
+    elif " moves " in sentence:
         assert (part["type"], evidence["stream"]) == ("video", "vision")
-    elif "tone" in sentence:
+    elif " tone " in sentence:
         assert part["type"] == ("video" if evidence["stream"] == "sound" else "audio")
         assert planted_text.SECONDS[int(evidence["start_s"])] in sentence
     else:

@@ -1,0 +1,278 @@
+"""Trains the bundled tiny omni model: Qwen2.5-Omni's real classes at toy size, planted evidence.
+
+`python -m training.omni --seed 0 --out DIR` builds tokenizer, processor and model, trains, measures
+the share of exactly right sentences on fresh seeds read back from files, and saves model and
+processor to DIR. Knows nothing of the run store, the recorder's adapters or the replay.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import math
+import sys
+import time
+from collections import defaultdict
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch.nn import functional
+
+from recorder.planted import KINDS, SPLITS, ask_anew, make_plan
+from training.omni_check import measure
+from training.omni_data import Encoded, Encoder, Example, branch, collate, hide
+from training.omni_drill import drill
+from training.omni_look import look
+from training.omni_model import build_model, build_processor
+
+RESULTS = Path(__file__).parent / "results" / "omni.json"
+SAVE_EVERY = 250
+SHORT_KINDS = ("text",) * 3 + ("image",) * 3 + ("audio", "video") + ("video-silent",) * 2
+"""Text and pictures take longest to learn."""
+
+
+@dataclass(frozen=True)
+class Schedule:
+    """Steps, batch and learning rates.
+
+    `looks`, `drills`: steps of the vision tower and of the language model alone; `lessons`: the
+    share of steps with short prompts only; `short`: the share of short prompts after that.
+    """
+
+    steps: int = 7000
+    looks: int = 1500
+    drills: int = 500
+    short: float = 0.2
+    batch: int = 10
+    branches: int = 4
+    lessons: float = 0.5
+    peak: float = 1e-3
+    vision: float = 3e-4
+    warmup: int = 200
+
+    def rate(self, step: int) -> float:
+        """Linear warm-up, a plateau, and a cosine to a fiftieth over the last quarter."""
+        if step < self.warmup:
+            return (step + 1) / self.warmup
+        left = min(1.0, 4 * (1 - step / self.steps))
+        return 0.02 + 0.98 * 0.5 * (1 - math.cos(math.pi * left))
+
+
+def examples(
+    encoder: Encoder, seed: int, schedule: Schedule, start: int
+) -> Iterator[list[Example]]:
+    """Batches: short prompts first, then a mixture; half of them with hidden units."""
+    rng = np.random.default_rng([seed, start])
+    kept: list[Encoded] = []
+    for step in range(start, schedule.steps):
+        lessons = step < schedule.lessons * schedule.steps
+        fresh = schedule.batch // 2 if kept else 8 * schedule.batch
+        kept += [_draw(encoder, rng, schedule, lessons) for _ in range(fresh)]
+        del kept[: max(0, len(kept) - 12 * schedule.batch)]
+        yield _pick(encoder, rng, kept, schedule, lessons)
+
+
+def _draw(encoder: Encoder, rng: np.random.Generator, schedule: Schedule, lessons: bool) -> Encoded:
+    train = SPLITS["train"]
+    short = lessons or rng.random() < schedule.short
+    kinds = SHORT_KINDS if short else KINDS
+    kind = kinds[int(rng.integers(len(kinds)))]
+    return encoder.encode(make_plan(int(rng.integers(train.start, train.stop)), kind, short=short))
+
+
+def _pick(
+    encoder: Encoder,
+    rng: np.random.Generator,
+    kept: list[Encoded],
+    schedule: Schedule,
+    lessons: bool,
+) -> list[Example]:
+    """A batch of kept prompts that are about equally long, so that little is padding."""
+    size = schedule.batch
+    by_length = sorted(rng.permutation(len(kept)), key=lambda i: len(kept[i].ids))
+    first = int(rng.integers(0, len(kept) - 2 * size + 1))
+    chosen = rng.choice(by_length[first : first + 2 * size], size=size, replace=False)
+    return [_example(encoder, rng, kept[int(i)], schedule.branches, lessons) for i in chosen]
+
+
+def _example(
+    encoder: Encoder, rng: np.random.Generator, encoded: Encoded, branches: int, lessons: bool
+) -> Example:
+    hiding = rng.random() < (0.2 if lessons else 0.45)
+    hidden, told = hide(encoded, rng, float(rng.uniform(0.05, 0.6)) if hiding else 0.0)
+    plans = [
+        ask_anew(encoded.plan, int(rng.integers(2**31)), short=lessons) for _ in range(branches)
+    ]
+    return Example(
+        encoded,
+        hidden,
+        tuple(
+            branch(encoder.tokens, encoded.rest, plan.questions, str(plan.parts[-1]), told)
+            for plan in plans
+        ),
+    )
+
+
+def logits_and_targets(
+    model: Any, batch: dict[str, torch.Tensor]
+) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    """Logits, targets and sentence numbers where an answer token is predicted."""
+    inputs = {k: v for k, v in batch.items() if k not in ("targets", "sentence")}
+    hidden = model.model(**inputs, use_cache=False).last_hidden_state
+    asked = batch["targets"] != -100
+    return model.lm_head(hidden[asked]), batch["targets"][asked], asked
+
+
+def optimizer_of(model: Any, schedule: Schedule) -> torch.optim.AdamW:
+    """The vision tower collapses to a constant at the rate that suits the rest."""
+    vision = list(model.model.visual.parameters())
+    known = {id(p) for p in vision}
+    rest = [p for p in model.parameters() if id(p) not in known]
+    groups = [
+        {"params": rest, "peak": schedule.peak},
+        {"params": vision, "peak": schedule.vision},
+    ]
+    return torch.optim.AdamW(groups, lr=schedule.peak, betas=(0.9, 0.98), weight_decay=0.01)
+
+
+def train(
+    model: Any,
+    processor: Any,
+    seed: int,
+    schedule: Schedule,
+    checkpoint: Path | None = None,
+) -> None:
+    encoder = Encoder(processor, model)
+    optimizer = optimizer_of(model, schedule)
+    start = _resume(model, optimizer, checkpoint)
+    if start == 0:
+        look(model, encoder, seed, schedule.looks)
+        drill(model, seed, schedule.drills)
+    seen: dict[str, list[float]] = defaultdict(list)
+    began = time.monotonic()
+    model.train()
+    for step, drawn in enumerate(examples(encoder, seed, schedule, start), start):
+        batch = collate(drawn, processor.tokenizer.pad_token_id)
+        batch = {name: tensor.to(model.device) for name, tensor in batch.items()}
+        logits, targets, asked = logits_and_targets(model, batch)
+        loss = functional.cross_entropy(logits, targets)
+        optimizer.zero_grad()
+        torch.autograd.backward(loss)
+        torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+        for group in optimizer.param_groups:
+            group["lr"] = group["peak"] * schedule.rate(step)
+        optimizer.step()
+        seen["loss"].append(loss.item())
+        _note(seen, drawn, batch, logits, asked)
+        if (step + 1) % 100 == 0:
+            _narrate(seen, step + 1, time.monotonic() - began)
+        if checkpoint and (step + 1) % SAVE_EVERY == 0:
+            _save(model, optimizer, checkpoint, step + 1)
+
+
+def _note(
+    seen: dict[str, list[float]],
+    drawn: list[Example],
+    batch: dict[str, torch.Tensor],
+    logits: torch.Tensor,
+    asked: torch.Tensor,
+) -> None:
+    """Which sentences would have come out right, given the words before."""
+    right = torch.zeros_like(batch["targets"], dtype=torch.bool)
+    right[asked] = logits.argmax(-1) == batch["targets"][asked]
+    for row, example in enumerate(drawn):
+        kind = example.encoded.plan.id.rsplit("-", 1)[0]
+        if bool(example.hidden.any()):
+            kind = "hidden"
+        numbers = batch["sentence"][row]
+        for number in set(numbers.tolist()):
+            if number >= 0:
+                seen[kind].append(float(right[row][numbers == number].all()))
+
+
+def _narrate(seen: dict[str, list[float]], step: int, seconds: float) -> None:
+    loss = np.mean(seen.pop("loss"))
+    shares = "  ".join(f"{kind} {100 * np.mean(seen[kind]):.0f}" for kind in sorted(seen))
+    print(f"{step} {seconds:.0f}s loss {loss:.3f}  {shares}", file=sys.stderr, flush=True)
+    seen.clear()
+
+
+def _save(
+    model: Any,
+    optimizer: torch.optim.AdamW,
+    checkpoint: Path,
+    step: int,
+) -> None:
+    checkpoint.mkdir(parents=True, exist_ok=True)
+    state = {"model": model.state_dict(), "optimizer": optimizer.state_dict(), "step": step}
+    torch.save(state, checkpoint / "new.pt")
+    (checkpoint / "new.pt").replace(checkpoint / "last.pt")
+
+
+def _resume(
+    model: Any,
+    optimizer: torch.optim.AdamW,
+    checkpoint: Path | None,
+) -> int:
+    """The step to go on from."""
+    if checkpoint is None or not (checkpoint / "last.pt").exists():
+        return 0
+    state = torch.load(checkpoint / "last.pt", weights_only=True)
+    model.load_state_dict(state["model"])
+    optimizer.load_state_dict(state["optimizer"])
+    return int(state["step"])
+
+
+def save(model: Any, processor: Any, out: Path) -> None:
+    """Model and processor as `from_pretrained` reads them."""
+    model.generation_config.eos_token_id = processor.tokenizer.eos_token_id
+    model.generation_config.pad_token_id = processor.tokenizer.pad_token_id
+    model.to("cpu").save_pretrained(out)
+    processor.save_pretrained(out)
+
+
+def _arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--out", type=Path, required=True, help="folder for model and processor")
+    parser.add_argument("--steps", type=int, default=Schedule.steps)
+    parser.add_argument("--looks", type=int, default=Schedule.looks, help="steps of vision alone")
+    parser.add_argument("--drills", type=int, default=Schedule.drills, help="steps of text alone")
+    parser.add_argument("--device", default="cpu", help="cpu or cuda")
+    parser.add_argument("--threads", type=int, default=1, help="CPU threads")
+    parser.add_argument("--checkpoint", type=Path, help="folder to save to and go on from")
+    parser.add_argument("--fresh", type=int, default=100, help="fresh samples of each kind")
+    parser.add_argument("--results", type=Path, default=RESULTS)
+    return parser.parse_args()
+
+
+def main() -> None:
+    arguments = _arguments()
+    torch.set_num_threads(arguments.threads)
+    schedule = Schedule(arguments.steps, arguments.looks, arguments.drills)
+    began = time.monotonic()
+    processor = build_processor(arguments.seed)
+    model = build_model(processor.tokenizer, arguments.seed).to(arguments.device)
+    train(model, processor, arguments.seed, schedule, arguments.checkpoint)
+    seconds = time.monotonic() - began
+    save(model, processor, arguments.out)
+    shares = measure(model, processor, SPLITS["test"][: arguments.fresh])
+    results = {
+        "command": f"python -m training.omni --seed {arguments.seed} --steps {arguments.steps}",
+        "device": arguments.device,
+        "torch": torch.__version__,
+        "training_seconds": round(seconds),
+        "samples_of_each_kind": arguments.fresh,
+        "sentences_exactly_right": {kind: round(share, 4) for kind, share in shares.items()},
+    }
+    arguments.results.parent.mkdir(parents=True, exist_ok=True)
+    arguments.results.write_text(json.dumps(results, indent=2) + "\n", encoding="utf-8")
+    print(json.dumps(results, indent=2))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,112 @@
+"""How often the tiny omni model is exactly right: fresh samples, written to files, read back.
+
+Feeds the model as any user of `Qwen2_5OmniProcessor` would; greedy decoding.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from recorder import media
+from recorder.planted import KINDS, make_sample, write_samples
+
+FPS = 2.0
+RATE = 16_000
+
+
+def measure(
+    model: Any,
+    processor: Any,
+    seeds: Sequence[int],
+    kinds: Sequence[str] = KINDS,
+) -> dict[str, float]:
+    """Share of sentences exactly right, by kind of sample."""
+    model.eval()
+    return {kind: _measure_kind(model, processor, seeds, kind) for kind in kinds}
+
+
+def _measure_kind(
+    model: Any,
+    processor: Any,
+    seeds: Sequence[int],
+    kind: str,
+) -> float:
+    right = total = 0
+    with tempfile.TemporaryDirectory() as folder:
+        write_samples([make_sample(seed, kind) for seed in seeds], Path(folder))
+        asked, truth = (_rows(Path(folder) / f"{n}.jsonl") for n in ("samples", "truth"))
+        for sample, true in zip(asked, truth, strict=True):
+            said = answer(model, processor, sample["messages"], Path(folder))
+            good, count = compare(said, [sentence["text"] for sentence in true["sentences"]])
+            right, total = right + good, total + count
+    return right / total
+
+
+def _rows(path: Path) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+
+
+def compare(said: str, true: Sequence[str]) -> tuple[int, int]:
+    """Sentences that are right at their place, and how many there are (a surplus one is wrong)."""
+    given = re.split(r"(?<=\.) ", said)
+    right = sum(a == b for a, b in zip(given, true, strict=False))
+    return right, max(len(given), len(true))
+
+
+def answer(
+    model: Any,
+    processor: Any,
+    messages: list[dict[str, Any]],
+    folder: Path,
+) -> str:
+    """The model's greedy answer to a sample whose media lie under `folder`."""
+    inputs, sounding = prepare(processor, messages, folder)
+    with torch.inference_mode():
+        ids = model.generate(
+            **inputs, use_audio_in_video=sounding, do_sample=False, max_new_tokens=160
+        )
+    new = ids[0, inputs["input_ids"].shape[1] :]
+    text: str = processor.tokenizer.decode(new, skip_special_tokens=True)
+    return text
+
+
+def prepare(
+    processor: Any, messages: list[dict[str, Any]], folder: Path
+) -> tuple[dict[str, torch.Tensor], bool]:
+    """Model inputs, and whether films bring their sound."""
+    text = processor.apply_chat_template(messages, add_generation_prompt=True, tokenize=False)
+    images: list[Any] = []
+    films: list[Any] = []
+    sounds: list[Any] = []
+    film_of_sound: list[int | None] = []
+    for part in (part for message in messages for part in message["content"]):
+        if part["type"] == "image":
+            images.append(media.load_image(folder / part["image"]))
+        elif part["type"] == "audio":
+            sounds.append(media.load_audio(folder / part["audio"], RATE))
+            film_of_sound.append(None)
+        elif part["type"] == "video":
+            film = media.load_video(folder / part["video"], FPS, RATE)
+            if film.sound is not None:
+                sounds.append(film.sound)
+                film_of_sound.append(len(films))
+            films.append(film.frames)
+    sounding = any(index is not None for index in film_of_sound)
+    sound_in_films = {"load_audio_from_video": True, "audio_from_video_indices": film_of_sound}
+    inputs = processor(
+        text=[text],
+        images=images or None,
+        videos=films or None,
+        audio=sounds or None,
+        return_tensors="pt",
+        videos_kwargs={"fps": FPS, "do_sample_frames": False},
+        **(sound_in_films if sounding else {}),
+    )
+    return inputs, sounding
