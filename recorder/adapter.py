@@ -92,6 +92,8 @@ ADAPTERS = {
 
 def describe_model(path: str) -> ModelSpec:
     """Read a model's configuration, local or from the hub; CommandError if that cannot be done."""
+    if path.startswith(("/", "./", "../", "~")) and not Path(path).is_dir():
+        raise CommandError(f"cannot load the model: there is no folder {path}.")
     try:
         config = transformers.AutoConfig.from_pretrained(path)
     except (OSError, ValueError, KeyError) as error:

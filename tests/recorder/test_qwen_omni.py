@@ -310,6 +310,8 @@ def test_the_full_models_checkpoint(
 
 
 def test_models_that_cannot_be_recorded(tmp_path: Path) -> None:
+    with pytest.raises(CommandError, match="there is no folder"):
+        describe_model(str(tmp_path / "gone"))
     with pytest.raises(CommandError, match="cannot load the model"):
         describe_model(str(tmp_path))
     (tmp_path / "config.json").write_text('{"model_type": "bert"}')
