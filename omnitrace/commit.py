@@ -142,7 +142,7 @@ def json_bytes(data: Any, sort_keys: bool = False) -> bytes:
 @cache
 def creator() -> dict[str, str]:
     """The versions of what writes, for `created_by`."""
-    libraries = {name: version(name) for name in ("zarr", "numcodecs", "numpy")}
+    libraries = {name: version(name) for name in ("numcodecs", "numpy")}
     return {"omnitrace": __version__, "python": platform.python_version(), **libraries}
 
 

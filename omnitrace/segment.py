@@ -224,8 +224,8 @@ class VouchedFiles:
         return self._files.where(marker_name(self._segment))
 
     def where(self, name: str) -> str:
-        """What to call a file in a message."""
-        return self._files.where(file_name(self._segment, name))
+        """What to call a file in a message; without a name, it is the marker."""
+        return self._files.where(file_name(self._segment, name)) if name else self.where_marker
 
     def entry(self, name: str) -> FileEntry:
         """What the marker says of a file."""
@@ -235,8 +235,7 @@ class VouchedFiles:
 
     def open(self) -> None:
         """Learn the files; Unreadable, naming the first that is absent or not as long as it was."""
-        with _at(f"../../{marker_name(self._segment)}"):
-            self._entries = self._marker.parse_files()
+        self._entries = self._marker.parse_files()
         for name, entry in self._entries.items():
             with _at(name):
                 if self._files.size(file_name(self._segment, name)) != entry.size:

@@ -247,6 +247,18 @@ def test_runs_and_traces_survive_pickling_and_threads(tmp_path: Path) -> None:
     assert found == [describe(trace) for trace in samples * 5]
 
 
+def test_signals_of_nothing_but_zeros_are_no_suspect(tmp_path: Path) -> None:
+    trace = make_trace("a")
+    zeros = SignalRows(np.zeros(4000 * make_rows_size(trace), np.float32), tuple(range(4000)))
+    run = write(LocalFiles(tmp_path), replace(trace, signals={"zero": zeros}))
+    assert run.nbytes < zeros.values.nbytes / 100
+    np.testing.assert_array_equal(run["a"].rows("zero").values, zeros.values)
+
+
+def make_rows_size(trace: Trace) -> int:
+    return trace.T * trace.n + trace.T * (trace.T - 1) // 2
+
+
 def test_a_trace_cannot_change_what_others_read(tmp_path: Path) -> None:
     run = write(LocalFiles(tmp_path), make_trace("a"))
     with pytest.raises(ValueError, match="read-only"):
