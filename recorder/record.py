@@ -19,10 +19,10 @@ import torch
 import transformers
 
 from omnitrace.errors import CommandError, OmniTraceError
-from omnitrace.run import RunWriter
 from omnitrace.text import one_line
 from omnitrace.timeline import Int32, Modality
 from omnitrace.trace import Trace
+from omnitrace.writer import RunWriter
 from recorder import fingerprint
 from recorder.adapter import Adapter, ModelSpec, Prepared, describe_model, load_adapter
 from recorder.bundled import TINY_OMNI

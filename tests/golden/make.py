@@ -13,9 +13,9 @@ from pathlib import Path
 import numpy as np
 
 from omnitrace.commit import FORMAT
-from omnitrace.run import RunWriter
 from omnitrace.timeline import Timeline
 from omnitrace.trace import SignalRows, Trace
+from omnitrace.writer import RunWriter
 from tests.build import make_rows, make_trace
 from tests.omnitrace.stores import as_read, describe
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from omnitrace.cli import main
-from omnitrace.run import RunWriter
+from omnitrace.writer import RunWriter
 from replay import PRESETS
 from tests.build import make_trace
 

@@ -23,10 +23,11 @@ from zarr.storage import MemoryStore
 from omnitrace import shards
 from omnitrace.errors import CommandError, OmniTraceError
 from omnitrace.files import LocalFiles
-from omnitrace.run import Run, RunWriter, open_run
+from omnitrace.run import Run, open_run
 from omnitrace.shards import ArrayMetadata
 from omnitrace.timeline import Medium, Modality, Part, Timeline
 from omnitrace.trace import SignalRows, Trace
+from omnitrace.writer import RunWriter
 from tests.build import make_trace
 from tests.omnitrace.stores import MemoryFiles, as_read, describe, read_all
 

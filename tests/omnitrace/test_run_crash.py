@@ -14,8 +14,9 @@ import pytest
 
 from omnitrace.errors import OmniTraceError
 from omnitrace.files import LocalFiles
-from omnitrace.run import Run, RunWriter, open_run
+from omnitrace.run import Run, open_run
 from omnitrace.trace import Trace
+from omnitrace.writer import RunWriter
 from tests.build import make_trace
 from tests.omnitrace.stores import FullDisk, MemoryFiles, describe
 

@@ -22,7 +22,8 @@ from omnitrace import shards
 from omnitrace.commit import Marker, checksum, json_bytes, new_root
 from omnitrace.errors import OmniTraceError
 from omnitrace.files import LocalFiles
-from omnitrace.run import Run, RunWriter, open_run
+from omnitrace.run import Run, open_run
+from omnitrace.writer import RunWriter
 from tests.build import make_trace
 from tests.omnitrace.stores import change_marker, describe, forge, with_file
 

@@ -14,8 +14,8 @@ import numpy as np
 import pytest
 
 from omnitrace import CommandError, OmniTraceError, open_run
-from omnitrace.run import RunWriter
 from omnitrace.timeline import Modality
+from omnitrace.writer import RunWriter
 from recorder import record as module
 from recorder.bundled import TINY_OMNI
 from recorder.config import RecordConfig

@@ -10,8 +10,8 @@ import numpy as np
 from textual.pilot import Pilot
 
 from omnitrace import Run, SignalRows, Trace, open_run
-from omnitrace.run import RunWriter
 from omnitrace.trace import pack_rows
+from omnitrace.writer import RunWriter
 from replay import ReplayConfig
 from tests.build import make_rows, make_trace
 
