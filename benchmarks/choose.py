@@ -18,7 +18,7 @@ from benchmarks.planted import COLUMNS, record_split, score
 from omnitrace import UnitConfig
 from replay import PRESETS, ReplayConfig
 
-SIGNALS = ("attmean", "rawatt")
+SIGNALS = ("attmean", "rawatt", "attgrads", "attgrads-last")
 REDUCES = ("sum", "max", "mean", "lift")
 COMPETITIONS = ("together", "per-modality", "release")
 VIDEO = ("united", "apart")

@@ -2,8 +2,9 @@
 
 `install` gives the text decoder an attention function that is sdpa's; while a `Capture` is active
 it also computes, in float32, the softmax row of the last query from the very queries and keys that
-sdpa gets: rotary positions, grouped heads, windows and masks included. Knows transformers'
-attention interface; no model, no generation loop, no store.
+sdpa gets: rotary positions, grouped heads, windows and masks included. Gradients have their own
+attention (recorder/gradients.py). Knows transformers' attention interface; no model, no generation
+loop, no store.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from transformers import AttentionInterface
 from transformers.integrations.sdpa_attention import sdpa_attention_forward
 from transformers.masking_utils import AttentionMaskInterface, sdpa_mask
 
+from recorder import gradients
 from recorder.signals import LayerAttention, Reduce
 
 NAME = "omnitrace"
@@ -44,9 +46,11 @@ def _attend(
     scaling: float | None = None,
     **kwargs: Any,
 ) -> tuple[torch.Tensor, None]:
+    scale = query.shape[-1] ** -0.5 if scaling is None else scaling
+    if (tape := gradients.current_tape()) is not None:
+        return gradients.attend(tape, query, key, value, attention_mask, scale), None
     capture = _active.get()
     if capture is not None:
-        scale = query.shape[-1] ** -0.5 if scaling is None else scaling
         capture.observe(int(module.layer_idx), query, key, attention_mask, scale)
     output: tuple[torch.Tensor, None] = sdpa_attention_forward(
         module, query, key, value, attention_mask, scaling=scaling, **kwargs

@@ -20,6 +20,7 @@ from omnitrace.timeline import Int32
 from omnitrace.trace import SignalRows
 from recorder.adapter import Adapter, Prepared
 from recorder.capture import Capture
+from recorder.gradients import Generated, GradientReduce, gradient_rows
 from recorder.offsets import decode_with_offsets
 from recorder.signals import Reduce
 
@@ -74,12 +75,16 @@ class _Steps(StoppingCriteria):
     capture: Capture
     goes_on: Callable[[int], bool]
     logits: torch.Tensor | None = None
+    positions: list[torch.Tensor] = field(default_factory=list)
     rows: list[dict[str, torch.Tensor]] = field(default_factory=list)
     ids: list[int] = field(default_factory=list)
     numbers: list[tuple[float, float]] = field(default_factory=list)
 
-    def see_logits(self, module: Any, args: Any, output: Any) -> None:
+    def see(self, module: Any, args: Any, given: Mapping[str, Any], output: Any) -> None:
+        """A forward hook: the logits of the step, and the position that it was made at."""
         self.logits = output.logits[0, -1].detach()
+        if given.get("position_ids") is not None:
+            self.positions.append(given["position_ids"][..., -1:])
 
     def __call__(self, input_ids: torch.Tensor, scores: Any, **kwargs: Any) -> torch.Tensor:
         token = int(input_ids[0, -1])
@@ -98,9 +103,12 @@ def generate(
     prepared: Prepared,
     options: Options,
     signals: Mapping[str, Reduce],
+    gradients: Mapping[str, GradientReduce],
     goes_on: Callable[[int], bool] = lambda step: True,
 ) -> Answer:
-    """Answer a prepared prompt, recording `signals`; `goes_on(steps so far)` may stop early.
+    """Answer a prepared prompt, recording `signals` as it goes and `gradients` when it is done.
+
+    `goes_on(steps so far)` may stop it early.
 
     Raises OmniTraceError if prompt and response would exceed the model's positions.
     """
@@ -108,18 +116,28 @@ def generate(
     capture = Capture(len(prepared.ids), adapter.layers, signals)
     steps = _Steps(capture, goes_on)
     model = adapter.model
-    hook = model.register_forward_hook(steps.see_logits)
+    hook = model.register_forward_hook(steps.see, with_kwargs=True)
     try:
         torch.manual_seed(options.seed)
-        with torch.inference_mode(), capture.active():
-            model.generate(
+        # Not inference_mode: the gradients read the cache that is made here.
+        with torch.no_grad(), capture.active():
+            generated = model.generate(
                 **prepared.inputs,
                 generation_config=options.config(model, sorted(adapter.eos_ids)),
                 stopping_criteria=StoppingCriteriaList([steps]),
+                return_dict_in_generate=True,
             )
     finally:
         hook.remove()
-    return _answer(adapter, steps)
+    kept = len(steps.ids) - (bool(steps.ids) and steps.ids[-1] in adapter.eos_ids)
+    left = Generated(
+        inputs=generated.sequences[:, capture.prompt - 1 : capture.prompt - 1 + kept],
+        targets=generated.sequences[0, capture.prompt : capture.prompt + kept],
+        positions=torch.cat(steps.positions, dim=-1) if steps.positions else None,
+        cache=generated.past_key_values,
+        prompt=capture.prompt,
+    )
+    return _answer(adapter, steps, kept, _caused(adapter, left, gradients))
 
 
 def _check_room(adapter: Adapter, prompt: int, new: int) -> None:
@@ -130,9 +148,7 @@ def _check_room(adapter: Adapter, prompt: int, new: int) -> None:
         )
 
 
-def _answer(adapter: Adapter, steps: _Steps) -> Answer:
-    ended = bool(steps.ids) and steps.ids[-1] in adapter.eos_ids
-    kept = len(steps.ids) - ended
+def _answer(adapter: Adapter, steps: _Steps, kept: int, caused: Mapping[str, SignalRows]) -> Answer:
     ids = steps.ids[:kept]
     text, chars = decode_with_offsets(ids, adapter.decode)
     numbers = np.array(steps.numbers[:kept], np.float32).reshape(-1, 2)
@@ -142,19 +158,29 @@ def _answer(adapter: Adapter, steps: _Steps) -> Answer:
         chars=chars,
         logprob=numbers[:, 0],
         entropy=numbers[:, 1],
-        signals=_rows(steps, kept),
-        finish="eos" if ended else "length",
+        signals={**_attended(steps, kept), **caused},
+        finish="eos" if kept < len(steps.ids) else "length",
     )
 
 
-def _rows(steps: _Steps, kept: int) -> dict[str, SignalRows]:
+def _attended(steps: _Steps, kept: int) -> dict[str, SignalRows]:
     means = steps.capture.prompt_mean()
     return {
-        name: SignalRows(
-            np.concatenate(
-                [np.empty(0, np.float32), *(rows[name].numpy() for rows in steps.rows[:kept])]
-            ),
-            first_row=means[name].numpy(),
-        )
+        name: SignalRows(_packed(steps.rows[:kept], name), first_row=means[name].numpy())
         for name in steps.capture.signals
     }
+
+
+def _caused(
+    adapter: Adapter, generated: Generated, gradients: Mapping[str, GradientReduce]
+) -> dict[str, SignalRows]:
+    """Gradients have no mean over prompt queries: the release too takes the last query's row."""
+    rows = gradient_rows(adapter.model, adapter.layers, generated, gradients) if gradients else []
+    return {
+        name: SignalRows(_packed(rows, name), first_row=rows[0][name].numpy() if rows else None)
+        for name in gradients
+    }
+
+
+def _packed(rows: Sequence[Mapping[str, torch.Tensor]], name: str) -> Float32:
+    return np.concatenate([np.empty(0, np.float32), *(row[name].numpy() for row in rows)])

@@ -29,6 +29,7 @@ from recorder.bundled import TINY_OMNI
 from recorder.capture import install
 from recorder.config import RecordConfig
 from recorder.generate import Options, generate
+from recorder.gradients import GRADIENT_SIGNALS
 from recorder.media import file_sha256
 from recorder.samples import Sample, read_samples
 from recorder.signals import SIGNALS
@@ -114,7 +115,7 @@ def run_identity(spec: ModelSpec, config: RecordConfig, tagger: str) -> dict[str
         "dtype": stored if config.dtype == "auto" else config.dtype,
         "generation": asdict(_options(config)),
         "fps": config.fps,
-        "signals": sorted(SIGNALS),
+        "signals": sorted([*SIGNALS, *GRADIENT_SIGNALS]),
         "tagger": tagger,
     }
 
@@ -192,7 +193,7 @@ class Recorder:
     def trace(self, sample: Sample, goes_on: Callable[[int], bool] = lambda step: True) -> Trace:
         """Answer and record one sample; OmniTraceError if it cannot be."""
         prepared = self.adapter.prepare(sample)
-        answer = generate(self.adapter, prepared, self.options, SIGNALS, goes_on)
+        answer = generate(self.adapter, prepared, self.options, SIGNALS, GRADIENT_SIGNALS, goes_on)
         tags = self.tagger.tag(answer.text)
         return Trace(
             id=sample.id,

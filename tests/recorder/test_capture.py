@@ -70,7 +70,7 @@ def test_rows_equal_eager_attention(
     kind: str, adapter: QwenOmni, eager: Any, make_sample: Callable[..., Sample]
 ) -> None:
     prepared = adapter.prepare(make_sample(*PROMPTS[kind]))
-    answer = generate(adapter, prepared, Options(max_new_tokens=STEPS), SIGNALS)
+    answer = generate(adapter, prepared, Options(max_new_tokens=STEPS), SIGNALS, {})
     n, steps = len(prepared.ids), len(answer.ids)
     attentions = attentions_of(eager, dict(prepared.inputs), steps)
     means = rows_of(answer.signals["attmean"], n, steps)
@@ -96,7 +96,7 @@ def test_tokens_equal_plain_generation(
     kind: str, adapter: QwenOmni, plain: Any, make_sample: Callable[..., Sample]
 ) -> None:
     prepared = adapter.prepare(make_sample(*PROMPTS[kind]))
-    answer = generate(adapter, prepared, Options(max_new_tokens=STEPS), SIGNALS)
+    answer = generate(adapter, prepared, Options(max_new_tokens=STEPS), SIGNALS, {})
     tokens = plain.generate(**prepared.inputs, max_new_tokens=STEPS, do_sample=False)
     expected = tokens[0, len(prepared.ids) :].tolist()
     if answer.finish == "eos":
@@ -115,9 +115,9 @@ def test_small_blocks_give_the_same_prompt_mean(
     adapter: QwenOmni, make_sample: Callable[..., Sample], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     prepared = adapter.prepare(make_sample(*PROMPTS["images"]))
-    whole = generate(adapter, prepared, Options(max_new_tokens=1), SIGNALS)
+    whole = generate(adapter, prepared, Options(max_new_tokens=1), SIGNALS, {})
     monkeypatch.setattr(capture, "MAX_SCORES", 7 * 4 * len(prepared.ids))
-    blocks = generate(adapter, prepared, Options(max_new_tokens=1), SIGNALS)
+    blocks = generate(adapter, prepared, Options(max_new_tokens=1), SIGNALS, {})
     for name in SIGNALS:
         a, b = whole.signals[name].first_row, blocks.signals[name].first_row
         assert a is not None

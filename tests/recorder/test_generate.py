@@ -21,7 +21,7 @@ def test_probabilities_are_the_models(
     adapter: QwenOmni, make_sample: Callable[..., Sample]
 ) -> None:
     prepared = adapter.prepare(make_sample(QUESTION))
-    answer = generate(adapter, prepared, Options(max_new_tokens=6), SIGNALS)
+    answer = generate(adapter, prepared, Options(max_new_tokens=6), SIGNALS, {})
     n, steps = len(prepared.ids), len(answer.ids)
     ids = torch.tensor([[*prepared.ids, *answer.ids]])
     with torch.inference_mode():
@@ -39,9 +39,9 @@ def test_an_answer_that_ends_at_once_is_empty(
     adapter: QwenOmni, make_sample: Callable[..., Sample], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     prepared = adapter.prepare(make_sample(QUESTION))
-    first = generate(adapter, prepared, Options(max_new_tokens=1), SIGNALS)
+    first = generate(adapter, prepared, Options(max_new_tokens=1), SIGNALS, {})
     monkeypatch.setattr(adapter.model.generation_config, "eos_token_id", [int(first.ids[0]), 1])
-    answer = generate(adapter, prepared, Options(max_new_tokens=5), SIGNALS)
+    answer = generate(adapter, prepared, Options(max_new_tokens=5), SIGNALS, {})
     assert (answer.text, answer.finish) == ("", "eos")
     assert answer.ids.shape == answer.logprob.shape == answer.entropy.shape == (0,)
     assert answer.chars.shape == (0, 2)
@@ -55,11 +55,11 @@ def test_the_token_that_ends_an_answer_is_left_out(
     adapter: QwenOmni, make_sample: Callable[..., Sample], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     prepared = adapter.prepare(make_sample(QUESTION))
-    long = generate(adapter, prepared, Options(max_new_tokens=6), SIGNALS)
+    long = generate(adapter, prepared, Options(max_new_tokens=6), SIGNALS, {})
     end = int(long.ids[-1])
     kept = long.ids.tolist().index(end)
     monkeypatch.setattr(adapter.model.generation_config, "eos_token_id", end)
-    answer = generate(adapter, prepared, Options(max_new_tokens=9), SIGNALS)
+    answer = generate(adapter, prepared, Options(max_new_tokens=9), SIGNALS, {})
     assert answer.finish == "eos"
     assert answer.ids.tolist() == long.ids[:kept].tolist()
     n = len(prepared.ids)
@@ -70,7 +70,7 @@ def test_the_longest_answer_ends_by_length(
     adapter: QwenOmni, make_sample: Callable[..., Sample]
 ) -> None:
     prepared = adapter.prepare(make_sample(QUESTION))
-    answer = generate(adapter, prepared, Options(max_new_tokens=2), SIGNALS)
+    answer = generate(adapter, prepared, Options(max_new_tokens=2), SIGNALS, {})
     assert (answer.finish, len(answer.ids)) == ("length", 2)
 
 
@@ -79,7 +79,7 @@ def test_draws_follow_the_seed(adapter: QwenOmni, make_sample: Callable[..., Sam
 
     def draw(seed: int) -> list[int]:
         options = Options(max_new_tokens=12, temperature=9.0, seed=seed)
-        return list(generate(adapter, prepared, options, SIGNALS).ids)
+        return list(generate(adapter, prepared, options, SIGNALS, {}).ids)
 
     assert draw(1) == draw(1)
     assert draw(1) != draw(2)
@@ -89,11 +89,12 @@ def test_it_can_be_stopped_between_tokens(
     adapter: QwenOmni, make_sample: Callable[..., Sample]
 ) -> None:
     prepared = adapter.prepare(make_sample(QUESTION))
-    answer = generate(adapter, prepared, Options(max_new_tokens=9), SIGNALS, lambda step: step < 3)
+    few = Options(max_new_tokens=9)
+    answer = generate(adapter, prepared, few, SIGNALS, {}, lambda step: step < 3)
     assert len(answer.ids) == 3
 
 
 def test_no_room_for_the_answer(adapter: QwenOmni, make_sample: Callable[..., Sample]) -> None:
     prepared = adapter.prepare(make_sample(QUESTION))
     with pytest.raises(OmniTraceError, match=r"with 32768 new ones that is more than the model's"):
-        generate(adapter, prepared, Options(max_new_tokens=adapter.max_tokens), SIGNALS)
+        generate(adapter, prepared, Options(max_new_tokens=adapter.max_tokens), SIGNALS, {})

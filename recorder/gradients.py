@@ -1,0 +1,157 @@
+"""Attention times its gradient, exact, for every step and layer, without re-running any prefix.
+
+Only row t of the attention reaches the logit z_t through step t's own position. So the positions
+that predicted the response run once more on top of the cached prompt, each row seeing every other
+row's keys and values detached and its own attached: the gradient of Σ z_t with respect to the
+attention is then each step's own ∂z_t/∂A_t (DESIGN §5). Rows run in blocks, the last first, to
+bound memory. Knows transformers' cache and attention tensors; no sample and no store.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from contextvars import ContextVar
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch.nn.functional import pad
+
+Tape = list[torch.Tensor]
+
+MAX_SCORES = 1 << 26
+"""Elements of one block's attention over all layers and heads: 256 MB of float32, held twice."""
+
+_tape: ContextVar[Tape | None] = ContextVar("attention_tape", default=None)
+
+GradientReduce = Callable[[torch.Tensor], torch.Tensor]
+"""Signed mean over heads of A ⊙ ∂z/∂A, (layers, rows, keys) float32, to scores (rows, keys)."""
+
+
+def attgrads(signed: torch.Tensor) -> torch.Tensor:
+    """max(0, mean over layers and heads of A ⊙ ∂z_t/∂A)."""
+    return signed.mean(dim=0).clamp_min(0)
+
+
+def attgrads_last(signed: torch.Tensor) -> torch.Tensor:
+    """max(0, mean over heads of A ⊙ ∂z_t/∂A) of the last layer, as the paper's release has it."""
+    return signed[-1].clamp_min(0)
+
+
+GRADIENT_SIGNALS: Mapping[str, GradientReduce] = {
+    "attgrads": attgrads,
+    "attgrads-last": attgrads_last,
+}
+
+
+@dataclass(frozen=True)
+class Generated:
+    """What generating left behind: `inputs` (1, T) the ids that predicted the T response ids
+    `targets` (T,), at `positions` (…, 1, T) if the model takes any; the `cache` of all before."""
+
+    inputs: torch.Tensor
+    targets: torch.Tensor
+    positions: torch.Tensor | None
+    cache: Any
+    prompt: int
+
+
+def gradient_rows(
+    model: Any, layers: int, generated: Generated, signals: Mapping[str, GradientReduce]
+) -> list[dict[str, torch.Tensor]]:
+    """Each step's row of each signal, (n + t,) float32 on the CPU, t from 0 to T - 1.
+
+    Crops the cache. `layers` bounds the block.
+    """
+    steps = len(generated.targets)
+    rows: list[dict[str, torch.Tensor]] = [{} for _ in range(steps)]
+    heads = model.config.get_text_config().num_attention_heads
+    block = max(1, MAX_SCORES // (layers * heads * (generated.prompt + steps)))
+    for end in range(steps, 0, -block):
+        start = max(0, end - block)
+        signed = _block(model, generated, start, end)
+        for name, reduce in signals.items():
+            scores = reduce(signed).cpu()
+            for t in range(start, end):
+                rows[t][name] = scores[t - start, : generated.prompt + t]
+    return rows
+
+
+def _block(model: Any, generated: Generated, start: int, end: int) -> torch.Tensor:
+    """Signed mean over heads of A ⊙ ∂z_t/∂A of steps start … end - 1: (layers, rows, keys)."""
+    surplus = generated.cache.get_seq_length() - (generated.prompt - 1 + start)
+    if surplus:
+        generated.cache.crop(-surplus)
+    placed = {}
+    if generated.positions is not None:
+        placed["position_ids"] = generated.positions[..., start:end]
+    with torch.enable_grad(), _taping() as tape:
+        logits = model(
+            input_ids=generated.inputs[:, start:end],
+            past_key_values=generated.cache,
+            use_cache=True,
+            **placed,
+        ).logits[0]
+        chosen = logits.float().gather(1, generated.targets[start:end, None])
+        gradients = torch.autograd.grad(chosen.sum(), tape)
+    with torch.no_grad():
+        products = (a * g for a, g in zip(tape, gradients, strict=True))
+        return torch.stack([product.mean(dim=0) for product in products])
+
+
+@contextmanager
+def _taping() -> Iterator[Tape]:
+    """While inside, decoder layers attend through `attend` and leave their attention on a tape."""
+    tape: Tape = []
+    token = _tape.set(tape)
+    try:
+        yield tape
+    finally:
+        _tape.reset(token)
+
+
+def current_tape() -> Tape | None:
+    """The tape that is being written, if any."""
+    return _tape.get()
+
+
+def attend(
+    tape: Tape,
+    query: torch.Tensor,
+    key: torch.Tensor,
+    value: torch.Tensor,
+    mask: torch.Tensor | None,
+    scaling: float,
+) -> torch.Tensor:
+    """Attention in which the keys and values of row t are attached for row t alone.
+
+    query (1, heads, b, d); key, value (1, groups, k, d), the last b of k the rows' own; returns
+    (1, b, heads, d) and appends the float32 attention (heads, b, k) to the tape.
+    """
+    rows, keys = query.shape[2], key.shape[2]
+    q, k, v = query[0].float(), key[0].float(), value[0].float()
+    repeat = len(q) // len(k)
+    own_key, own_value = (_own(x[:, -rows:]).repeat_interleave(repeat, 0) for x in (k, v))
+    own_score = torch.diag_embed((q * own_key).sum(-1))
+    scores = (_grouped(q, k.detach().mT) + pad(own_score, (keys - rows, 0))) * scaling
+    allowed = torch.ones(rows, keys, dtype=torch.bool, device=key.device).tril(keys - rows)
+    if mask is not None:
+        allowed = allowed & (mask[0] if mask.dtype == torch.bool else mask[0] >= 0)
+    attention = scores.masked_fill(~allowed, -torch.inf).softmax(dim=-1)
+    tape.append(attention if attention.requires_grad else attention.requires_grad_())
+    own_share = attention.diagonal(keys - rows, -2, -1).unsqueeze(-1)
+    output = _grouped(attention, v.detach()) + own_share * own_value
+    return output.to(query.dtype).transpose(0, 1)[None]
+
+
+def _own(x: torch.Tensor) -> torch.Tensor:
+    """Zero in value, one in gradient: adds a row's own path to what was computed detached."""
+    return x - x.detach()
+
+
+def _grouped(rows: torch.Tensor, shared: torch.Tensor) -> torch.Tensor:
+    """(heads, b, x) @ (groups, x, y) → (heads, b, y), heads of a group side by side."""
+    groups = len(shared)
+    product = rows.reshape(groups, -1, rows.shape[-1]) @ shared
+    return product.reshape(*rows.shape[:2], -1)

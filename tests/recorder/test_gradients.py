@@ -1,0 +1,93 @@
+"""Gradients in one pass equal T full re-forwards in eager attention (the paper's release's way)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from recorder import gradients
+from recorder.adapter import describe_model
+from recorder.bundled import TINY_OMNI
+from recorder.generate import Options, generate
+from recorder.gradients import GRADIENT_SIGNALS
+from recorder.qwen_omni import QwenOmni, load
+from recorder.samples import Sample
+from tests.recorder.test_capture import PROMPTS, rows_of
+
+STEPS = 5
+RELATIVE = 1e-5
+"""Of the step's largest score, float32."""
+
+
+@pytest.fixture(scope="module")
+def eager() -> Any:
+    """The same weights in eager attention, in the decoder alone."""
+    model = load(describe_model(str(TINY_OMNI)), torch.float32, torch.device("cpu"), 2.0).model
+    model.set_attn_implementation({"text_config": "eager"})
+    for parameter in model.model.language_model.embed_tokens.parameters():
+        parameter.requires_grad_()
+    return model
+
+
+def reference(eager: Any, inputs: dict[str, Any], said: list[int]) -> torch.Tensor:
+    """Signed mean over heads of A ⊙ ∂z/∂A at the last query, (layers, keys), for the last of
+    `said`, from one full forward over the prompt and what was said before."""
+    device = inputs["input_ids"].device
+    before = torch.tensor([said[:-1]], dtype=torch.long, device=device)
+    given = dict(inputs)
+    given["input_ids"] = torch.cat([inputs["input_ids"], before], dim=1)
+    given["attention_mask"] = torch.ones_like(given["input_ids"])
+    if "position_ids" in inputs:
+        places = inputs["position_ids"]
+        new = places[..., -1:] + 1 + torch.arange(before.shape[1], device=device)
+        given["position_ids"] = torch.cat([places, new], dim=-1)
+    eager.model.rope_deltas = None
+    out = eager(**given, output_attentions=True, use_cache=False)
+    gradient = torch.autograd.grad(out.logits[0, -1, said[-1]], out.attentions)
+    pairs = zip(out.attentions, gradient, strict=True)
+    return torch.stack([(a * g)[0, :, -1].mean(0) for a, g in pairs]).detach()
+
+
+@pytest.mark.parametrize("kind", PROMPTS)
+@pytest.mark.parametrize("block", [1 << 26, 1], ids=["one block", "a row at a time"])
+def test_gradients_equal_full_forwards(
+    kind: str,
+    block: int,
+    adapter: QwenOmni,
+    eager: Any,
+    make_sample: Callable[..., Sample],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(gradients, "MAX_SCORES", block)
+    prepared = adapter.prepare(make_sample(*PROMPTS[kind]))
+    answer = generate(adapter, prepared, Options(max_new_tokens=STEPS), {}, GRADIENT_SIGNALS)
+    n, said = len(prepared.ids), answer.ids.tolist()
+    assert said
+    rows = {name: rows_of(answer.signals[name], n, len(said)) for name in GRADIENT_SIGNALS}
+    for t in range(len(said)):
+        signed = reference(eager, dict(prepared.inputs), said[: t + 1])
+        assert signed.shape[1] == n + t
+        for name, reduce in GRADIENT_SIGNALS.items():
+            expected = reduce(signed).numpy()
+            assert rows[name][t].shape == expected.shape
+            bound = RELATIVE * np.abs(expected).max()
+            np.testing.assert_allclose(rows[name][t], expected, atol=bound, rtol=0)
+            assert expected.max() > 0
+
+
+def test_recording_gradients_changes_nothing_else(
+    adapter: QwenOmni, make_sample: Callable[..., Sample]
+) -> None:
+    from recorder.signals import SIGNALS
+
+    prepared = adapter.prepare(make_sample(*PROMPTS["images"]))
+    options = Options(max_new_tokens=STEPS)
+    without = generate(adapter, prepared, options, SIGNALS, {})
+    beside = generate(adapter, prepared, options, SIGNALS, GRADIENT_SIGNALS)
+    assert beside.ids.tolist() == without.ids.tolist()
+    for name in SIGNALS:
+        np.testing.assert_array_equal(beside.signals[name].values, without.signals[name].values)
