@@ -1,0 +1,228 @@
+"""Words, parts of speech and sentences of a text, by a spaCy pipeline: the bundled or a user's own.
+
+Knows no model, no token ids and no run. spaCy is imported when a pipeline is loaded and not
+before, because it imports torch wherever torch is installed.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import pairwise
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import numpy.typing as npt
+
+from omnitrace.errors import CommandError, OmniTraceError
+
+if TYPE_CHECKING:
+    from spacy.language import Language
+    from spacy.tokens import Doc
+
+Int32 = npt.NDArray[np.int32]
+Range = tuple[int, int]
+
+BUNDLED = Path(__file__).parent / "data" / "tagger"
+NOT_NEEDED = ["ner", "lemmatizer", "entity_linker"]
+PROBE = "A dog runs. It barks."
+
+# A stretch is tagged by itself, and so never shares a sentence with another. It ends with a line
+# break or with a full stop of Chinese or Japanese, which spaCy's English tokenizer leaves inside
+# words.
+_BREAKS = "\n\v\f\r\x1c-\x1e\x85\u2028\u2029"
+_STOPS = "。｡！？"
+_STRETCH = re.compile(
+    rf"[^{_BREAKS}{_STOPS}]*[{_STOPS}]+[”’」』）》]*|[^{_BREAKS}{_STOPS}]+",
+)
+_SENTENCE_END = re.compile(r"[.!?]\s+")
+_SPACE = re.compile(r"\s+")
+_MARKER = re.compile(r"(?:\d{1,3}|[A-Za-z])[.)]|[-+*•–]")
+_SURROGATE = re.compile("[\ud800-\udfff]")
+
+# spaCy peels punctuation off a word one character at a time, copying the rest: quadratic.
+_UNBROKEN = 256
+_LONG_WORD = re.compile(rf"\S{{{_UNBROKEN}}}(?=\S)")
+_BLOCK = 20_000
+
+
+@dataclass(frozen=True)
+class Tags:
+    """The W words and K sentences of a text.
+
+    `starts`, `ends` (W,) int32: half-open character ranges, ascending and disjoint, that cover
+    every visible character; `pos`: W universal POS tags; `sentences` (K, 2) int32: half-open
+    character ranges, ascending and disjoint, that begin and end with a word.
+    """
+
+    starts: Int32
+    ends: Int32
+    pos: tuple[str, ...]
+    sentences: Int32
+
+
+@dataclass(frozen=True)
+class Tagger:
+    """A spaCy pipeline that tags; `name` says which and of what version, for the run's record."""
+
+    nlp: Language
+    name: str
+
+    def tag(self, text: str) -> Tags:
+        """Tag `text`, of any length and of any characters.
+
+        Line breaks always end a sentence. A line longer than 20,000 characters is tagged in
+        blocks, cut after a sentence where one ends and at white space elsewhere.
+        """
+        clean = _SURROGATE.sub("\N{REPLACEMENT CHARACTER}", text)
+        blocks = list(_blocks(clean))
+        words: list[Range] = []
+        pos: list[str] = []
+        sentences: list[Range] = []
+        # The zone frees the strings that spaCy would otherwise keep of every new word.
+        with self.nlp.memory_zone():
+            docs = self.nlp.pipe(_document(self.nlp, clean[start:end]) for start, end in blocks)
+            for (start, _), doc in zip(blocks, docs, strict=True):
+                seen = [word for word in doc if not word.is_space]
+                words += [(start + word.idx, start + word.idx + len(word)) for word in seen]
+                pos += [word.pos_ or "X" for word in seen]
+                sentences += [(start + first, start + last) for first, last in _sentences(doc)]
+        bounds = _pairs(words)
+        return Tags(bounds[:, 0].copy(), bounds[:, 1].copy(), tuple(pos), _pairs(sentences))
+
+
+def load_tagger(name: str | None = None) -> Tagger:
+    """The bundled pipeline, or the user's own by package name or path.
+
+    Raises `CommandError` if there is no such pipeline or it does not tag and split sentences, and
+    `OmniTraceError` if the bundled one is damaged.
+    """
+    if name is None:
+        return _bundled()
+    nlp = _users_own(name)
+    missing = _missing(nlp)
+    if missing:
+        raise CommandError(
+            f"The spaCy pipeline '{name}' gives no {' and no '.join(missing)} "
+            f"(its components: {', '.join(nlp.pipe_names) or 'none'}). Name one that does, such "
+            "as 'en_core_web_sm', or none to use the bundled tagger."
+        )
+    return Tagger(nlp, _name(nlp))
+
+
+def align_pos(offsets: Int32, tags: Tags) -> tuple[str, ...]:
+    """The POS tag of each generation step: that of the word it shares most characters with.
+
+    `offsets` (T, 2) int32 are the steps' half-open character ranges in the tagged text. Ties go to
+    the first word. A step of white space alone is "SPACE", a step without characters (a special
+    token, the first bytes of a character) "X".
+    """
+    first = np.searchsorted(tags.ends, offsets[:, 0], side="right")
+    after = np.searchsorted(tags.starts, offsets[:, 1], side="left")
+    steps = zip(offsets.tolist(), first.tolist(), after.tolist(), strict=True)
+    return tuple(_pos(start, end, range(a, b), tags) for (start, end), a, b in steps)
+
+
+def _pos(start: int, end: int, words: range, tags: Tags) -> str:
+    if start >= end:
+        return "X"
+    if not words:
+        return "SPACE"
+
+    def shared(word: int) -> int:
+        return int(min(end, tags.ends[word]) - max(start, tags.starts[word]))
+
+    return tags.pos[max(words, key=shared)]
+
+
+def _bundled() -> Tagger:
+    import spacy
+
+    try:
+        nlp = spacy.load(BUNDLED)
+    except (OSError, ValueError) as error:
+        raise OmniTraceError(
+            f"The bundled tagger in {BUNDLED} is missing or damaged ({error}). Install "
+            "omnitrace-replay again, or name a spaCy pipeline of your own."
+        ) from error
+    return Tagger(nlp, _name(nlp))
+
+
+def _users_own(name: str) -> Language:
+    import spacy
+
+    try:
+        return spacy.load(name, exclude=NOT_NEEDED)
+    except Exception as error:  # a pipeline is foreign code, which may fail in any way
+        reason = " ".join(str(error).split())[:200]
+        package = name if name.isidentifier() else "NAME"
+        raise CommandError(
+            f"There is no usable spaCy pipeline '{name}' ({reason}). Give the path of one or the "
+            f"name of an installed one (python -m spacy download {package} installs it), or none "
+            "to use the bundled tagger."
+        ) from error
+
+
+def _missing(nlp: Language) -> list[str]:
+    """Tried rather than read from the components, which do not declare all that they write."""
+    doc = nlp(PROBE)
+    wanted = {"parts of speech": "POS", "sentence boundaries": "SENT_START"}
+    return [label for label, attribute in wanted.items() if not doc.has_annotation(attribute)]
+
+
+def _name(nlp: Language) -> str:
+    return f"{nlp.meta['lang']}_{nlp.meta['name']} {nlp.meta['version']}"
+
+
+def _blocks(text: str) -> Iterator[Range]:
+    """Ranges of `text`, none longer than `_BLOCK`, between which a sentence always ends."""
+    for stretch in _STRETCH.finditer(text):
+        start, end = stretch.span()
+        while end - start > _BLOCK:
+            cut = _cut(text, start, start + _BLOCK)
+            yield start, cut
+            start = cut
+        yield start, end
+
+
+def _cut(text: str, start: int, end: int) -> int:
+    """Where best to cut `text[start:end]`: late, after a sentence or else after white space."""
+    for boundary in (_SENTENCE_END, _SPACE):
+        cuts = [found.end() for found in boundary.finditer(text, start, end)]
+        if cuts:
+            return cuts[-1]
+    return end
+
+
+def _document(nlp: Language, text: str) -> Doc:
+    """`text` in words, not yet tagged; words are cut after `_UNBROKEN` characters."""
+    from spacy.tokens import Doc
+
+    cuts = [0, *(word.end() for word in _LONG_WORD.finditer(text)), len(text)]
+    pieces = [nlp.make_doc(text[a:b]) for a, b in pairwise(cuts)]
+    if len(pieces) == 1:
+        return pieces[0]
+    whole = Doc.from_docs(pieces, ensure_whitespace=False)
+    assert whole is not None
+    return whole
+
+
+def _sentences(doc: Doc) -> list[Range]:
+    """Character ranges without white space at the ends; a list marker is part of what follows."""
+    text = doc.text
+    found: list[Range] = []
+    for sentence in doc.sents:
+        words = [word for word in sentence if not word.is_space]
+        if not words:
+            continue
+        start, end = words[0].idx, words[-1].idx + len(words[-1])
+        if found and _MARKER.fullmatch(text, *found[-1]):
+            start, _ = found.pop()
+        found.append((start, end))
+    return found
+
+
+def _pairs(ranges: list[Range]) -> Int32:
+    return np.array(ranges, np.int32).reshape(-1, 2)
