@@ -21,7 +21,7 @@ def out() -> Console:
 
 def narrate(message: str) -> None:
     """One line on stderr."""
-    Console(stderr=True, highlight=False).print(Text(safe_text(message)))
+    Console(stderr=True, highlight=False).print(Text(safe_text(message)), soft_wrap=True)
 
 
 def plain(text: str, style: str = "") -> Text:
