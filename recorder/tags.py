@@ -17,10 +17,11 @@ import numpy as np
 import numpy.typing as npt
 
 from omnitrace.errors import CommandError, OmniTraceError
+from omnitrace.text import one_line
 
 if TYPE_CHECKING:
     from spacy.language import Language
-    from spacy.tokens import Doc
+    from spacy.tokens import Doc, Span
 
 Int32 = npt.NDArray[np.int32]
 Range = tuple[int, int]
@@ -34,9 +35,10 @@ PROBE = "A dog runs. It barks."
 # words.
 _BREAKS = "\n\v\f\r\x1c-\x1e\x85\u2028\u2029"
 _STOPS = "。｡！？"
-_STRETCH = re.compile(
-    rf"[^{_BREAKS}{_STOPS}]*[{_STOPS}]+[”’」』）》]*|[^{_BREAKS}{_STOPS}]+",
-)
+_CLOSING = "”’」』）》\"')\\]*_"
+_STRETCH = re.compile(rf"[^{_BREAKS}{_STOPS}]*[{_STOPS}]+[{_CLOSING}]*|[^{_BREAKS}{_STOPS}]+")
+_STOPPED = re.compile(rf"[{_STOPS}][{_CLOSING}]*\Z")
+_ENDED = re.compile(rf"[.!?…{_STOPS}][{_CLOSING}]*\Z")
 _SENTENCE_END = re.compile(r"[.!?]\s+")
 _SPACE = re.compile(r"\s+")
 _MARKER = re.compile(r"(?:\d{1,3}|[A-Za-z])[.)]|[-+*•–]")
@@ -46,6 +48,7 @@ _SURROGATE = re.compile("[\ud800-\udfff]")
 _UNBROKEN = 256
 _LONG_WORD = re.compile(rf"\S{{{_UNBROKEN}}}(?=\S)")
 _BLOCK = 20_000
+_EDITED = 0.85  # share of a line's sentences that end with a full stop or the like
 
 
 @dataclass(frozen=True)
@@ -144,7 +147,7 @@ def _bundled() -> Tagger:
         nlp = spacy.load(BUNDLED)
     except (OSError, ValueError) as error:
         raise OmniTraceError(
-            f"The bundled tagger in {BUNDLED} is missing or damaged ({error}). Install "
+            f"The bundled tagger in {BUNDLED} is missing or damaged ({_reason(error)}). Install "
             "omnitrace-replay again, or name a spaCy pipeline of your own."
         ) from error
     return Tagger(nlp, _name(nlp))
@@ -156,13 +159,16 @@ def _users_own(name: str) -> Language:
     try:
         return spacy.load(name, exclude=NOT_NEEDED)
     except Exception as error:  # a pipeline is foreign code, which may fail in any way
-        reason = " ".join(str(error).split())[:200]
         package = name if name.isidentifier() else "NAME"
         raise CommandError(
-            f"There is no usable spaCy pipeline '{name}' ({reason}). Give the path of one or the "
-            f"name of an installed one (python -m spacy download {package} installs it), or none "
-            "to use the bundled tagger."
+            f"There is no usable spaCy pipeline '{name}' ({_reason(error)}). Give the path of one, "
+            f"the name of an installed one (python -m spacy download {package} installs it), or "
+            "none to use the bundled tagger."
         ) from error
+
+
+def _reason(error: Exception) -> str:
+    return one_line(str(error), 200)
 
 
 def _missing(nlp: Language) -> list[str]:
@@ -210,18 +216,26 @@ def _document(nlp: Language, text: str) -> Doc:
 
 
 def _sentences(doc: Doc) -> list[Range]:
-    """Character ranges without white space at the ends; a list marker is part of what follows."""
+    """Character ranges without white space at the ends, by the pipeline and two rules.
+
+    A bare list marker belongs to what follows; and where nearly every sentence ends with a full
+    stop or the like, as in edited text and models' answers, every one but the last does.
+    """
     text = doc.text
-    found: list[Range] = []
-    for sentence in doc.sents:
-        words = [word for word in sentence if not word.is_space]
-        if not words:
-            continue
-        start, end = words[0].idx, words[-1].idx + len(words[-1])
-        if found and _MARKER.fullmatch(text, *found[-1]):
-            start, _ = found.pop()
-        found.append((start, end))
-    return found
+    found = [bounds for sentence in doc.sents if (bounds := _trimmed(sentence))]
+    ended = [bool(_ENDED.search(text, start, end)) for start, end in found]
+    edited = bool(_STOPPED.search(text)) or sum(ended) >= _EDITED * len(found)
+    joined: list[Range] = []
+    goes_on = False
+    for (start, end), ends in zip(found, ended, strict=True):
+        joined.append((joined.pop()[0] if goes_on else start, end))
+        goes_on = (edited and not ends) or bool(_MARKER.fullmatch(text, *joined[-1]))
+    return joined
+
+
+def _trimmed(sentence: Span) -> Range | None:
+    words = [word for word in sentence if not word.is_space]
+    return (words[0].idx, words[-1].idx + len(words[-1])) if words else None
 
 
 def _pairs(ranges: list[Range]) -> Int32:

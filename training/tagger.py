@@ -47,6 +47,7 @@ TAGGER_ROWS = {"NORM": 4000, "PREFIX": 500, "SUFFIX": 2500, "SHAPE": 1000}
 SPLITTER_WIDTH = 32
 SPLITTER_ROWS = {"NORM": 2000, "PREFIX": 500, "SUFFIX": 1000, "SHAPE": 500, "SPACY": 16}
 
+CLOSED = {"ADP", "AUX", "CCONJ", "DET", "PART", "PRON", "SCONJ"}
 NUMERALS = (
     *("two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "eleven", "twelve"),
     *("thirteen", "fourteen", "fifteen", "sixteen", "seventeen", "eighteen", "nineteen", "twenty"),
@@ -67,8 +68,8 @@ A spaCy pipeline (tokenizer, universal part-of-speech tagger, sentence splitter)
 > of the Ninth International Conference on Language Resources and Evaluation (LREC 2014).
 
 The corpus was changed in training: sentences were joined in other orders, put in the present tense,
-and given other numerals, quotation marks and full stops; rare words were hidden at times. The
-weights are not the corpus, which cannot be read from them.
+and given other numerals, capitals, quotation marks and full stops; rare words were hidden at times.
+The weights are not the corpus, which cannot be read from them.
 
 This folder is licensed, as the corpus is, under the Creative Commons Attribution-ShareAlike 4.0
 International licence: see `LICENSE.txt`. It comes without any warranty. The rest of OmniTrace is
@@ -117,12 +118,17 @@ def _network(width: int, rows: dict[str, int]) -> dict[str, Any]:
 
 
 def _adapt_tokenizer(nlp: Language) -> None:
-    """As the corpus has them: runs of one sign, phone numbers and prefixed words are one word."""
+    """As the corpus has them: runs of one sign, phone numbers and prefixed words are one word.
+
+    And "s." is two, so that "it ends at 4 s. It is low." may end there.
+    """
     runs = [r"[!?]{2,}", *(rf"\{sign}{{2,}}" for sign in "_=*-#~<>+")]
     number = r"\(?\+?\d+\)?(?:[-.]\d+){2,}"
     prefixed = r"(?i:e|co|non|pre|re|semi|anti|mid|post|multi)-[a-zA-Z]+"
     prefixes, suffixes = nlp.Defaults.prefixes or [], nlp.Defaults.suffixes or []
     assert isinstance(nlp.tokenizer, Tokenizer)
+    kept = {w: r for w, r in (nlp.tokenizer.rules or {}).items() if not re.fullmatch(r"[a-z]\.", w)}
+    nlp.tokenizer.rules = kept
     nlp.tokenizer.prefix_search = compile_prefix_regex([*runs, *prefixes]).search
     nlp.tokenizer.suffix_search = compile_suffix_regex([*runs, *suffixes]).search
     nlp.tokenizer.token_match = re.compile(rf"^(?:{number}|{prefixed})$").match
@@ -137,12 +143,10 @@ class Corpus:
     def __init__(self, documents: list[list[Sentence]], seed: int) -> None:
         self.documents = documents
         self.rng = random.Random(seed)
-        self.counts = Counter(
-            word.lower()
-            for document in documents
-            for sentence in document
-            for word in sentence.words
-        )
+        sentences = [sentence for document in documents for sentence in document]
+        tagged = [(w.lower(), p) for s in sentences for w, p in zip(s.words, s.pos, strict=True)]
+        self.counts = Counter(word for word, _ in tagged)
+        self.closed = {word for word, pos in tagged if pos in CLOSED}
 
     def epoch(self, nlp: Language) -> Iterator[Example]:
         """Every sentence once, in passages; half of these are of unrelated sentences."""
@@ -164,12 +168,15 @@ class Corpus:
             start = end
 
     def _altered(self, sentence: Sentence) -> Sentence:
-        """Towards what models answer, who use the present, numerals and clean punctuation more."""
+        """Towards what models answer: more in the present, with more numerals, and written well."""
         words, pos, spaces = list(sentence.words), list(sentence.pos), list(sentence.spaces)
-        if self.rng.random() < 0.25:
+        if self.rng.random() < 0.4:
             words = list(sentence.present)
         if self.rng.random() < 0.25:
             words = [self.rng.choice(NUMERALS) if w in NUMERALS else w for w in words]
+        if self.rng.random() < 0.5:
+            named = zip(words, pos, strict=True)
+            words = [w.capitalize() if p == "PROPN" and w.islower() else w for w, p in named]
         if self.rng.random() < 0.05:
             words = [word.translate(CURLED) for word in words]
         unfinished = len(words) > 2 and pos[-1] not in ("PUNCT", "SYM", "X")
@@ -183,9 +190,11 @@ class Corpus:
         gold = _document(nlp, passage)
         predicted = nlp.make_doc(gold.text)
         for word in predicted:
-            # Rare words are hidden at times, so that unknown ones are told by suffix and context.
-            share = 0.5 / (0.5 + self.counts[word.lower_])
-            if word.is_alpha and self.rng.random() < share:
+            # Rare words are hidden at times, so that unknown ones are told by suffix and context,
+            # but never those of closed classes, which an unknown word does not belong to.
+            share = 1 / (1 + self.counts[word.lower_])
+            hidable = word.is_alpha and word.lower_ not in self.closed
+            if hidable and self.rng.random() < share:
                 word.norm_ = f"?{self.rng.randrange(20_000)}"
         return Example(predicted, gold)
 

@@ -122,6 +122,7 @@ def test_the_same_seed_gives_the_same_weights(treebank: Path, tmp_path: Path) ->
         ("Wow!!! What?!", ["Wow", "!!!", "What", "?!"]),
         ("*** 3 ***bold***", ["***", "3", "***", "bold", "***"]),
         ("Call 713-646-3393, e-mail them.", ["Call", "713-646-3393", ",", "e-mail", "them", "."]),
+        ("It ends at 4 s. J. Doe", ["It", "ends", "at", "4", "s", ".", "J.", "Doe"]),
         ("We don't.", ["We", "do", "n't", "."]),
     ],
 )
