@@ -128,10 +128,10 @@ def make_plan(seed: int, kind: str, *, short: bool = False) -> Plan:
     return Plan(f"{kind}-{seed}", tuple(parts), tuple(facts), tuple(questions))
 
 
-def ask_anew(plan: Plan, seed: int, *, short: bool = False) -> Plan:
+def ask_anew(plan: Plan, seed: int) -> Plan:
     """The same parts and facts under other questions."""
     rng = np.random.default_rng(seed)
-    questions = _draw_questions(rng, plan.id.rsplit("-", 1)[0], plan.facts)[: 1 if short else None]
+    questions = _draw_questions(rng, plan.id.rsplit("-", 1)[0], plan.facts)
     request = wording.put(questions, bool(rng.random() < 0.4))
     return Plan(plan.id, (*plan.parts[:-1], request), plan.facts, tuple(questions))
 
@@ -158,7 +158,7 @@ def _draw_entries(rng: np.random.Generator, kind: str) -> list[str | Saying | Sp
     fillers = rng.choice(wording.FILLERS, size=int(rng.integers(0, 3)), replace=False)
     stock = Stock(rng)
     media: list[Spec] = [stock.picture() for _ in range(pictures)]
-    media += [stock.recording(3 if recordings > 1 or films else 5) for _ in range(recordings)]
+    media += [stock.recording() for _ in range(recordings)]
     media += [stock.film(sound, 2 if films == 1 else 1) for _ in range(films)]
     return [*sayings, *(str(filler) for filler in fillers), *media]
 
@@ -176,7 +176,7 @@ def _draw_counts(rng: np.random.Generator, kind: str) -> tuple[int, int, int, bo
     if kind == "image":
         return int(rng.integers(2, 4)), 0, 0, False
     if kind == "audio":
-        return 0, int(rng.integers(1, 3)), 0, False
+        return 0, 1, 0, False
     if kind == "video":
         return 0, 0, 1, True
     if kind == "video-silent":
@@ -185,18 +185,17 @@ def _draw_counts(rng: np.random.Generator, kind: str) -> tuple[int, int, int, bo
         return 0, 0, 0, False
     choices = ((2, 1, 0), (1, 1, 0), (1, 0, 1), (2, 0, 1), (0, 1, 1), (1, 1, 1))
     pictures, recordings, films = choices[int(rng.integers(len(choices)))]
-    return pictures, recordings, films, bool(rng.random() < 0.5)
+    return pictures, recordings, films, not recordings and bool(rng.random() < 0.5)
 
 
 class Stock:
-    """Draws media; no colour, no shape of a kind of medium, and no pitch twice in a prompt."""
+    """Draws media; no colour and no shape of a sort of medium twice in a prompt."""
 
     def __init__(self, rng: np.random.Generator) -> None:
         self.rng = rng
         self.colours = list(rng.permutation(wording.COLOURS))
         self.drawn = list(rng.permutation(wording.SHAPES))
         self.filmed = list(rng.permutation(wording.SHAPES))
-        self.pitches = list(rng.permutation(wording.PITCHES))
 
     def _pick(self, words: tuple[str, ...]) -> str:
         return str(words[int(self.rng.integers(len(words)))])
@@ -212,14 +211,12 @@ class Stock:
         shape, colour = str(self.drawn.pop()), str(self.colours.pop())
         return Picture(shape, colour, self._pick(wording.PLACES), self._size(96, 128), self._seed())
 
-    def _tones(self, seconds: int, most: int) -> tuple[tuple[str, int], ...]:
-        count = int(self.rng.integers(1, most + 1))
-        times = sorted(self.rng.permutation(seconds)[:count])
-        return tuple((str(self.pitches.pop()), int(time)) for time in times)
+    def _tones(self, seconds: int) -> tuple[tuple[str, int], ...]:
+        return ((self._pick(wording.PITCHES), int(self.rng.integers(seconds))),)
 
-    def recording(self, longest: int) -> Recording:
-        seconds = int(self.rng.integers(2, longest + 1))
-        return Recording(self._tones(seconds, 2), seconds, self._seed())
+    def recording(self) -> Recording:
+        seconds = int(self.rng.integers(2, len(wording.SECONDS) + 1))
+        return Recording(self._tones(seconds), seconds, self._seed())
 
     def film(self, sound: bool, most_scenes: int) -> Film:
         count = int(self.rng.integers(1, most_scenes + 1))
@@ -227,7 +224,7 @@ class Stock:
             (str(self.filmed.pop()), str(self.colours.pop()), self._pick(wording.DIRECTIONS))
             for _ in range(count)
         )
-        tones = self._tones(SCENE_SECONDS * count, min(2, len(self.pitches))) if sound else ()
+        tones = self._tones(SCENE_SECONDS * count) if sound else ()
         return Film(scenes, tones, self._size(96, 112), self._seed())
 
 

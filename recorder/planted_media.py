@@ -134,7 +134,7 @@ def _render_picture(spec: Picture) -> Image:
     x, y = _CENTRES[spec.place]
     x += rng.uniform(-0.04, 0.04)
     y += rng.uniform(-0.04, 0.04)
-    radius = min(spec.size) * rng.uniform(0.17, 0.21)
+    radius = min(spec.size) * rng.uniform(0.2, 0.23)
     _draw(canvas, spec.shape, spec.colour, (x * width, y * height), radius)
     return Image(np.asarray(canvas, dtype=np.uint8))
 
@@ -175,7 +175,7 @@ def _render_scene(
     width, height = spec.size
     dx, dy = _MOVES[direction]
     aside, reach = rng.uniform(-0.15, 0.15), rng.uniform(0.24, 0.3)
-    radius = min(spec.size) * rng.uniform(0.18, 0.22)
+    radius = min(spec.size) * rng.uniform(0.2, 0.24)
     frames = []
     for along in np.linspace(-reach, reach, SCENE_SECONDS * FILM_FPS):
         x = 0.5 + dx * along + abs(dy) * aside

@@ -8,7 +8,6 @@ processor to DIR. Knows nothing of the run store, the recorder's adapters or the
 from __future__ import annotations
 
 import argparse
-import json
 import math
 import sys
 import time
@@ -23,90 +22,85 @@ import torch
 from torch.nn import functional
 
 from recorder.planted import KINDS, SPLITS, ask_anew, make_plan
-from training.omni_check import measure
+from training.omni_check import RESULTS, report
 from training.omni_data import Encoded, Encoder, Example, branch, collate, hide
 from training.omni_drill import drill
+from training.omni_listen import listen
 from training.omni_look import look
 from training.omni_model import build_model, build_processor
 
-RESULTS = Path(__file__).parent / "results" / "omni.json"
 SAVE_EVERY = 250
-SHORT_KINDS = ("text",) * 3 + ("image",) * 3 + ("audio", "video") + ("video-silent",) * 2
-"""Text and pictures take longest to learn."""
+HIDING = 0.45
+"""Share of the prompts in which some units are hidden."""
+WHOLE_KINDS = (*KINDS, "image", "mixed", "audio", "video-silent")
+SHORT_KINDS = ("text", *("image", "audio", "video-silent") * 2, "video")
+"""What training draws from: most often what takes longest to learn."""
 
 
 @dataclass(frozen=True)
 class Schedule:
     """Steps, batch and learning rates.
 
-    `looks`, `drills`: steps of the vision tower and of the language model alone; `lessons`: the
-    share of steps with short prompts only; `short`: the share of short prompts after that.
+    `looks`, `listens`, `drills`: steps of vision, sound and language alone, before; `short`: the
+    share of short prompts; `branches`: requests to a prompt.
     """
 
-    steps: int = 7000
-    looks: int = 1500
-    drills: int = 500
-    short: float = 0.2
+    steps: int = 3000
+    looks: int = 800
+    listens: int = 300
+    drills: int = 1000
+    short: float = 0.3
     batch: int = 10
     branches: int = 4
-    lessons: float = 0.5
-    peak: float = 1e-3
-    vision: float = 3e-4
-    warmup: int = 200
+    peak: float = 1.5e-3
+    warmup: int = 60
 
     def rate(self, step: int) -> float:
-        """Linear warm-up, a plateau, and a cosine to a fiftieth over the last quarter."""
+        """Linear warm-up, a plateau, and a cosine to a fiftieth over the second half."""
         if step < self.warmup:
             return (step + 1) / self.warmup
-        left = min(1.0, 4 * (1 - step / self.steps))
+        left = min(1.0, 2 * (1 - step / self.steps))
         return 0.02 + 0.98 * 0.5 * (1 - math.cos(math.pi * left))
 
 
 def examples(
     encoder: Encoder, seed: int, schedule: Schedule, start: int
 ) -> Iterator[list[Example]]:
-    """Batches: short prompts first, then a mixture; half of them with hidden units."""
+    """Batches of whole and short prompts; nearly half of them with hidden units."""
     rng = np.random.default_rng([seed, start])
     kept: list[Encoded] = []
-    for step in range(start, schedule.steps):
-        lessons = step < schedule.lessons * schedule.steps
+    for _ in range(start, schedule.steps):
         fresh = schedule.batch // 2 if kept else 8 * schedule.batch
-        kept += [_draw(encoder, rng, schedule, lessons) for _ in range(fresh)]
+        kept += [_draw(encoder, rng, schedule.short) for _ in range(fresh)]
         del kept[: max(0, len(kept) - 12 * schedule.batch)]
-        yield _pick(encoder, rng, kept, schedule, lessons)
+        yield _pick(encoder, rng, kept, schedule)
 
 
-def _draw(encoder: Encoder, rng: np.random.Generator, schedule: Schedule, lessons: bool) -> Encoded:
+def _draw(encoder: Encoder, rng: np.random.Generator, share: float) -> Encoded:
     train = SPLITS["train"]
-    short = lessons or rng.random() < schedule.short
-    kinds = SHORT_KINDS if short else KINDS
+    short = bool(rng.random() < share)
+    kinds = SHORT_KINDS if short else WHOLE_KINDS
     kind = kinds[int(rng.integers(len(kinds)))]
     return encoder.encode(make_plan(int(rng.integers(train.start, train.stop)), kind, short=short))
 
 
 def _pick(
-    encoder: Encoder,
-    rng: np.random.Generator,
-    kept: list[Encoded],
-    schedule: Schedule,
-    lessons: bool,
+    encoder: Encoder, rng: np.random.Generator, kept: list[Encoded], schedule: Schedule
 ) -> list[Example]:
     """A batch of kept prompts that are about equally long, so that little is padding."""
     size = schedule.batch
     by_length = sorted(rng.permutation(len(kept)), key=lambda i: len(kept[i].ids))
     first = int(rng.integers(0, len(kept) - 2 * size + 1))
     chosen = rng.choice(by_length[first : first + 2 * size], size=size, replace=False)
-    return [_example(encoder, rng, kept[int(i)], schedule.branches, lessons) for i in chosen]
+    return [_example(encoder, rng, kept[int(i)], schedule.branches) for i in chosen]
 
 
 def _example(
-    encoder: Encoder, rng: np.random.Generator, encoded: Encoded, branches: int, lessons: bool
+    encoder: Encoder, rng: np.random.Generator, encoded: Encoded, branches: int
 ) -> Example:
-    hiding = rng.random() < (0.2 if lessons else 0.45)
-    hidden, told = hide(encoded, rng, float(rng.uniform(0.05, 0.6)) if hiding else 0.0)
-    plans = [
-        ask_anew(encoded.plan, int(rng.integers(2**31)), short=lessons) for _ in range(branches)
-    ]
+    share = float(rng.uniform(0.05, 0.6)) if rng.random() < HIDING else 0.0
+    hidden, told = hide(encoded, rng, share)
+    plans = [ask_anew(encoded.plan, int(rng.integers(2**31))) for _ in range(branches)]
     return Example(
         encoded,
         hidden,
@@ -127,18 +121,6 @@ def logits_and_targets(
     return model.lm_head(hidden[asked]), batch["targets"][asked], asked
 
 
-def optimizer_of(model: Any, schedule: Schedule) -> torch.optim.AdamW:
-    """The vision tower collapses to a constant at the rate that suits the rest."""
-    vision = list(model.model.visual.parameters())
-    known = {id(p) for p in vision}
-    rest = [p for p in model.parameters() if id(p) not in known]
-    groups = [
-        {"params": rest, "peak": schedule.peak},
-        {"params": vision, "peak": schedule.vision},
-    ]
-    return torch.optim.AdamW(groups, lr=schedule.peak, betas=(0.9, 0.98), weight_decay=0.01)
-
-
 def train(
     model: Any,
     processor: Any,
@@ -147,11 +129,16 @@ def train(
     checkpoint: Path | None = None,
 ) -> None:
     encoder = Encoder(processor, model)
-    optimizer = optimizer_of(model, schedule)
+    weights = [*model.model.language_model.parameters(), *model.lm_head.parameters()]
+    optimizer = torch.optim.AdamW(weights, betas=(0.9, 0.98), weight_decay=0.01)
     start = _resume(model, optimizer, checkpoint)
     if start == 0:
         look(model, encoder, seed, schedule.looks)
+        listen(model, encoder, seed, schedule.listens)
         drill(model, seed, schedule.drills)
+    # The towers stay as they were taught: through the language model they unlearn again.
+    model.model.visual.requires_grad_(False)
+    model.model.audio_tower.requires_grad_(False)
     seen: dict[str, list[float]] = defaultdict(list)
     began = time.monotonic()
     model.train()
@@ -162,9 +149,9 @@ def train(
         loss = functional.cross_entropy(logits, targets)
         optimizer.zero_grad()
         torch.autograd.backward(loss)
-        torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+        torch.nn.utils.clip_grad_norm_(weights, 1.0)
         for group in optimizer.param_groups:
-            group["lr"] = group["peak"] * schedule.rate(step)
+            group["lr"] = schedule.peak * schedule.rate(step)
         optimizer.step()
         seen["loss"].append(loss.item())
         _note(seen, drawn, batch, logits, asked)
@@ -240,8 +227,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--out", type=Path, required=True, help="folder for model and processor")
     parser.add_argument("--steps", type=int, default=Schedule.steps)
-    parser.add_argument("--looks", type=int, default=Schedule.looks, help="steps of vision alone")
-    parser.add_argument("--drills", type=int, default=Schedule.drills, help="steps of text alone")
+    parser.add_argument("--lessons", type=int, help="steps of each tower and of language alone")
     parser.add_argument("--device", default="cpu", help="cpu or cuda")
     parser.add_argument("--threads", type=int, default=1, help="CPU threads")
     parser.add_argument("--checkpoint", type=Path, help="folder to save to and go on from")
@@ -253,25 +239,19 @@ def _arguments() -> argparse.Namespace:
 def main() -> None:
     arguments = _arguments()
     torch.set_num_threads(arguments.threads)
-    schedule = Schedule(arguments.steps, arguments.looks, arguments.drills)
+    schedule = (
+        Schedule(arguments.steps)
+        if arguments.lessons is None
+        else Schedule(arguments.steps, *[arguments.lessons] * 3)
+    )
     began = time.monotonic()
     processor = build_processor(arguments.seed)
     model = build_model(processor.tokenizer, arguments.seed).to(arguments.device)
     train(model, processor, arguments.seed, schedule, arguments.checkpoint)
     seconds = time.monotonic() - began
     save(model, processor, arguments.out)
-    shares = measure(model, processor, SPLITS["test"][: arguments.fresh])
-    results = {
-        "command": f"python -m training.omni --seed {arguments.seed} --steps {arguments.steps}",
-        "device": arguments.device,
-        "torch": torch.__version__,
-        "training_seconds": round(seconds),
-        "samples_of_each_kind": arguments.fresh,
-        "sentences_exactly_right": {kind: round(share, 4) for kind, share in shares.items()},
-    }
-    arguments.results.parent.mkdir(parents=True, exist_ok=True)
-    arguments.results.write_text(json.dumps(results, indent=2) + "\n", encoding="utf-8")
-    print(json.dumps(results, indent=2))
+    print(f"trained in {seconds:.0f} s", file=sys.stderr)
+    report(model, processor, arguments.fresh, arguments.results)
 
 
 if __name__ == "__main__":

@@ -142,7 +142,7 @@ class Encoder:
         out = extractor(
             padded, sampling_rate=SAMPLE_RATE, padding="do_not_pad", return_tensors="pt"
         )
-        mel: torch.Tensor = out["input_features"][0][:, : len(audio.samples) // HOP]
+        mel: torch.Tensor = out["input_features"][0][:, : -(-len(audio.samples) // HOP)]
         return mel
 
     def _text(

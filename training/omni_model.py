@@ -55,6 +55,7 @@ CHAT_TEMPLATE = (
 )
 WIDTH = 128
 MEL_BINS = 80
+LOCAL_LAYERS = 2
 PIXELS = {"shortest_edge": 84 * 84, "longest_edge": 112 * 112}
 
 
@@ -148,7 +149,29 @@ def build_model(tokenizer: Any, seed: int) -> Any:
         user_token_id=tokenizer.convert_tokens_to_ids("user"),
         tie_word_embeddings=False,
     )
-    return hf.Qwen2_5OmniThinkerForConditionalGeneration(config)
+    model = hf.Qwen2_5OmniThinkerForConditionalGeneration(config)
+    for layer in model.model.language_model.layers[:LOCAL_LAYERS]:
+        _attend_locally(layer.self_attn, model.model.language_model.rotary_emb.inv_freq)
+    return model
+
+
+@torch.no_grad()
+def _attend_locally(attention: Any, frequencies: torch.Tensor, strength: float = 2.4) -> None:
+    """Biases with which head h starts by attending about h + 1 tokens back.
+
+    Binding a value to its object is the first thing to learn from text, and needs heads that look
+    back a few tokens; from uniform attention they take thousands of steps to appear.
+    """
+    half, size = len(frequencies), attention.head_dim
+    fast = frequencies * (torch.arange(half) < half // 2)
+    loud = strength * (fast > 0)
+    for head in range(attention.num_heads):
+        start = head * size
+        angle = fast * (head + 1)
+        attention.q_proj.bias[start : start + half] = loud * angle.cos()
+        attention.q_proj.bias[start + half : start + size] = -loud * angle.sin()
+    for head in range(attention.num_key_value_heads):
+        attention.k_proj.bias[head * size : head * size + half] = loud
 
 
 def _text_config(tokenizer: Any) -> dict[str, object]:

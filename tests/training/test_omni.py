@@ -178,7 +178,7 @@ def test_three_steps_train_and_save(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     words = [
         "--steps",
         "3",
-        "--looks",
+        "--lessons",
         "2",
         "--fresh",
         "1",
@@ -199,7 +199,10 @@ def test_training_lowers_the_loss_and_repeats(processor: Any) -> None:
     def trained() -> tuple[torch.Tensor, float]:
         model = build_model(processor.tokenizer, 0)
         omni.train(
-            model, processor, 0, omni.Schedule(steps=4, looks=2, drills=2, batch=4, warmup=1)
+            model,
+            processor,
+            0,
+            omni.Schedule(steps=4, looks=2, listens=2, drills=2, batch=4, warmup=1),
         )
         drawn = next(omni.examples(Encoder(processor, model), 1, omni.Schedule(batch=4), 0))
         with torch.inference_mode():
