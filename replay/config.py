@@ -60,7 +60,7 @@ class ReplayConfig:
         choices=("query", "prompt-mean"),
     )
     reduce: str = knob(
-        "max",
+        "sum",
         "a unit's mass from its tokens' scores: their sum, largest or mean; or lift, the sum over "
         "the unit's mean sum in this response",
         choices=("sum", "max", "mean", "lift"),
@@ -85,6 +85,7 @@ PRESETS: dict[str, ReplayConfig] = {
     "paper": ReplayConfig(reduce="sum"),
     "release": ReplayConfig(
         first_step="prompt-mean",
+        reduce="max",
         competition="release",
         units=UnitConfig(text="release", video="apart"),
         chunker="release",
