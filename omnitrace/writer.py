@@ -6,6 +6,7 @@ by name only, so that a run may lie on any `Files`.
 
 from __future__ import annotations
 
+import math
 import os
 import time
 import uuid
@@ -56,6 +57,7 @@ class RunWriter:
         self._buffer: dict[str, tuple[Trace, str]] = {}
         self._buffered_bytes = 0
         self._since = 0.0
+        self._committed_at = 0.0
 
     @classmethod
     def open(
@@ -111,11 +113,13 @@ class RunWriter:
         if not self._buffer:
             return
         segment = str(uuid.uuid4())
+        # Two commits within one tick of the clock, or across its being set back, keep their order.
+        self._committed_at = max(commit.now(), math.nextafter(self._committed_at, math.inf))
         marker = Marker(
             format=commit.FORMAT,
             store_uuid=self._root.store_uuid,
             segment=segment,
-            created_at=commit.now(),
+            created_at=self._committed_at,
             created_by=commit.creator(),
             samples=[_entry(trace, key) for trace, key in self._buffer.values()],
             files=msgspec.Raw(msgspec.json.encode(self._put_segment(segment))),

@@ -439,3 +439,11 @@ def test_a_trace_that_is_not_legal_is_refused_before_it_is_buffered(
             writer.add(replace(make_trace("a"), **change), "k")
         writer.add(make_trace("b"), "k")
     assert list(Run(files)) == ["b"]
+
+
+def test_commits_within_one_tick_of_the_clock_keep_their_order(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("omnitrace.commit.now", lambda: 1000.0)
+    samples = [make_trace(f"sample-{seed}", seed) for seed in range(12)]
+    assert list(write(MemoryFiles(), *samples, segment_seconds=0.0)) == [t.id for t in samples]
