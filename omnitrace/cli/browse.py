@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from omnitrace import open_run
-from omnitrace.errors import CommandError, nearest
+from omnitrace.errors import CommandError
 
 
 def browse(run: Path, *, sample: str | None = None) -> int:
@@ -24,10 +24,5 @@ def browse(run: Path, *, sample: str | None = None) -> int:
         raise CommandError(
             f"the browser needs {error.name}: pip install 'omnitrace-replay[tui]'."
         ) from error
-    opened = open_run(run)
-    if sample is not None and sample not in opened:
-        raise CommandError(
-            f"{run} has no sample '{sample}': {nearest(sample, list(opened)[:1000])}."
-        )
-    open_browser(opened, sample)
+    open_browser(open_run(run), sample)
     return 0

@@ -14,7 +14,7 @@ from rich.text import Text
 from omnitrace import OmniTraceError, Trace, open_run
 from omnitrace.cli.console import STYLES, narrate, out, plain, table
 from omnitrace.cli.flags import flags_of, layered
-from omnitrace.errors import CommandError, nearest
+from omnitrace.errors import CommandError
 from omnitrace.text import one_line
 from omnitrace.timeline import Modality
 from replay import PRESETS, Attribution, ReplayConfig, attribute
@@ -66,8 +66,6 @@ def attribute_all(
 ) -> Iterator[Attribution]:
     """The attributions of `ids` in order; what cannot be read goes to `damaged`, the rest go on."""
     for id in ids:
-        if id not in run:
-            raise CommandError(f"the run has no sample '{id}': {nearest(id, list(run)[:1000])}.")
         try:
             yield attribute(run[id], config)
         except CommandError:
