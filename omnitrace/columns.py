@@ -6,15 +6,16 @@ axis is the one that a segment packs sample after sample.
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import Annotated, Any, Literal
 
 import msgspec
 import numpy as np
 import numpy.typing as npt
-from msgspec import Struct
+from msgspec import Meta, Struct
 
 from omnitrace.commit import Unreadable, json_bytes, utf8
 from omnitrace.errors import OmniTraceError
@@ -49,6 +50,7 @@ COLUMNS = {
     "sample": Column(np.dtype("u1")),
 }
 SIGNAL = Column(np.dtype("f4"))
+ARRAY = Column(np.dtype("u1"))
 OFFSET = "offset"
 
 
@@ -57,6 +59,13 @@ class SignalEntry(Struct, frozen=True):
 
     layers: list[int]
     first_row: bool
+
+
+class ArrayEntry(Struct, frozen=True):
+    """What `sample` says of one array of a finer level: little-endian, in C order."""
+
+    dtype: Literal["float32", "float64", "float16", "uint16", "int32"]
+    shape: list[Annotated[int, Meta(ge=0, le=2**31 - 1)]]
 
 
 class SampleDocument(Struct, frozen=True):
@@ -69,6 +78,7 @@ class SampleDocument(Struct, frozen=True):
     media: list[Medium]
     signals: dict[str, SignalEntry]
     meta: dict[str, Any]
+    arrays: dict[str, ArrayEntry] = {}
 
 
 def signal_columns(name: str) -> tuple[str, str]:
@@ -76,10 +86,17 @@ def signal_columns(name: str) -> tuple[str, str]:
     return f"signal.{name}", f"first_row.{name}"
 
 
+def array_column(name: str) -> str:
+    """The column of an array of a finer level."""
+    return f"array.{name}"
+
+
 def column(name: str) -> Column | None:
     """What the column `name` holds; None for one that this version does not know."""
     if name.startswith(("signal.", "first_row.")):
         return SIGNAL
+    if name.startswith("array."):
+        return ARRAY
     return COLUMNS.get(name)
 
 
@@ -105,6 +122,9 @@ def pack(trace: Trace, key: str) -> dict[str, Array]:
         values, first_row = signal_columns(name)
         pieces[values] = rows.values
         pieces[first_row] = np.zeros(0, "f4") if rows.first_row is None else rows.first_row
+    for name, array in trace.arrays.items():
+        little = np.ascontiguousarray(array, array.dtype.newbyteorder("<"))
+        pieces[array_column(name)] = little.reshape(-1).view("u1")
     return pieces
 
 
@@ -122,6 +142,7 @@ def unpack(
     document: SampleDocument,
     sample_id: str,
     signals: Mapping[str, SignalRows],
+    arrays: Mapping[str, Array],
 ) -> Trace:
     """The trace of one sample from its pieces; Unreadable where they are no legal trace."""
     prompt, response = pieces["prompt"], pieces["response"]
@@ -150,6 +171,7 @@ def unpack(
         media=tuple(document.media),
         signals=signals,
         meta=document.meta,
+        arrays=arrays,
     )
     _check(trace)
     return trace
@@ -165,6 +187,14 @@ def unpack_signal(
     return rows
 
 
+def unpack_array(entry: ArrayEntry, data: Array) -> Array:
+    """One array of one sample from its bytes; Unreadable where these are not as many."""
+    dtype = np.dtype(entry.dtype)
+    if len(data) != math.prod(entry.shape) * dtype.itemsize:
+        raise Unreadable(f"its {len(data)} bytes are not {entry.shape} of {entry.dtype}")
+    return data.view(dtype.newbyteorder("<")).astype(dtype, copy=False).reshape(entry.shape)
+
+
 def check_trace(trace: Trace, key: str) -> None:
     """OmniTraceError naming the sample and the field unless `trace` can be stored and read back."""
     try:
@@ -173,6 +203,8 @@ def check_trace(trace: Trace, key: str) -> None:
         _check(trace)
         for name, rows in trace.signals.items():
             _check_signal(name, rows, trace.n, trace.T)
+        for name, array in trace.arrays.items():
+            _check_array(name, array)
         json_bytes(trace.meta)
     except UnicodeEncodeError:
         raise OmniTraceError(f"the id or key of sample {trace.id!r} is not Unicode.") from None
@@ -216,6 +248,10 @@ def _document(trace: Trace, key: str, vocabulary: Sequence[str]) -> bytes:
             "media": [asdict(medium) for medium in trace.media],
             "signals": signals,
             "meta": dict(trace.meta),
+            "arrays": {
+                name: {"dtype": array.dtype.name, "shape": list(array.shape)}
+                for name, array in trace.arrays.items()
+            },
         }
     )
 
@@ -261,6 +297,15 @@ def _check_signal(name: str, rows: SignalRows, n: int, steps: int) -> None:
     _shaped(f"signal '{name}'", rows.values, "f4", (max(1, len(rows.layers)) * cells,))
     if rows.first_row is not None:
         _shaped(f"first row of '{name}'", rows.first_row, "f4", (n,))
+
+
+def _check_array(name: str, array: Array) -> None:
+    if not _SIGNAL_NAME.fullmatch(name):
+        raise Unreadable(f"the array name {name!r} is not lower-case letters, digits, _ and -")
+    try:
+        msgspec.convert({"dtype": array.dtype.name, "shape": list(array.shape)}, ArrayEntry)
+    except msgspec.ValidationError as error:
+        raise Unreadable(f"array '{name}' is {array.dtype} {array.shape}: {error}") from error
 
 
 def _shaped(what: str, array: Array, dtype: npt.DTypeLike, shape: tuple[int, ...]) -> None:

@@ -7,9 +7,9 @@ from __future__ import annotations
 
 import math
 import threading
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from typing import Any
+from typing import Any, Generic, TypeVar
 
 import msgspec
 import numpy as np
@@ -17,16 +17,19 @@ from msgspec import Struct
 
 from omnitrace import shards
 from omnitrace.columns import (
+    ARRAY,
     COLUMNS,
     OFFSET,
     SIGNAL,
     Array,
-    SampleDocument,
+    ArrayEntry,
     SignalEntry,
+    array_column,
     column,
     pack,
     signal_columns,
     unpack,
+    unpack_array,
     unpack_document,
     unpack_signal,
 )
@@ -36,6 +39,9 @@ from omnitrace.files import Files
 from omnitrace.shards import ArrayMetadata
 from omnitrace.text import one_line, safe_text
 from omnitrace.trace import SignalRows, Trace
+
+Entry = TypeVar("Entry")
+Value = TypeVar("Value")
 
 _BLOCK = 2**22
 _LARGEST_RATIO = 1000  # decoded to stored bytes; blosc's lz4 reaches 255 on zeros
@@ -57,7 +63,9 @@ def segment_files(samples: Sequence[tuple[Trace, str]]) -> Iterator[tuple[str, b
     """The files of a segment of (trace, key) pairs, one array at a time: (name, bytes)."""
     packed = [pack(trace, key) for trace, key in samples]
     signals = sorted({name for trace, _ in samples for name in trace.signals})
+    arrays = sorted({name for trace, _ in samples for name in trace.arrays})
     columns = COLUMNS | {name: SIGNAL for signal in signals for name in signal_columns(signal)}
+    columns |= {array_column(name): ARRAY for name in arrays}
     attributes = {"format": FORMAT, "columns": list(columns)}
     group = {"zarr_format": 3, "node_type": "group", "attributes": {"omnitrace": attributes}}
     yield "zarr.json", json_bytes(group)
@@ -116,7 +124,9 @@ class Segment:
                 raise Unreadable("it holds another sample than the marker says")
             if (pieces["prompt"].shape[1], pieces["response"].shape[1]) != (entry.n, entry.T):
                 raise Unreadable("it holds other numbers of tokens than the marker says")
-            return unpack(pieces, document, entry.id, StoredSignals(self, row, document))
+            signals = Stored(self, row, document.signals, self.signal)
+            arrays = Stored(self, row, document.arrays, self.array)
+            return unpack(pieces, document, entry.id, signals, arrays)
 
     def signal(self, row: int, name: str, entry: SignalEntry) -> SignalRows:
         """The rows of one signal of the sample in `row`, read from disk."""
@@ -127,6 +137,14 @@ class Segment:
                 raise Unreadable("it is not among the segment's columns")
             values, first_row = (self._read(part, *self._part(part, row)) for part in columns)
             return unpack_signal(name, entry, (values, first_row), sample.n, sample.T)
+
+    def array(self, row: int, name: str, entry: ArrayEntry) -> Array:
+        """One array of a finer level of the sample in `row`, read from disk."""
+        column = array_column(name)
+        with _at(column):
+            if column not in self._arrays:
+                raise Unreadable("it is not among the segment's columns")
+            return unpack_array(entry, self._read(column, *self._part(column, row)))
 
     @contextmanager
     def naming(self, row: int) -> Iterator[None]:
@@ -180,20 +198,27 @@ class Segment:
         return int(start), int(stop)
 
 
-class StoredSignals(Mapping[str, SignalRows]):
-    """The signals of one stored sample; getting one reads its part of the disk, each time anew.
+class Stored(Mapping[str, Value], Generic[Entry, Value]):
+    """Named parts of one stored sample; getting one reads its part of the disk, each time anew.
 
     Pickles as a plain dict of all of them, so that a pickled trace needs no store.
     """
 
-    def __init__(self, segment: Segment, row: int, document: SampleDocument) -> None:
+    def __init__(
+        self,
+        segment: Segment,
+        row: int,
+        entries: Mapping[str, Entry],
+        read: Callable[[int, str, Entry], Value],
+    ) -> None:
         self._segment = segment
         self._row = row
-        self._entries = document.signals
+        self._entries = entries
+        self._read = read
 
-    def __getitem__(self, name: str) -> SignalRows:
+    def __getitem__(self, name: str) -> Value:
         with self._segment.naming(self._row):
-            return self._segment.signal(self._row, name, self._entries[name])
+            return self._read(self._row, name, self._entries[name])
 
     def __contains__(self, name: object) -> bool:
         return name in self._entries
@@ -204,7 +229,7 @@ class StoredSignals(Mapping[str, SignalRows]):
     def __len__(self) -> int:
         return len(self._entries)
 
-    def __reduce__(self) -> tuple[type[dict[str, SignalRows]], tuple[dict[str, SignalRows]]]:
+    def __reduce__(self) -> tuple[type[dict[str, Value]], tuple[dict[str, Value]]]:
         return dict, (dict(self),)
 
 

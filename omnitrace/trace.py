@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from omnitrace.attention import HEAD_ARRAYS, QUERY_KEY_ARRAYS, HeadMass, QueryKeys
 from omnitrace.errors import CommandError, nearest
 from omnitrace.timeline import Int32, Medium, Part, Timeline
 from omnitrace.units import UnitConfig, Units, cut_units
@@ -47,7 +48,9 @@ class Trace:
       character ranges found by the recorder's sentence splitter;
     - `timeline`, `parts`, `media`: what the prompt was made of;
     - `meta`: JSON data of this sample: generation options, seed, the reference answer if any;
-    - `signals`: name → `SignalRows`; reading one may touch the disk.
+    - `signals`: name → `SignalRows`; reading one may touch the disk;
+    - `arrays`: what the finer levels keep, by the names that `heads` and `queries_and_keys` know;
+      reading one may touch the disk.
     """
 
     id: str
@@ -66,6 +69,7 @@ class Trace:
     media: tuple[Medium, ...]
     signals: Mapping[str, SignalRows]
     meta: Mapping[str, Any] = field(default_factory=dict)
+    arrays: Mapping[str, npt.NDArray[Any]] = field(default_factory=dict)
 
     @property
     def n(self) -> int:
@@ -110,9 +114,25 @@ class Trace:
             dense[0, : self.n] = rows.first_row
         return dense
 
+    def heads(self) -> HeadMass:
+        """Attention of every layer and head, pooled to units; CommandError unless recorded so."""
+        return HeadMass(**{f: self._array(name, "heads") for name, f in HEAD_ARRAYS.items()})
+
+    def queries_and_keys(self) -> QueryKeys:
+        """What any attention statistic follows from; CommandError unless recorded so."""
+        return QueryKeys(**{f: self._array(name, "qk") for name, f in QUERY_KEY_ARRAYS.items()})
+
     def units(self, config: UnitConfig) -> Units:
         """The source units of the prompt, cut from the stored timeline as `config` says."""
         return cut_units(self, config)
+
+    def _array(self, name: str, level: str) -> npt.NDArray[Any]:
+        if name not in self.arrays:
+            raise CommandError(
+                f"sample '{self.id}' was not recorded at level {level}; record it again with "
+                f"--level {level}."
+            )
+        return self.arrays[name]
 
     def _dense(self, rows: SignalRows) -> Float32:
         dense = np.zeros((max(1, len(rows.layers)), self.T, self.n + self.T), np.float32)

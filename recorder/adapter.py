@@ -80,6 +80,9 @@ class Adapter(Protocol):
     def decode(self, ids: list[int]) -> str:
         """The text of token ids, special tokens included, nothing cleaned up."""
 
+    def encode(self, text: str) -> list[int]:
+        """The token ids of a text that stands alone, nothing added."""
+
 
 Load = Callable[[ModelSpec, torch.dtype | str, torch.device, float], Adapter]
 

@@ -1,61 +1,161 @@
 """Attention rows beside the unchanged fast model: sdpa computes the output, we look on.
 
-`install` gives the text decoder an attention function that is sdpa's; while a `Capture` is active
-it also computes, in float32, the softmax row of the last query from the very queries and keys that
-sdpa gets: rotary positions, grouped heads, windows and masks included. Gradients have their own
-attention (recorder/gradients.py). Knows transformers' attention interface; no model, no generation
-loop, no store.
+`install` gives the text decoder an attention function that is the fast one's; while observers are
+`watching`, each is also shown every layer's queries, keys and values, the very ones that sdpa gets:
+rotary positions, grouped heads, windows and masks included. Gradients have their own attention
+(recorder/gradients.py). Knows transformers' attention interface; no model, no generation loop.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
-from typing import Any
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any, Protocol
 
 import torch
 from transformers import AttentionInterface
-from transformers.integrations.sdpa_attention import sdpa_attention_forward
-from transformers.masking_utils import AttentionMaskInterface, sdpa_mask
+from transformers.masking_utils import ALL_MASK_ATTENTION_FUNCTIONS, AttentionMaskInterface
+from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
 
+from omnitrace.errors import OmniTraceError
 from recorder import gradients
-from recorder.signals import LayerAttention, Reduce
 
 NAME = "omnitrace"
-BLOCK = 256
-MAX_SCORES = 1 << 26
-"""Elements of one block of prompt rows, over all heads: 256 MB of float32."""
-
-_active: ContextVar[Capture | None] = ContextVar("active_capture", default=None)
+KINDS = ("sdpa", "flash_attention_2")
+"""The fast attentions that can be watched."""
 
 
-def install(model: Any, decoder: str) -> None:
-    """Let the decoder (the configuration key of its text model) attend through us."""
-    AttentionInterface.register(NAME, _attend)
-    AttentionMaskInterface.register(NAME, sdpa_mask)
-    model.set_attn_implementation({decoder: NAME})
+class Observer(Protocol):
+    """Something that looks at each layer of each forward pass, in order."""
+
+    def observe(self, seen: LayerPass) -> None:
+        """Take what is needed of it; its tensors are the model's own."""
 
 
-def _attend(
-    module: Any,
-    query: torch.Tensor,
-    key: torch.Tensor,
-    value: torch.Tensor,
-    attention_mask: torch.Tensor | None,
-    scaling: float | None = None,
-    **kwargs: Any,
-) -> tuple[torch.Tensor, None]:
-    scale = query.shape[-1] ** -0.5 if scaling is None else scaling
-    if (tape := gradients.current_tape()) is not None:
-        return gradients.attend(tape, query, key, value, attention_mask, scale), None
-    capture = _active.get()
-    if capture is not None:
-        capture.observe(int(module.layer_idx), query, key, attention_mask, scale)
-    output: tuple[torch.Tensor, None] = sdpa_attention_forward(
-        module, query, key, value, attention_mask, scaling=scaling, **kwargs
-    )
-    return output
+_observers: ContextVar[Sequence[Observer]] = ContextVar("observers", default=())
+
+
+def install(model: Any, decoder: str, kind: str = "sdpa") -> None:
+    """Let the decoder (the configuration key of its text model) attend by `kind` through us."""
+    name = NAME if kind == "sdpa" else f"{NAME}-{kind}"
+    AttentionInterface.register(name, _through(ALL_ATTENTION_FUNCTIONS[kind]))
+    AttentionMaskInterface.register(name, ALL_MASK_ATTENTION_FUNCTIONS[kind])
+    model.set_attn_implementation({decoder: name})
+
+
+@contextmanager
+def watching(*observers: Observer) -> Iterator[None]:
+    """While inside, the observers see every forward pass of a decoder that has been `install`ed."""
+    token = _observers.set(observers)
+    try:
+        yield
+    finally:
+        _observers.reset(token)
+
+
+def _through(fast: Callable[..., Any]) -> Callable[..., Any]:
+    """The fast attention, watched."""
+
+    def attend(
+        module: Any,
+        query: torch.Tensor,
+        key: torch.Tensor,
+        value: torch.Tensor,
+        attention_mask: torch.Tensor | None,
+        scaling: float | None = None,
+        **kwargs: Any,
+    ) -> Any:
+        _refuse_unknown(kwargs)
+        scale = query.shape[-1] ** -0.5 if scaling is None else scaling
+        if (tape := gradients.current_tape()) is not None:
+            return gradients.attend(tape, query, key, value, attention_mask, scale), None
+        for observer in _observers.get():
+            observer.observe(
+                LayerPass(
+                    module,
+                    query,
+                    key,
+                    value,
+                    attention_mask,
+                    scale,
+                    kwargs.get("sliding_window"),
+                )
+            )
+        return fast(module, query, key, value, attention_mask, scaling=scaling, **kwargs)
+
+    return attend
+
+
+def _refuse_unknown(options: Mapping[str, Any]) -> None:
+    """What changes the softmax itself, and would make our rows wrong in silence."""
+    for name in ("softcap", "s_aux"):
+        if options.get(name) is not None:
+            raise OmniTraceError(
+                f"the model's attention uses {name}, which cannot be recorded exactly yet; "
+                "record another model."
+            )
+
+
+@dataclass(frozen=True)
+class LayerPass:
+    """One decoder layer in one forward pass over a batch, on its way to the fast attention.
+
+    `query` (batch, heads, q, d); `key`, `value` (batch, groups, k, d), the last q of k the queries'
+    own. `mask` says all of who sees whom if it broadcasts to (batch, heads, q, k), boolean or
+    added; if it is None or (batch, k), a query sees its own and the earlier keys, of `window` at
+    most.
+    """
+
+    module: Any
+    query: torch.Tensor
+    key: torch.Tensor
+    value: torch.Tensor
+    mask: torch.Tensor | None
+    scaling: float
+    window: int | None = None
+
+    @cached_property
+    def layer(self) -> int:
+        return int(self.module.layer_idx)
+
+    @cached_property
+    def _last_rows(self) -> dict[int, torch.Tensor]:
+        return {}
+
+    def last_rows(self, count: int) -> torch.Tensor:
+        """The rows of the last `count` queries, computed once for all observers."""
+        if count not in self._last_rows:
+            queries = self.query.shape[2]
+            self._last_rows[count] = self.rows(queries - count, queries)
+        return self._last_rows[count]
+
+    def rows(self, start: int, end: int) -> torch.Tensor:
+        """Softmax rows of queries start … end - 1: (batch, heads, end - start, keys that the last
+        of them may see) float32."""
+        reach = self.key.shape[2] - self.query.shape[2] + end
+        allowed = self._allowed(start, end, reach)
+        return attention_rows(
+            self.query[:, :, start:end], self.key[:, :, :reach], allowed, self.scaling
+        )
+
+    def _allowed(self, start: int, end: int, reach: int) -> torch.Tensor | None:
+        mask = self.mask
+        if mask is not None and mask.dim() == 4:
+            return mask[..., start:end, :reach]
+        own = None
+        if end - start > 1 or self.window:
+            keys = torch.arange(reach, device=self.key.device)
+            last = keys[reach - (end - start) :, None]
+            own = keys <= last
+            if self.window:
+                own &= keys > last - self.window
+        if mask is None:
+            return own
+        padded = mask[:, None, None, :reach].bool()
+        return padded if own is None else padded & own
 
 
 def attention_rows(
@@ -70,99 +170,10 @@ def attention_rows(
     groups = key.shape[1]
     # Heads that share keys stand side by side as queries, so that keys are never repeated.
     q = query.float().reshape(batch, groups, heads // groups * queries, width)
-    scores = (q @ key.float().transpose(-1, -2)) * scaling
+    scores = (q @ key.float().transpose(-1, -2)).mul_(scaling)
     scores = scores.reshape(batch, heads, queries, key.shape[2])
     if mask is not None and mask.dtype == torch.bool:
-        scores = scores.masked_fill(~mask, -torch.inf)
+        scores = scores.masked_fill_(~mask, -torch.inf)
     elif mask is not None:
-        scores = scores + mask.float()
+        scores = scores.add_(mask)
     return scores.softmax(dim=-1)
-
-
-class Capture:
-    """Rows of one sample while it is generated, batch size 1.
-
-    `take()` after each forward pass that saw the whole prompt gives the row of the step that this
-    pass predicts. `prompt_mean` (n,) per signal is ready after the prompt has passed.
-    """
-
-    def __init__(self, prompt: int, layers: int, signals: Mapping[str, Reduce]) -> None:
-        self.prompt = prompt
-        self.layers = layers
-        self.signals = signals
-        self.seen = 0
-        self.sums: dict[str, torch.Tensor] = {}
-        self.prompt_sums: dict[str, torch.Tensor] = {}
-
-    @contextmanager
-    def active(self) -> Iterator[Capture]:
-        """While inside, every forward of the decoder is observed."""
-        token = _active.set(self)
-        try:
-            yield self
-        finally:
-            _active.reset(token)
-
-    def observe(
-        self,
-        layer: int,
-        query: torch.Tensor,
-        key: torch.Tensor,
-        mask: torch.Tensor | None,
-        scaling: float,
-    ) -> None:
-        """Look at one layer's queries and keys, on their way to sdpa."""
-        if layer == 0:
-            self.seen += query.shape[2]
-            self.sums.clear()
-        if self.seen <= self.prompt:
-            self._add_prompt(layer, query, key, mask, scaling)
-        if self.seen >= self.prompt:
-            last = None if mask is None else mask[..., -1:, :]
-            rows = attention_rows(query[:, :, -1:], key, last, scaling)[0]
-            self._add(self.sums, LayerAttention(rows, layer, self.layers), key.shape[2], self.seen)
-
-    def take(self) -> dict[str, torch.Tensor]:
-        """The last pass's row of each signal, (keys,) float32, moved to the CPU."""
-        return {name: row[0].cpu() for name, row in self.sums.items()}
-
-    def prompt_mean(self) -> dict[str, torch.Tensor]:
-        """The mean over all prompt queries, (n,) float32, of each signal (on the CPU)."""
-        return {name: (row[0] / self.prompt).cpu() for name, row in self.prompt_sums.items()}
-
-    def _add_prompt(
-        self,
-        layer: int,
-        query: torch.Tensor,
-        key: torch.Tensor,
-        mask: torch.Tensor | None,
-        scaling: float,
-    ) -> None:
-        queries, keys = query.shape[2], key.shape[2]
-        block = max(1, min(BLOCK, MAX_SCORES // (query.shape[1] * keys)))
-        for start in range(0, queries, block):
-            end = min(start + block, queries)
-            reach = keys - queries + end
-            if mask is None:
-                allowed = torch.ones(end - start, reach, dtype=torch.bool, device=key.device)
-                allowed = allowed.tril(reach - (end - start))
-            else:
-                allowed = mask[..., start:end, :reach]
-            rows = attention_rows(query[:, :, start:end], key[:, :, :reach], allowed, scaling)[0]
-            summed = LayerAttention(rows.sum(dim=1, keepdim=True), layer, self.layers)
-            self._add(self.prompt_sums, summed, keys, self.prompt)
-
-    def _add(
-        self, sums: dict[str, torch.Tensor], attention: LayerAttention, keys: int, width: int
-    ) -> None:
-        """Add each signal's share to sums of `width` tokens.
-
-        A layer with a sliding window may hand over only the last `keys` of the tokens seen.
-        """
-        first = self.seen - keys
-        for name, reduce in self.signals.items():
-            share = reduce(attention)
-            if share is not None:
-                if name not in sums:
-                    sums[name] = share.new_zeros(1, width)
-                sums[name][:, first : first + share.shape[1]] += share

@@ -6,15 +6,36 @@ from dataclasses import dataclass
 
 from omnitrace.config import knob
 
+LEVELS = ("tokens", "layers", "heads", "qk")
+
 
 @dataclass(frozen=True)
 class RecordConfig:
-    """How samples are answered and recorded. All but `device` and `limit` is the run's identity."""
+    """How samples are answered and recorded.
+
+    All is part of the run's identity but where it runs (`device`, `batch_size`) and which samples
+    (`ids`, `shard`, `limit`).
+    """
 
     model: str = knob("", "a model folder or hub id; empty: the bundled tiny model")
+    responses: str = knob("", "JSON lines of answers to record instead of generating any")
+    level: str = knob(
+        "tokens",
+        "how much is kept: a row a signal; also a row a layer; also every head's mass on each "
+        "unit; or also queries and keys",
+        choices=LEVELS,
+    )
+    signals: str = knob("", "names with commas between; empty: all that the level has")
+    first_step: str = knob(
+        "both",
+        "readings of the first step: the last query's, or also the mean over the whole prompt, "
+        "which the release preset needs and which costs as much as the prompt's own attention",
+        choices=("both", "query"),
+    )
     max_new_tokens: int = knob(256, "longest answer, in tokens", bounds=(1, 1_000_000, 64))
     temperature: float = knob(0.0, "0 is greedy; above it tokens are drawn", bounds=(0, 10, 0.1))
     top_p: float = knob(1.0, "drawn from the likeliest tokens of this mass", bounds=(0, 1, 0.05))
+    top_k: int = knob(0, "drawn from this many likeliest tokens; 0: all", bounds=(0, 10**6, 10))
     seed: int = knob(0, "of the draws, the same for every sample", bounds=(0, 2**63 - 1, 1))
     fps: float = knob(2.0, "frames a second taken from a film", bounds=(0.01, 60, 0.5))
     dtype: str = knob(
@@ -22,6 +43,12 @@ class RecordConfig:
         "precision of the weights; auto: as stored",
         choices=("auto", "float32", "bfloat16", "float16"),
     )
+    attn: str = knob(
+        "sdpa", "the model's own fast attention", choices=("sdpa", "flash_attention_2")
+    )
     spacy_model: str = knob("", "spaCy pipeline for tags and sentences; empty: the bundled one")
     device: str = knob("auto", "cpu, cuda, cuda:1 …; auto: a GPU if there is one")
+    batch_size: str = knob("1", "samples at a time, or auto: as many as the memory holds")
+    ids: str = knob("", "record only these samples: ids with commas between")
+    shard: str = knob("", "record only the i-th of N parts of the samples: i/N, from 1/N to N/N")
     limit: int = knob(0, "record only the first this many samples; 0: all", bounds=(0, 10**12, 1))

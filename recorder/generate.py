@@ -1,7 +1,8 @@
-"""Generate one answer and record it: tokens, rows, log-probabilities, entropies.
+"""Answer a batch of prompts, or take answers that are given, and record what happens on the way.
 
-`model.generate` does the generating, with its own cache and its own choices; a stopping criterion,
-called once a step, takes what the step left behind. Knows prepared inputs and signals; no store.
+`model.generate` passes the prompt and generates, with its own cache and its own choices; a stopping
+criterion, called once a step, takes what the step left behind. A given answer goes through the
+model in one pass on top of the same prompt. Knows prepared inputs and observers; no store.
 """
 
 from __future__ import annotations
@@ -13,50 +14,59 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import torch
-from transformers import GenerationConfig, StoppingCriteria, StoppingCriteriaList
+from transformers import (
+    DynamicCache,
+    LogitsProcessorList,
+    StoppingCriteria,
+    StoppingCriteriaList,
+)
 
+from omnitrace.attention import HeadMass, QueryKeys
 from omnitrace.errors import OmniTraceError
 from omnitrace.timeline import Int32
 from omnitrace.trace import SignalRows
 from recorder.adapter import Adapter, Prepared
-from recorder.capture import Capture
-from recorder.gradients import Generated, GradientReduce, gradient_rows
+from recorder.batch import collate
+from recorder.capture import watching
+from recorder.draw import Draw, Options, filler
+from recorder.gradients import Generated, gradient_rows, own_cache
+from recorder.observers import (
+    MAX_SCORES,
+    Lengths,
+    Norms,
+    PooledHeads,
+    PromptMean,
+    QueriesAndKeys,
+    Rows,
+    packed,
+)
 from recorder.offsets import decode_with_offsets
-from recorder.signals import Reduce
+from recorder.prefill import in_pieces
+from recorder.signals.kinds import AttentionSignal, GradientSignal
 
 Float32 = npt.NDArray[np.float32]
 
 
 @dataclass(frozen=True)
-class Options:
-    """How the next token is chosen: temperature 0 is greedy; `seed` matters only above it."""
+class Wanted:
+    """What is recorded of each sample: which signals, and what the finer levels keep.
 
-    max_new_tokens: int = 256
-    temperature: float = 0.0
-    top_p: float = 1.0
-    seed: int = 0
+    `unit_of`: level `heads`, the unit of each prompt token (n,) int32 or -1, a sample each.
+    """
 
-    def config(self, model: Any, eos_ids: Sequence[int]) -> Any:
-        """The GenerationConfig; what is not said here is the checkpoint's own."""
-        drawn = self.temperature > 0
-        choice = {"temperature": self.temperature, "top_p": self.top_p, "top_k": 0} if drawn else {}
-        pad = model.generation_config.pad_token_id
-        make: Any = GenerationConfig
-        return make(
-            max_new_tokens=self.max_new_tokens,
-            eos_token_id=list(eos_ids),
-            pad_token_id=eos_ids[0] if pad is None else pad,
-            do_sample=drawn,
-            **choice,
-        )
+    signals: Mapping[str, AttentionSignal]
+    gradients: Mapping[str, GradientSignal] = field(default_factory=dict)
+    prompt_mean: bool = True
+    unit_of: Sequence[Int32] | None = None
+    queries_and_keys: bool = False
 
 
 @dataclass(frozen=True)
 class Answer:
-    """A generated response of T tokens, without the token that ended it.
+    """A response of T tokens, without the token that ended it.
 
     `chars` (T, 2) int32 in `text`; `logprob`, `entropy` (T,) float32 in nats, of the model's own
-    distribution (temperature 1); `finish`: `eos` or `length`.
+    distribution (temperature 1); `finish`: `eos`, `length` or `given`.
     """
 
     ids: Int32
@@ -66,121 +76,266 @@ class Answer:
     entropy: Float32
     signals: Mapping[str, SignalRows]
     finish: str
+    heads: HeadMass | None = None
+    inner: QueryKeys | None = None
+
+
+class _Watch:
+    """All that looks on while a batch passes through the model."""
+
+    def __init__(self, adapter: Adapter, lengths: Lengths, wanted: Wanted) -> None:
+        norms, signals = Norms(), wanted.signals
+        self.rows = Rows(signals, adapter.layers, lengths, norms)
+        self.means = PromptMean(signals, adapter.layers, lengths, norms)
+        self.heads = PooledHeads(wanted.unit_of, lengths) if wanted.unit_of is not None else None
+        self.inner = QueriesAndKeys(lengths) if wanted.queries_and_keys else None
+        used = [
+            norms if "attnorm" in signals else None,
+            self.rows,
+            self.means if wanted.prompt_mean else None,
+            self.heads,
+            self.inner,
+        ]
+        self.observers = [each for each in used if each is not None]
+        self.wanted = wanted
+
+    def signals(self, sample: int, steps: int) -> dict[str, SignalRows]:
+        found = {}
+        for name, signal in self.wanted.signals.items():
+            layers = tuple(range(self.rows.layers)) if signal.by_layer else ()
+            mean = self.wanted.prompt_mean and not signal.by_layer
+            first = self.means.values(name, sample) if mean else None
+            found[name] = SignalRows(self.rows.values(name, sample, steps), layers, first)
+        return found
 
 
 @dataclass
 class _Steps(StoppingCriteria):
-    """Called after each token: keeps the step's row, log-probability and entropy on the CPU."""
+    """Called after each token of the batch: keeps log-probabilities, entropies and positions."""
 
-    capture: Capture
     goes_on: Callable[[int], bool]
+    stopped: bool = False
     logits: torch.Tensor | None = None
     positions: list[torch.Tensor] = field(default_factory=list)
-    rows: list[dict[str, torch.Tensor]] = field(default_factory=list)
-    ids: list[int] = field(default_factory=list)
-    numbers: list[tuple[float, float]] = field(default_factory=list)
+    ids: list[torch.Tensor] = field(default_factory=list)
+    numbers: list[torch.Tensor] = field(default_factory=list)
 
     def see(self, module: Any, args: Any, given: Mapping[str, Any], output: Any) -> None:
         """A forward hook: the logits of the step, and the position that it was made at."""
-        self.logits = output.logits[0, -1].detach()
+        self.logits = output.logits[:, -1].detach()
         if given.get("position_ids") is not None:
             self.positions.append(given["position_ids"][..., -1:])
 
     def __call__(self, input_ids: torch.Tensor, scores: Any, **kwargs: Any) -> torch.Tensor:
-        token = int(input_ids[0, -1])
+        said = input_ids[:, -1:]
         assert self.logits is not None
-        logprobs = self.logits.float().log_softmax(dim=-1)
-        entropy = -(logprobs.exp() * logprobs.clamp_min(-1e30)).sum()
-        self.numbers.append((float(logprobs[token]), float(entropy)))
-        self.ids.append(token)
-        self.rows.append(self.capture.take())
-        stop = not self.goes_on(len(self.ids))
-        return torch.full((len(input_ids),), stop, device=input_ids.device)
+        self.ids.append(said.cpu())
+        self.numbers.append(numbers_of(self.logits[:, None], said).cpu())
+        self.stopped = not self.goes_on(len(self.ids))
+        return torch.full((len(said),), self.stopped, device=said.device)
+
+
+def numbers_of(logits: torch.Tensor, ids: torch.Tensor) -> torch.Tensor:
+    """Log-probability and entropy in nats: (batch, q, vocabulary), (batch, q) to (batch, q, 2)."""
+    logprobs = logits.float().log_softmax(dim=-1)
+    entropy = -(logprobs.exp() * logprobs.clamp_min(-1e30)).sum(-1)
+    return torch.stack([logprobs.gather(-1, ids[..., None])[..., 0], entropy], dim=-1)
 
 
 def generate(
     adapter: Adapter,
-    prepared: Prepared,
+    prepared: Sequence[Prepared],
     options: Options,
-    signals: Mapping[str, Reduce],
-    gradients: Mapping[str, GradientReduce],
+    wanted: Wanted,
     goes_on: Callable[[int], bool] = lambda step: True,
-) -> Answer:
-    """Answer a prepared prompt, recording `signals` as it goes and `gradients` when it is done.
+) -> list[Answer]:
+    """Answer a batch of prepared prompts, recording what is `wanted`.
 
-    `goes_on(steps so far)` may stop it early.
-
-    Raises OmniTraceError if prompt and response would exceed the model's positions.
+    `goes_on(steps so far)` may stop it early: there are no answers then. Raises OmniTraceError if
+    a prompt and its response would exceed the model's positions.
     """
-    _check_room(adapter, len(prepared.ids), options.max_new_tokens)
-    capture = Capture(len(prepared.ids), adapter.layers, signals)
-    steps = _Steps(capture, goes_on)
-    model = adapter.model
+    lengths = _lengths(adapter, prepared, options.max_new_tokens)
+    watch = _Watch(adapter, lengths, wanted)
+    with watching(*watch.observers):
+        steps, sequences, cache = _pass_prompts(adapter, prepared, options, goes_on)
+    if steps.stopped:
+        return []
+    ids, numbers = torch.cat(steps.ids, dim=1), torch.cat(steps.numbers, dim=1)
+    passed = _Passed(adapter, watch, lengths, cache, sequences, _joined(steps.positions))
+    answers = []
+    for sample, row in enumerate(ids.tolist()):
+        ends = [t for t, token in enumerate(row) if token in adapter.eos_ids]
+        kept, finish = (ends[0], "eos") if ends else (len(row), "length")
+        answers.append(passed.answer(sample, numbers[sample, :kept], finish))
+    return answers
+
+
+def force(
+    adapter: Adapter, prepared: Sequence[Prepared], responses: Sequence[Int32], wanted: Wanted
+) -> list[Answer]:
+    """Record the given `responses`, (T,) ids each, as if the model had said them.
+
+    The same traces as generating them would have left. Raises OmniTraceError if a prompt and its
+    response exceed the model's positions.
+    """
+    longest = max(len(response) for response in responses)
+    lengths = _lengths(adapter, prepared, max(longest, 1))
+    watch = _Watch(adapter, lengths, wanted)
+    device = adapter.model.device
+    said = torch.zeros(len(responses), max(longest, 1), dtype=torch.long, device=device)
+    for row, response in zip(said, responses, strict=True):
+        row[: len(response)] = torch.from_numpy(response.astype(np.int64))
+    with watching(*watch.observers):
+        steps, sequences, cache = _pass_prompts(
+            adapter, prepared, Options(max_new_tokens=1), lambda step: True
+        )
+        assert steps.logits is not None
+        first = numbers_of(steps.logits[:, None], said[:, :1])
+        rest, positions = _pass_response(adapter, lengths, said, cache, _joined(steps.positions))
+    numbers = torch.cat([first, *rest], dim=1).cpu()
+    sequences = torch.cat([sequences[:, : lengths.width], said], dim=1)
+    passed = _Passed(adapter, watch, lengths, cache, sequences, positions)
+    return [
+        passed.answer(sample, numbers[sample, : len(response)], "given")
+        for sample, response in enumerate(responses)
+    ]
+
+
+def _lengths(adapter: Adapter, prepared: Sequence[Prepared], new: int) -> Lengths:
+    lengths = Lengths(tuple(len(each.ids) for each in prepared))
+    if lengths.width + new > adapter.max_tokens:
+        raise OmniTraceError(
+            f"the prompt has {lengths.width} tokens; with {new} new ones that is more than the "
+            f"model's {adapter.max_tokens}: shorten it, take fewer frames a second, or ask for "
+            "less."
+        )
+    return lengths
+
+
+def _pass_prompts(
+    adapter: Adapter,
+    prepared: Sequence[Prepared],
+    options: Options,
+    goes_on: Callable[[int], bool],
+) -> tuple[_Steps, torch.Tensor, Any]:
+    """Generate; what the steps left, (batch, width + steps) ids, and the cache."""
+    model, ends = adapter.model, sorted(adapter.eos_ids)
+    steps = _Steps(goes_on)
+    inputs = collate([each.inputs for each in prepared], filler(model, ends))
+    draw = [Draw(options, len(prepared))] if options.temperature > 0 else []
     hook = model.register_forward_hook(steps.see, with_kwargs=True)
     try:
-        torch.manual_seed(options.seed)
-        # Not inference_mode: the gradients read the cache that is made here.
-        with torch.no_grad(), capture.active():
-            generated = model.generate(
-                **prepared.inputs,
-                generation_config=options.config(model, sorted(adapter.eos_ids)),
+        # Not inference_mode: the gradients read the cache that is made here. The cache keeps all
+        # that a window has passed, for the gradients go back to it.
+        with torch.no_grad(), in_pieces(model):
+            found = model.generate(
+                **inputs,
+                past_key_values=DynamicCache(),
+                generation_config=options.config(model, ends),
+                logits_processor=LogitsProcessorList(draw),
                 stopping_criteria=StoppingCriteriaList([steps]),
                 return_dict_in_generate=True,
             )
     finally:
         hook.remove()
-    kept = len(steps.ids) - (bool(steps.ids) and steps.ids[-1] in adapter.eos_ids)
-    left = Generated(
-        inputs=generated.sequences[:, capture.prompt - 1 : capture.prompt - 1 + kept],
-        targets=generated.sequences[0, capture.prompt : capture.prompt + kept],
-        positions=torch.cat(steps.positions, dim=-1) if steps.positions else None,
-        cache=generated.past_key_values,
-        prompt=capture.prompt,
-    )
-    return _answer(adapter, steps, kept, _caused(adapter, left, gradients))
+    return steps, found.sequences, found.past_key_values
 
 
-def _check_room(adapter: Adapter, prompt: int, new: int) -> None:
-    if prompt + new > adapter.max_tokens:
-        raise OmniTraceError(
-            f"the prompt has {prompt} tokens; with {new} new ones that is more than the model's "
-            f"{adapter.max_tokens}: shorten it, take fewer frames a second, or ask for less."
+def _pass_response(
+    adapter: Adapter,
+    lengths: Lengths,
+    said: torch.Tensor,
+    cache: Any,
+    position: torch.Tensor | None,
+) -> tuple[list[torch.Tensor], torch.Tensor | None]:
+    """Send all but the last token of (batch, T) `said` through the model, in blocks.
+
+    Returns the numbers of steps 1 to T - 1, and the positions (…, batch, T) from the last prompt
+    token's `position` on.
+    """
+    model, (batch, steps) = adapter.model, said.shape
+    if position is not None:
+        position = position[..., -1:] + torch.arange(steps, device=said.device)
+    heads = model.config.get_text_config().num_attention_heads
+    block = max(1, MAX_SCORES // (batch * heads * (lengths.width + steps)))
+    pads = torch.tensor(lengths.pads, device=said.device)[:, None]
+    numbers = []
+    for start in range(0, steps - 1, block):
+        end = min(start + block, steps - 1)
+        given: dict[str, Any] = {}
+        if position is not None:
+            given["position_ids"] = position[..., start + 1 : end + 1]
+        if batch > 1:
+            columns = torch.arange(lengths.width + end, device=said.device)
+            given["attention_mask"] = (columns >= pads).long()
+        with torch.no_grad():
+            out = model(
+                input_ids=said[:, start:end], past_key_values=cache, use_cache=True, **given
+            )
+        numbers.append(numbers_of(out.logits, said[:, start + 1 : end + 1]))
+    return numbers, position
+
+
+def _joined(positions: Sequence[torch.Tensor]) -> torch.Tensor | None:
+    return torch.cat(list(positions), dim=-1) if positions else None
+
+
+@dataclass(frozen=True)
+class _Passed:
+    """A batch that has passed: `sequences` (batch, width + T) ids, `positions` (…, batch, T) of
+    what predicted the response."""
+
+    adapter: Adapter
+    watch: _Watch
+    lengths: Lengths
+    cache: Any
+    sequences: torch.Tensor
+    positions: torch.Tensor | None
+
+    def answer(self, sample: int, numbers: torch.Tensor, finish: str) -> Answer:
+        """One sample's, as many steps as it has `numbers`, (T, 2)."""
+        steps, width = len(numbers), self.lengths.width
+        ids = self.sequences[sample, width : width + steps].tolist()
+        text, chars = decode_with_offsets(ids, self.adapter.decode)
+        heads, inner = self.watch.heads, self.watch.inner
+        return Answer(
+            ids=np.array(ids, np.int32),
+            text=text,
+            chars=chars,
+            logprob=numbers[:, 0].numpy().copy(),
+            entropy=numbers[:, 1].numpy().copy(),
+            signals={**self.watch.signals(sample, steps), **self._caused(sample, steps)},
+            finish=finish,
+            heads=None if heads is None else heads.values(sample, steps),
+            inner=None if inner is None else inner.values(sample, steps),
         )
 
+    def _caused(self, sample: int, steps: int) -> dict[str, SignalRows]:
+        """Gradients have no mean over prompt queries: the release too takes the last query's."""
+        signals, layers = self.watch.wanted.gradients, self.adapter.layers
+        if not signals:
+            return {}
+        rows = gradient_rows(self.adapter.model, layers, self._generated(sample, steps), signals)
+        return {
+            name: SignalRows(
+                packed(rows[name]),
+                tuple(range(layers)) if signal.by_layer else (),
+                rows[name][0][0].numpy() if steps and not signal.by_layer else None,
+            )
+            for name, signal in signals.items()
+        }
 
-def _answer(adapter: Adapter, steps: _Steps, kept: int, caused: Mapping[str, SignalRows]) -> Answer:
-    ids = steps.ids[:kept]
-    text, chars = decode_with_offsets(ids, adapter.decode)
-    numbers = np.array(steps.numbers[:kept], np.float32).reshape(-1, 2)
-    return Answer(
-        ids=np.array(ids, np.int32),
-        text=text,
-        chars=chars,
-        logprob=numbers[:, 0],
-        entropy=numbers[:, 1],
-        signals={**_attended(steps, kept), **caused},
-        finish="eos" if kept < len(steps.ids) else "length",
-    )
-
-
-def _attended(steps: _Steps, kept: int) -> dict[str, SignalRows]:
-    means = steps.capture.prompt_mean()
-    return {
-        name: SignalRows(_packed(steps.rows[:kept], name), first_row=means[name].numpy())
-        for name in steps.capture.signals
-    }
-
-
-def _caused(
-    adapter: Adapter, generated: Generated, gradients: Mapping[str, GradientReduce]
-) -> dict[str, SignalRows]:
-    """Gradients have no mean over prompt queries: the release too takes the last query's row."""
-    rows = gradient_rows(adapter.model, adapter.layers, generated, gradients) if gradients else []
-    return {
-        name: SignalRows(_packed(rows, name), first_row=rows[0][name].numpy() if rows else None)
-        for name in gradients
-    }
-
-
-def _packed(rows: Sequence[Mapping[str, torch.Tensor]], name: str) -> Float32:
-    return np.concatenate([np.empty(0, np.float32), *(row[name].numpy() for row in rows)])
+    def _generated(self, sample: int, steps: int) -> Generated:
+        prompt, pad, width = (
+            self.lengths.prompts[sample],
+            self.lengths.pads[sample],
+            self.lengths.width,
+        )
+        places = self.positions
+        return Generated(
+            inputs=self.sequences[sample : sample + 1, width - 1 : width - 1 + steps],
+            targets=self.sequences[sample, width : width + steps],
+            positions=None if places is None else places[..., sample : sample + 1, :steps],
+            cache=own_cache(self.cache, sample, pad),
+            prompt=prompt,
+        )

@@ -9,7 +9,7 @@ bound memory. Knows transformers' cache and attention tensors; no sample and no 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
@@ -17,6 +17,9 @@ from typing import Any
 
 import torch
 from torch.nn.functional import pad
+from transformers import DynamicCache
+
+from recorder.signals.kinds import GradientSignal
 
 Tape = list[torch.Tensor]
 
@@ -25,30 +28,12 @@ MAX_SCORES = 1 << 26
 
 _tape: ContextVar[Tape | None] = ContextVar("attention_tape", default=None)
 
-GradientReduce = Callable[[torch.Tensor], torch.Tensor]
-"""Signed mean over heads of A ⊙ ∂z/∂A, (layers, rows, keys) float32, to scores (rows, keys)."""
-
-
-def attgrads(signed: torch.Tensor) -> torch.Tensor:
-    """max(0, mean over layers and heads of A ⊙ ∂z_t/∂A)."""
-    return signed.mean(dim=0).clamp_min(0)
-
-
-def attgrads_last(signed: torch.Tensor) -> torch.Tensor:
-    """max(0, mean over heads of A ⊙ ∂z_t/∂A) of the last layer, as the paper's release has it."""
-    return signed[-1].clamp_min(0)
-
-
-GRADIENT_SIGNALS: Mapping[str, GradientReduce] = {
-    "attgrads": attgrads,
-    "attgrads-last": attgrads_last,
-}
-
 
 @dataclass(frozen=True)
 class Generated:
-    """What generating left behind: `inputs` (1, T) the ids that predicted the T response ids
-    `targets` (T,), at `positions` (…, 1, T) if the model takes any; the `cache` of all before."""
+    """What one sample's answer left behind: `inputs` (1, T) the ids that predicted the T response
+    ids `targets` (T,), at `positions` (…, 1, T) if the model takes any; the `cache` of its prompt
+    of `prompt` tokens and of what followed."""
 
     inputs: torch.Tensor
     targets: torch.Tensor
@@ -58,24 +43,36 @@ class Generated:
 
 
 def gradient_rows(
-    model: Any, layers: int, generated: Generated, signals: Mapping[str, GradientReduce]
-) -> list[dict[str, torch.Tensor]]:
-    """Each step's row of each signal, (n + t,) float32 on the CPU, t from 0 to T - 1.
+    model: Any, layers: int, generated: Generated, signals: Mapping[str, GradientSignal]
+) -> dict[str, list[torch.Tensor]]:
+    """Each signal's row of each step, (1 or layers, n + t) float32 on the CPU, t from 0 to T - 1.
 
     Crops the cache. `layers` bounds the block.
     """
     steps = len(generated.targets)
-    rows: list[dict[str, torch.Tensor]] = [{} for _ in range(steps)]
+    rows: dict[str, list[torch.Tensor]] = {name: [] for name in signals}
     heads = model.config.get_text_config().num_attention_heads
     block = max(1, MAX_SCORES // (layers * heads * (generated.prompt + steps)))
     for end in range(steps, 0, -block):
         start = max(0, end - block)
         signed = _block(model, generated, start, end)
-        for name, reduce in signals.items():
-            scores = reduce(signed).cpu()
-            for t in range(start, end):
-                rows[t][name] = scores[t - start, : generated.prompt + t]
+        for name, signal in signals.items():
+            scores = signal.reduce(signed).cpu()
+            apart = scores if signal.by_layer else scores[None]
+            block_rows = [apart[:, t - start, : generated.prompt + t] for t in range(start, end)]
+            rows[name] = block_rows + rows[name]
     return rows
+
+
+def own_cache(cache: Any, sample: int, pad: int) -> Any:
+    """The cache of one sample of a batch, without its padding; the very one if it is alone."""
+    if not pad and cache.layers[0].keys.shape[0] == 1:
+        return cache
+    own = DynamicCache()
+    for index, layer in enumerate(cache.layers):
+        keys, values = (x[sample : sample + 1, :, pad:] for x in (layer.keys, layer.values))
+        own.update(keys, values, index)
+    return own
 
 
 def _block(model: Any, generated: Generated, start: int, end: int) -> torch.Tensor:

@@ -101,6 +101,10 @@ class QwenOmni:
         )
         return text
 
+    def encode(self, text: str) -> list[int]:
+        ids: list[int] = self.processor.tokenizer.encode(text, add_special_tokens=False)
+        return ids
+
     def prepare(self, sample: Sample) -> Prepared:
         layout.refuse_control_tokens(sample.messages, self.processor.tokenizer)
         loaded = self._load_media(sample)

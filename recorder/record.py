@@ -1,41 +1,39 @@
-"""Record samples into a run: the loop, what identifies a run, resuming and stopping.
+"""Record samples into a run: the loop, what identifies a run, batches, resuming and stopping.
 
 Knows how the pieces fit, nothing of how each works; speaks to the user through `report` and errors.
 """
 
 from __future__ import annotations
 
-import platform
-import signal
-import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from types import FrameType
 from typing import Any
 
-import numpy as np
 import torch
-import transformers
 
 from omnitrace.errors import CommandError, OmniTraceError
 from omnitrace.text import one_line
-from omnitrace.timeline import Int32, Modality
 from omnitrace.trace import Trace
 from omnitrace.writer import RunWriter
 from recorder import fingerprint
-from recorder.adapter import Adapter, ModelSpec, Prepared, describe_model, load_adapter
+from recorder.adapter import ModelSpec, describe_model
+from recorder.batch import fits
 from recorder.bundled import TINY_OMNI
-from recorder.capture import install
 from recorder.config import RecordConfig
-from recorder.generate import Options, generate
-from recorder.gradients import GRADIENT_SIGNALS
+from recorder.interrupt import Interruption
 from recorder.media import file_sha256
+from recorder.memory import batch_limit, is_out_of_memory, tokens_that_fit
+from recorder.responses import Response, read_responses
 from recorder.samples import Sample, read_samples
-from recorder.signals import SIGNALS
-from recorder.tags import Tagger, align_pos, load_tagger
+from recorder.select import select
+from recorder.tags import load_tagger
+from recorder.tracer import Task, Tracer, options_of, signal_names
 
-SIGNAL_NAMES = {signal.SIGINT: "Ctrl-C", signal.SIGTERM: "SIGTERM"}
+MOST = 32
+"""Samples at a time where their number is to be found."""
+WINDOW = 4
+"""Batches that are prepared at once, so that samples of like length can stand together."""
 
 
 @dataclass(frozen=True)
@@ -82,23 +80,24 @@ def record(
     code 130 or 143, when stopped by SIGINT or SIGTERM: finished samples are then committed.
     OmniTraceError if the run cannot be written; what was committed before is safe.
     """
-    samples = read_samples(samples_path)[: config.limit or None]
+    limit = batch_limit(config.batch_size)
+    every = read_samples(samples_path)
+    samples = select(every, config)
+    given = _given(config, every)
     spec = describe_model(config.model or str(TINY_OMNI))
     tagger = load_tagger(config.spacy_model or None)
     identity = run_identity(spec, config, tagger.name)
     with RunWriter.open(run_path, identity) as writer:
-        todo = [sample for sample in samples if not _is_done(sample, writer, identity)]
+        todo = [s for s in samples if not _is_done(s, given.get(s.id), writer, identity)]
         summary = RecordSummary(len(samples), len(samples) - len(todo))
         report(summary.progress())
         if todo:
-            recorder = Recorder.load(spec, config, tagger, identity)
+            tracer = Tracer.load(spec, config, tagger)
             with Interruption() as stop:
-                for sample in todo:
-                    _record_one(sample, recorder, writer, summary, report, stop)
-                    if stop.requested:
-                        break
+                loop = _Loop(tracer, writer, summary, report, stop, identity)
+                loop.run([(s, given.get(s.id)) for s in todo], limit)
     if todo and stop.requested:
-        raise stop.error(summary, run_path)
+        raise _stopped(stop, summary, run_path)
     report(summary.progress())
     return summary
 
@@ -113,165 +112,165 @@ def run_identity(spec: ModelSpec, config: RecordConfig, tagger: str) -> dict[str
         "model_type": spec.config.model_type,
         "revision": revision,
         "dtype": stored if config.dtype == "auto" else config.dtype,
-        "generation": asdict(_options(config)),
+        "generation": "given" if config.responses else asdict(options_of(config)),
+        "attention": config.attn,
         "fps": config.fps,
-        "signals": sorted([*SIGNALS, *GRADIENT_SIGNALS]),
+        "level": config.level,
+        "signals": signal_names(config),
+        "first_step": config.first_step,
         "tagger": tagger,
     }
 
 
-def sample_key(sample: Sample, identity: Mapping[str, Any]) -> str:
-    """Digest of the row, its media and the run's identity; OmniTraceError if a medium is gone."""
-    media = [file_sha256(path) for path in sample.paths]
-    return fingerprint.of_json([sample.sha256, media, identity])
+def sample_key(
+    sample: Sample,
+    identity: Mapping[str, Any],
+    given: Response | None = None,
+    media: Sequence[str] | None = None,
+) -> str:
+    """Digest of the row, its media, its given answer and the run's identity.
+
+    `media` are the media's sha256 where these are known; OmniTraceError if a medium is gone.
+    """
+    if media is None:
+        media = [file_sha256(path) for path in sample.paths]
+    said = [] if given is None else [given.digest]
+    return fingerprint.of_json([sample.sha256, list(media), identity, *said])
 
 
-def _is_done(sample: Sample, writer: RunWriter, identity: Mapping[str, Any]) -> bool:
+def _given(config: RecordConfig, samples: Sequence[Sample]) -> dict[str, Response]:
+    """Each sample's given answer, if any are given."""
+    if not config.responses:
+        return {}
+    absent = Response(failure=f"{config.responses} has no line for it")
+    found = read_responses(Path(config.responses), [sample.id for sample in samples])
+    return {sample.id: found.get(sample.id, absent) for sample in samples}
+
+
+def _is_done(
+    sample: Sample, given: Response | None, writer: RunWriter, identity: Mapping[str, Any]
+) -> bool:
     key = writer.done.get(sample.id)
-    if key is not None and key != sample_key(sample, identity):
+    if key is not None and key != sample_key(sample, identity, given):
         raise CommandError(
-            f"sample '{one_line(sample.id)}' or one of its media changed since it was recorded: "
-            "give the new sample another id, or record into another path."
+            f"sample '{one_line(sample.id)}', one of its media or its given answer changed since "
+            "it was recorded: give the new sample another id, or record into another path."
         )
     return key is not None
 
 
-def _record_one(
-    sample: Sample,
-    recorder: Recorder,
-    writer: RunWriter,
-    summary: RecordSummary,
-    report: Report,
-    stop: Interruption,
-) -> None:
-    """Record one sample, or note why not; one that is interrupted is dropped."""
-
-    def goes_on(step: int) -> bool:
-        report(summary.progress(sample.id, step))
-        return not stop.requested
-
-    report(summary.progress(sample.id))
-    try:
-        key = sample_key(sample, recorder.identity)
-        trace = recorder.trace(sample, goes_on)
-    except (OmniTraceError, torch.OutOfMemoryError) as error:
-        summary.failed[sample.id] = _why(sample, error)
-        return
-    if not stop.requested:
-        writer.add(trace, key)
-        summary.recorded += 1
-
-
-def _why(sample: Sample, error: Exception) -> str:
-    reason = one_line(str(error), 1000)
-    if isinstance(error, torch.OutOfMemoryError):
-        reason = (
-            "the device's memory does not hold it: shorten it, take fewer frames a second, or "
-            "record it on a larger device."
-        )
-    return f"sample '{one_line(sample.id)}': {reason}"
-
-
 @dataclass(frozen=True)
-class Recorder:
-    """A loaded model and tagger, and how to use them."""
+class _Loop:
+    """Samples in, committed traces out; what fails is noted in `summary` and the rest goes on."""
 
-    adapter: Adapter
-    tagger: Tagger
-    options: Options
+    tracer: Tracer
+    writer: RunWriter
+    summary: RecordSummary
+    report: Report
+    stop: Interruption
     identity: Mapping[str, Any]
 
-    @classmethod
-    def load(
-        cls, spec: ModelSpec, config: RecordConfig, tagger: Tagger, identity: Mapping[str, Any]
-    ) -> Recorder:
-        """Load the model that `config` names; CommandError if that cannot be done."""
-        adapter = load_adapter(spec, config.dtype, config.device, config.fps)
-        install(adapter.model, adapter.decoder)
-        return cls(adapter, tagger, _options(config), identity)
+    def run(self, todo: Sequence[tuple[Sample, Response | None]], limit: int | None) -> None:
+        """Record all in batches of at most `limit` (None: as many as the memory holds)."""
+        size = limit or MOST
+        tokens = tokens_that_fit(self.tracer.adapter.model) if limit is None else None
+        window = WINDOW * size if size > 1 else 1
+        for start in range(0, len(todo), window):
+            keys: dict[str, str] = {}
+            tasks = list(self._prepared(todo[start : start + window], keys))
+            for batch in _batches(tasks, size, tokens):
+                self._record(batch, keys)
 
-    def trace(self, sample: Sample, goes_on: Callable[[int], bool] = lambda step: True) -> Trace:
-        """Answer and record one sample; OmniTraceError if it cannot be."""
-        prepared = self.adapter.prepare(sample)
-        answer = generate(self.adapter, prepared, self.options, SIGNALS, GRADIENT_SIGNALS, goes_on)
-        tags = self.tagger.tag(answer.text)
-        return Trace(
-            id=sample.id,
-            prompt_text=prepared.prompt_text,
-            response=answer.text,
-            prompt_ids=prepared.ids,
-            response_ids=answer.ids,
-            chars=answer.chars,
-            logprob=answer.logprob,
-            entropy=answer.entropy,
-            pos=align_pos(answer.chars, tags),
-            sentences=tags.sentences,
-            prompt_sentences=prompt_sentences(prepared, self.tagger),
-            timeline=prepared.timeline,
-            parts=prepared.parts,
-            media=prepared.media,
-            signals=answer.signals,
-            meta=self._meta(sample, answer.finish),
-        )
+    def _prepared(
+        self, todo: Sequence[tuple[Sample, Response | None]], keys: dict[str, str]
+    ) -> Iterator[Task]:
+        for sample, given in todo:
+            if self.stop.requested:
+                return
+            self.report(self.summary.progress(sample.id))
+            try:
+                task = self.tracer.prepare(sample, given)
+            except OmniTraceError as error:
+                self._fail(sample, str(error))
+                continue
+            media = [medium.sha256 for medium in task.prepared.media]
+            keys[sample.id] = sample_key(sample, self.identity, given, media)
+            yield task
 
-    def _meta(self, sample: Sample, finish: str) -> dict[str, Any]:
-        answer = {} if sample.answer is None else {"answer": sample.answer}
-        return answer | {
-            "finish": finish,
-            "generation": asdict(self.options),
-            "attention": "sdpa",
-            "device": str(self.adapter.model.device),
-            "torch": torch.__version__,
-            "transformers": transformers.__version__,
-            "platform": platform.platform(),
-        }
+    def _record(self, tasks: Sequence[Task], keys: Mapping[str, str]) -> None:
+        """Record a batch; one that the memory does not hold, in halves."""
+        if self.stop.requested:
+            return
+        traces = self._traces(tasks)
+        if traces is None:
+            half = len(tasks) // 2
+            if half == 0:
+                self._fail(tasks[0].sample, TOO_LARGE)
+                return
+            self._record(tasks[:half], keys)
+            self._record(tasks[half:], keys)
+            return
+        for trace in traces:
+            self.writer.add(trace, keys[trace.id])
+            self.summary.recorded += 1
+
+    def _traces(self, tasks: Sequence[Task]) -> list[Trace] | None:
+        """The batch's traces, none if it was interrupted or failed; None if memory ran out."""
+        names = ", ".join(task.sample.id for task in tasks)
+
+        def goes_on(step: int) -> bool:
+            self.report(self.summary.progress(names, step))
+            return not self.stop.requested
+
+        try:
+            return self.tracer.traces(tasks, goes_on)
+        except OmniTraceError as error:
+            if len(tasks) > 1:
+                return None  # one of them is too long: alone, each says so itself
+            self._fail(tasks[0].sample, str(error))
+            return []
+        except (torch.OutOfMemoryError, RuntimeError) as error:
+            if not is_out_of_memory(error):
+                raise
+        # Only here, where the error and the tensors that it holds are gone.
+        if torch.cuda.is_available():
+            torch.cuda.empty_cache()
+        return None
+
+    def _fail(self, sample: Sample, why: str) -> None:
+        self.summary.failed[sample.id] = f"sample '{one_line(sample.id)}': {one_line(why, 1000)}"
 
 
-def prompt_sentences(prepared: Prepared, tagger: Tagger) -> Int32:
-    """(P, 2) int32 character ranges in the prompt's text; no sentence spans two content parts."""
-    timeline, found = prepared.timeline, [np.zeros((0, 2), np.int32)]
-    for part in np.unique(timeline.part[timeline.modality == Modality.TEXT]):
-        chars = timeline.chars[(timeline.part == part) & (timeline.modality == Modality.TEXT)]
-        start, end = int(chars[:, 0].min()), int(chars[:, 1].max())
-        found.append(tagger.tag(prepared.prompt_text[start:end]).sentences + start)
-    return np.concatenate(found).astype(np.int32)
+TOO_LARGE = (
+    "the device's memory does not hold it: shorten it, take fewer frames a second, or record it "
+    "on a larger device."
+)
 
 
-def _options(config: RecordConfig) -> Options:
-    return Options(config.max_new_tokens, config.temperature, config.top_p, config.seed)
+def _batches(tasks: Sequence[Task], size: int, tokens: int | None) -> Iterator[list[Task]]:
+    """Prompts of like length together, the longest first: if any is too much, we learn it soon.
+
+    At most `size` of them, and of `tokens` in all, padding counted.
+    """
+    batch: list[Task] = []
+    for task in sorted(tasks, key=lambda task: len(task.prepared.ids), reverse=True):
+        if batch:
+            full = len(batch) == size or (
+                tokens is not None and (len(batch) + 1) * len(batch[0].prepared.ids) > tokens
+            )
+            if full or not fits(batch[0].prepared.inputs, task.prepared.inputs):
+                yield batch
+                batch = []
+        batch.append(task)
+    if batch:
+        yield batch
 
 
-class Interruption:
-    """While inside, the first SIGINT or SIGTERM only asks to stop; the second one interrupts."""
-
-    def __init__(self) -> None:
-        self.number = 0
-        self._previous: dict[int, Any] = {}
-
-    @property
-    def requested(self) -> bool:
-        return self.number != 0
-
-    def __enter__(self) -> Interruption:
-        if threading.current_thread() is threading.main_thread():
-            self._previous = {n: signal.signal(n, self._ask) for n in SIGNAL_NAMES}
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        for number, handler in self._previous.items():
-            signal.signal(number, handler)
-
-    def _ask(self, number: int, frame: FrameType | None) -> None:
-        if self.requested:
-            raise KeyboardInterrupt
-        self.number = number
-
-    def error(self, summary: RecordSummary, run_path: Path) -> CommandError:
-        """What to tell the user who stopped us; 130 or 143, as shells have it."""
-        name = SIGNAL_NAMES[signal.Signals(self.number)]
-        done = summary.skipped + summary.recorded
-        return CommandError(
-            f"stopped by {name}: {done} of {summary.total} samples are recorded in {run_path}; "
-            "run the same command again to record the rest.",
-            exit_code=128 + self.number,
-        )
+def _stopped(stop: Interruption, summary: RecordSummary, run_path: Path) -> CommandError:
+    """What to tell the user who stopped us; 130 or 143, as shells have it."""
+    done = summary.skipped + summary.recorded
+    return CommandError(
+        f"stopped by {stop.name}: {done} of {summary.total} samples are recorded in {run_path}; "
+        "run the same command again to record the rest.",
+        exit_code=128 + stop.number,
+    )

@@ -98,6 +98,9 @@ def describe(trace: Trace) -> dict[str, Any]:
         }
         for name, rows in trace.signals.items()
     }
+    found["arrays"] = {name: array_data(array) for name, array in trace.arrays.items()}
+    if not found["arrays"]:
+        del found["arrays"]  # the golden stores are older than these
     found["parts"] = [asdict(part) for part in trace.parts]
     found["media"] = [asdict(medium) for medium in trace.media]
     found["pos"] = list(trace.pos)

@@ -12,14 +12,16 @@ import torch
 import transformers
 
 from omnitrace.trace import SignalRows
-from recorder import capture
+from recorder import observers
 from recorder.adapter import describe_model
 from recorder.bundled import TINY_OMNI
-from recorder.capture import Capture, attention_rows, install
-from recorder.generate import Options, generate
+from recorder.capture import attention_rows, install, watching
+from recorder.draw import Options
+from recorder.observers import Lengths, Norms, PromptMean, Rows
 from recorder.qwen_omni import QwenOmni, load
 from recorder.samples import Sample
 from recorder.signals import SIGNALS
+from tests.recorder.answers import answer_one
 
 STEPS = 12
 PROMPTS = {
@@ -70,7 +72,7 @@ def test_rows_equal_eager_attention(
     kind: str, adapter: QwenOmni, eager: Any, make_sample: Callable[..., Sample]
 ) -> None:
     prepared = adapter.prepare(make_sample(*PROMPTS[kind]))
-    answer = generate(adapter, prepared, Options(max_new_tokens=STEPS), SIGNALS, {})
+    answer = answer_one(adapter, prepared, Options(max_new_tokens=STEPS))
     n, steps = len(prepared.ids), len(answer.ids)
     attentions = attentions_of(eager, dict(prepared.inputs), steps)
     means = rows_of(answer.signals["attmean"], n, steps)
@@ -96,7 +98,7 @@ def test_tokens_equal_plain_generation(
     kind: str, adapter: QwenOmni, plain: Any, make_sample: Callable[..., Sample]
 ) -> None:
     prepared = adapter.prepare(make_sample(*PROMPTS[kind]))
-    answer = generate(adapter, prepared, Options(max_new_tokens=STEPS), SIGNALS, {})
+    answer = answer_one(adapter, prepared, Options(max_new_tokens=STEPS))
     tokens = plain.generate(**prepared.inputs, max_new_tokens=STEPS, do_sample=False)
     expected = tokens[0, len(prepared.ids) :].tolist()
     if answer.finish == "eos":
@@ -115,41 +117,44 @@ def test_small_blocks_give_the_same_prompt_mean(
     adapter: QwenOmni, make_sample: Callable[..., Sample], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     prepared = adapter.prepare(make_sample(*PROMPTS["images"]))
-    whole = generate(adapter, prepared, Options(max_new_tokens=1), SIGNALS, {})
-    monkeypatch.setattr(capture, "MAX_SCORES", 7 * 4 * len(prepared.ids))
-    blocks = generate(adapter, prepared, Options(max_new_tokens=1), SIGNALS, {})
-    for name in SIGNALS:
+    whole = answer_one(adapter, prepared, Options(max_new_tokens=1))
+    monkeypatch.setattr(observers, "MAX_SCORES", 7 * 4 * len(prepared.ids))
+    blocks = answer_one(adapter, prepared, Options(max_new_tokens=1))
+    for name in ("attmean", "rawatt", "attnorm"):
         a, b = whole.signals[name].first_row, blocks.signals[name].first_row
         assert a is not None
         assert b is not None
-        np.testing.assert_allclose(a, b, atol=1e-7, rtol=0)
+        np.testing.assert_allclose(a, b, atol=1e-7, rtol=1e-6)
 
 
 @pytest.mark.parametrize("chunks", [(13,), (6, 7)], ids=["whole prompt", "prompt in two"])
 def test_sliding_windows_and_chunked_prompts(chunks: tuple[int, ...]) -> None:
-    """A text model with window layers, whose cache drops old keys, fed by hand."""
+    """A text model with window layers, fed by hand."""
     torch.manual_seed(0)
     model: Any = transformers.Qwen2ForCausalLM(_window_config())
     model.eval()
     ids = torch.randint(0, 50, (1, 17))
-    watched = Capture(13, 4, SIGNALS)
+    norms = Norms()
+    rows = Rows(SIGNALS, 4, Lengths((13,)), norms)
+    means = PromptMean(SIGNALS, 4, Lengths((13,)), norms)
     install(model, "")
-    rows = []
-    with torch.inference_mode(), watched.active():
-        cache = transformers.DynamicCache(config=model.config)
+    with torch.inference_mode(), watching(norms, rows, means):
+        cache = transformers.DynamicCache()
         start = 0
         for size in [*chunks, 1, 1, 1, 1]:
             model(ids[:, start : start + size], past_key_values=cache, use_cache=True)
             start += size
-            rows += [watched.take()] if start >= 13 else []
     model.set_attn_implementation("eager")
     with torch.inference_mode():
         whole = torch.stack(model(ids, output_attentions=True).attentions)[:, 0]
-    for step, row in enumerate(rows):
+    found = {
+        name: rows_of(SignalRows(rows.values(name, 0, 5)), 13, 5) for name in ("attmean", "rawatt")
+    }
+    for step in range(5):
         expected = whole[:, :, 12 + step, : 13 + step]
-        np.testing.assert_allclose(row["attmean"], expected.mean((0, 1)), atol=1e-6)
-        np.testing.assert_allclose(row["rawatt"], expected[-1].mean(0), atol=1e-6)
-    first = watched.prompt_mean()
+        np.testing.assert_allclose(found["attmean"][step], expected.mean((0, 1)), atol=1e-6)
+        np.testing.assert_allclose(found["rawatt"][step], expected[-1].mean(0), atol=1e-6)
+    first = {name: means.values(name, 0) for name in found}
     np.testing.assert_allclose(first["attmean"], whole[:, :, :13, :13].mean((0, 1, 2)), atol=1e-6)
     np.testing.assert_allclose(first["rawatt"], whole[-1, :, :13, :13].mean((0, 1)), atol=1e-6)
     assert whole[-1, :, 12, 0].max() == 0  # the window hides the first token

@@ -9,10 +9,11 @@ import pytest
 import torch
 
 from omnitrace.errors import OmniTraceError
-from recorder.generate import Options, generate
+from recorder.draw import Options
+from recorder.generate import generate
 from recorder.qwen_omni import QwenOmni
 from recorder.samples import Sample
-from recorder.signals import SIGNALS
+from tests.recorder.answers import ATTENTION, answer_one
 
 QUESTION = "The lamp costs forty euros. What does the lamp cost?"
 
@@ -21,7 +22,7 @@ def test_probabilities_are_the_models(
     adapter: QwenOmni, make_sample: Callable[..., Sample]
 ) -> None:
     prepared = adapter.prepare(make_sample(QUESTION))
-    answer = generate(adapter, prepared, Options(max_new_tokens=6), SIGNALS, {})
+    answer = answer_one(adapter, prepared, Options(max_new_tokens=6))
     n, steps = len(prepared.ids), len(answer.ids)
     ids = torch.tensor([[*prepared.ids, *answer.ids]])
     with torch.inference_mode():
@@ -39,14 +40,16 @@ def test_an_answer_that_ends_at_once_is_empty(
     adapter: QwenOmni, make_sample: Callable[..., Sample], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     prepared = adapter.prepare(make_sample(QUESTION))
-    first = generate(adapter, prepared, Options(max_new_tokens=1), SIGNALS, {})
+    first = answer_one(adapter, prepared, Options(max_new_tokens=1))
     monkeypatch.setattr(adapter.model.generation_config, "eos_token_id", [int(first.ids[0]), 1])
-    answer = generate(adapter, prepared, Options(max_new_tokens=5), SIGNALS, {})
+    answer = answer_one(adapter, prepared, Options(max_new_tokens=5))
     assert (answer.text, answer.finish) == ("", "eos")
     assert answer.ids.shape == answer.logprob.shape == answer.entropy.shape == (0,)
     assert answer.chars.shape == (0, 2)
-    for rows in answer.signals.values():
+    for name, rows in answer.signals.items():
         assert rows.values.shape == (0,)
+        if name == "attention":  # by layer: the mean row is made of them at replay
+            continue
         assert rows.first_row is not None
         assert rows.first_row.shape == prepared.ids.shape
 
@@ -55,11 +58,11 @@ def test_the_token_that_ends_an_answer_is_left_out(
     adapter: QwenOmni, make_sample: Callable[..., Sample], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     prepared = adapter.prepare(make_sample(QUESTION))
-    long = generate(adapter, prepared, Options(max_new_tokens=6), SIGNALS, {})
+    long = answer_one(adapter, prepared, Options(max_new_tokens=6))
     end = int(long.ids[-1])
     kept = long.ids.tolist().index(end)
     monkeypatch.setattr(adapter.model.generation_config, "eos_token_id", end)
-    answer = generate(adapter, prepared, Options(max_new_tokens=9), SIGNALS, {})
+    answer = answer_one(adapter, prepared, Options(max_new_tokens=9))
     assert answer.finish == "eos"
     assert answer.ids.tolist() == long.ids[:kept].tolist()
     n = len(prepared.ids)
@@ -70,7 +73,7 @@ def test_the_longest_answer_ends_by_length(
     adapter: QwenOmni, make_sample: Callable[..., Sample]
 ) -> None:
     prepared = adapter.prepare(make_sample(QUESTION))
-    answer = generate(adapter, prepared, Options(max_new_tokens=2), SIGNALS, {})
+    answer = answer_one(adapter, prepared, Options(max_new_tokens=2))
     assert (answer.finish, len(answer.ids)) == ("length", 2)
 
 
@@ -79,7 +82,7 @@ def test_draws_follow_the_seed(adapter: QwenOmni, make_sample: Callable[..., Sam
 
     def draw(seed: int) -> list[int]:
         options = Options(max_new_tokens=12, temperature=9.0, seed=seed)
-        return list(generate(adapter, prepared, options, SIGNALS, {}).ids)
+        return list(answer_one(adapter, prepared, options).ids)
 
     assert draw(1) == draw(1)
     assert draw(1) != draw(2)
@@ -89,12 +92,17 @@ def test_it_can_be_stopped_between_tokens(
     adapter: QwenOmni, make_sample: Callable[..., Sample]
 ) -> None:
     prepared = adapter.prepare(make_sample(QUESTION))
-    few = Options(max_new_tokens=9)
-    answer = generate(adapter, prepared, few, SIGNALS, {}, lambda step: step < 3)
-    assert len(answer.ids) == 3
+    seen: list[int] = []
+
+    def goes_on(step: int) -> bool:
+        seen.append(step)
+        return step < 3
+
+    assert generate(adapter, [prepared], Options(max_new_tokens=9), ATTENTION, goes_on) == []
+    assert max(seen) == 3
 
 
 def test_no_room_for_the_answer(adapter: QwenOmni, make_sample: Callable[..., Sample]) -> None:
     prepared = adapter.prepare(make_sample(QUESTION))
     with pytest.raises(OmniTraceError, match=r"with 32768 new ones that is more than the model's"):
-        generate(adapter, prepared, Options(max_new_tokens=adapter.max_tokens), SIGNALS, {})
+        answer_one(adapter, prepared, Options(max_new_tokens=adapter.max_tokens))

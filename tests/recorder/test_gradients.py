@@ -9,13 +9,16 @@ import numpy as np
 import pytest
 import torch
 
+from omnitrace.trace import SignalRows
 from recorder import gradients
 from recorder.adapter import describe_model
 from recorder.bundled import TINY_OMNI
-from recorder.generate import Options, generate
-from recorder.gradients import GRADIENT_SIGNALS
+from recorder.draw import Options
+from recorder.generate import Wanted
 from recorder.qwen_omni import QwenOmni, load
 from recorder.samples import Sample
+from recorder.signals import GRADIENT_SIGNALS, SIGNALS
+from tests.recorder.answers import EVERYTHING, answer_one
 from tests.recorder.test_capture import PROMPTS, rows_of
 
 STEPS = 5
@@ -64,17 +67,23 @@ def test_gradients_equal_full_forwards(
 ) -> None:
     monkeypatch.setattr(gradients, "MAX_SCORES", block)
     prepared = adapter.prepare(make_sample(*PROMPTS[kind]))
-    answer = generate(adapter, prepared, Options(max_new_tokens=STEPS), {}, GRADIENT_SIGNALS)
+    wanted = Wanted({}, GRADIENT_SIGNALS)
+    answer = answer_one(adapter, prepared, Options(max_new_tokens=STEPS), wanted)
     n, said = len(prepared.ids), answer.ids.tolist()
     assert said
-    rows = {name: rows_of(answer.signals[name], n, len(said)) for name in GRADIENT_SIGNALS}
+    reduced = {name: s for name, s in GRADIENT_SIGNALS.items() if not s.by_layer}
+    rows = {name: rows_of(answer.signals[name], n, len(said)) for name in reduced}
+    layers = answer.signals["gradients"].values.reshape(adapter.layers, -1)
+    by_layer = [rows_of(SignalRows(values), n, len(said)) for values in layers]
     for t in range(len(said)):
         signed = reference(eager, dict(prepared.inputs), said[: t + 1])
         assert signed.shape[1] == n + t
         bound = RELATIVE * float(signed.abs().max())
         assert bound > 0
-        for name, reduce in GRADIENT_SIGNALS.items():
-            expected = reduce(signed).numpy()
+        found = np.stack([layer[t] for layer in by_layer])
+        np.testing.assert_allclose(found, signed, atol=bound, rtol=0)
+        for name, signal in reduced.items():
+            expected = signal.reduce(signed).numpy()
             assert rows[name][t].shape == expected.shape
             np.testing.assert_allclose(rows[name][t], expected, atol=bound, rtol=0)
 
@@ -82,12 +91,10 @@ def test_gradients_equal_full_forwards(
 def test_recording_gradients_changes_nothing_else(
     adapter: QwenOmni, make_sample: Callable[..., Sample]
 ) -> None:
-    from recorder.signals import SIGNALS
-
     prepared = adapter.prepare(make_sample(*PROMPTS["images"]))
     options = Options(max_new_tokens=STEPS)
-    without = generate(adapter, prepared, options, SIGNALS, {})
-    beside = generate(adapter, prepared, options, SIGNALS, GRADIENT_SIGNALS)
+    without = answer_one(adapter, prepared, options)
+    beside = answer_one(adapter, prepared, options, EVERYTHING)
     assert beside.ids.tolist() == without.ids.tolist()
     for name in SIGNALS:
         np.testing.assert_array_equal(beside.signals[name].values, without.signals[name].values)

@@ -7,20 +7,24 @@ import signal
 import subprocess
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+import torch
 
 from omnitrace import CommandError, OmniTraceError, open_run
 from omnitrace.timeline import Modality
 from omnitrace.writer import RunWriter
-from recorder import record as module
+from recorder import tracer as module
 from recorder.bundled import TINY_OMNI
 from recorder.config import RecordConfig
+from recorder.interrupt import Interruption
 from recorder.qwen_omni import QwenOmni
-from recorder.record import Interruption, Progress, RecordSummary, record
+from recorder.record import Progress, RecordSummary, record
+from recorder.tracer import Tracer
 from tests.recorder.conftest import user, write_rows
 
 CONFIG = RecordConfig(max_new_tokens=4)
@@ -88,9 +92,10 @@ def test_a_run_says_what_made_it(bring: Callable[..., Path], tmp_path: Path) -> 
     assert run.identity["model"] == TINY_OMNI.name
     assert run.identity["revision"].startswith("sha256:")
     assert run.identity["dtype"] == "float32"
-    assert run.identity["signals"] == ["attgrads", "attgrads-last", "attmean", "rawatt"]
+    assert run.identity["signals"] == ["attgrads", "attgrads-last", "attmean", "attnorm", "rawatt"]
+    assert (run.identity["level"], run.identity["attention"]) == ("tokens", "sdpa")
     assert run.identity["generation"] == {
-        "max_new_tokens": 4, "temperature": 0.0, "top_p": 1.0, "seed": 0,
+        "max_new_tokens": 4, "temperature": 0.0, "top_p": 1.0, "top_k": 0, "seed": 0,
     }  # fmt: skip
     meta = run["text"].meta
     assert meta["generation"] == run.identity["generation"]
@@ -132,12 +137,12 @@ def test_changed_samples_and_media_are_refused(
 ) -> None:
     record(bring(ROWS[:2]), tmp_path / "run", CONFIG)
     changed = [ROWS[0] | {"answer": "Boris"}, ROWS[1]]
-    with pytest.raises(CommandError, match="sample 'text' or one of its media changed since"):
+    with pytest.raises(CommandError, match="sample 'text', one of its media or its given answer"):
         record(bring(changed), tmp_path / "run", CONFIG)
     photo = tmp_path / "photo.png"
     photo.unlink()
     photo.write_bytes((folder / "tall.jpg").read_bytes())
-    with pytest.raises(CommandError, match="sample 'pictures' or one of its media changed since"):
+    with pytest.raises(CommandError, match="sample 'pictures', one of its media or its"):
         record(bring(ROWS[:2]), tmp_path / "run", CONFIG)
 
 
@@ -245,8 +250,9 @@ from recorder.record import record
 def report(at):
     print(at.done, flush=True)
 
+config = RecordConfig(sys.argv[3], max_new_tokens=8)
 try:
-    record(Path(sys.argv[1]), Path(sys.argv[2]), RecordConfig(sys.argv[3], 8), report)
+    record(Path(sys.argv[1]), Path(sys.argv[2]), config, report)
 except CommandError as error:
     print(error, file=sys.stderr)
     sys.exit(error.exit_code)
@@ -271,3 +277,134 @@ def test_ctrl_c_in_another_process(bring: Callable[..., Path], tmp_path: Path) -
     assert said.startswith(f"stopped by Ctrl-C: {len(kept)} of 300 samples are recorded in ")
     assert kept == ids[: len(kept)]
     assert 2 <= len(kept) < 300
+
+
+def test_a_batch_leaves_the_traces_that_one_by_one_leaves(
+    bring: Callable[..., Path], tmp_path: Path
+) -> None:
+    samples = bring(ROWS)
+    record(samples, tmp_path / "one", CONFIG)
+    record(samples, tmp_path / "four", replace(CONFIG, batch_size="4"))
+    record(samples, tmp_path / "auto", replace(CONFIG, batch_size="auto"))
+    one, four, auto = (open_run(tmp_path / name) for name in ("one", "four", "auto"))
+    assert set(four) == set(auto) == set(one)
+    assert dict(one.sample_keys) == dict(four.sample_keys) == dict(auto.sample_keys)
+    for id, trace in one.items():
+        assert four[id].response_ids.tolist() == trace.response_ids.tolist()
+        for name in trace.signals:
+            scores = four[id].scores(name)
+            np.testing.assert_allclose(scores, trace.scores(name), atol=1e-5, rtol=1e-5)
+
+
+@pytest.mark.parametrize(
+    "error",
+    [torch.OutOfMemoryError("CUDA out of memory"), RuntimeError("DefaultCPUAllocator: no room")],
+)
+def test_a_batch_that_memory_does_not_hold_is_halved(
+    error: Exception,
+    bring: Callable[..., Path],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    traces, sizes = Tracer.traces, []
+
+    def small(self: Tracer, tasks: Any, goes_on: Any) -> Any:
+        sizes.append(len(tasks))
+        if len(tasks) > 1 or tasks[0].sample.id == "b":
+            raise error
+        return traces(self, tasks, goes_on)
+
+    monkeypatch.setattr(Tracer, "traces", small)
+    config = replace(CONFIG, batch_size="4")
+    summary = record(bring(texts("a", "b", "c", "d")), tmp_path / "run", config)
+    assert sizes == [4, 2, 1, 1, 2, 1, 1]
+    assert summary.recorded == 3
+    assert "the device's memory does not hold it" in summary.failed["b"]
+    assert set(open_run(tmp_path / "run")) == {"a", "c", "d"}
+
+
+def test_other_runtime_errors_are_not_taken_for_full_memory(
+    bring: Callable[..., Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(*_: Any) -> Any:
+        raise RuntimeError("shapes do not match")
+
+    monkeypatch.setattr(Tracer, "traces", broken)
+    with pytest.raises(RuntimeError, match="shapes"):
+        record(bring(texts("a")), tmp_path / "run", CONFIG)
+
+
+def test_shards_share_the_samples_out(bring: Callable[..., Path], tmp_path: Path) -> None:
+    samples = bring(texts("a", "b", "c", "d", "e"))
+    first = record(samples, tmp_path / "run", replace(CONFIG, shard="1/2"))
+    second = record(samples, tmp_path / "run", replace(CONFIG, shard="2/2"))
+    assert (first.recorded, second.recorded, second.skipped) == (3, 2, 0)
+    assert set(open_run(tmp_path / "run")) == set("abcde")
+    third = record(samples, tmp_path / "named", replace(CONFIG, ids="d, b"))
+    assert third.recorded == 2
+    assert list(open_run(tmp_path / "named")) == ["d", "b"]
+
+
+def test_given_answers_are_recorded_as_they_are(bring: Callable[..., Path], tmp_path: Path) -> None:
+    samples = bring(ROWS)
+    record(samples, tmp_path / "said", CONFIG)
+    said = open_run(tmp_path / "said")
+    rows: list[dict[str, Any]] = [
+        {"id": id, "token_ids": trace.response_ids.tolist()} for id, trace in said.items()
+    ]
+    rows[0] = {"custom_id": "text", "response": None, "error": {"message": "timeout"}}
+    rows[1] = {"id": "pictures", "text": "A red circle."}
+    rows[2]["token_ids"].append(10**9)
+    given = write_rows(tmp_path, rows[:-1], "responses.jsonl")
+    config = replace(CONFIG, responses=str(given), batch_size="2")
+    summary = record(samples, tmp_path / "given", config)
+    assert summary.failed["text"] == (
+        "sample 'text': its request failed, so that there is no answer to record."
+    )
+    assert "token id 1000000000" in summary.failed["sound"]
+    assert "has no line for it" in summary.failed["silent"]
+    run = open_run(tmp_path / "given")
+    assert run.identity["generation"] == "given"
+    assert run["pictures"].response == "A red circle."
+    assert run["film"].meta["finish"] == "given"
+    assert run["film"].response_ids.tolist() == said["film"].response_ids.tolist()
+    np.testing.assert_allclose(
+        run["film"].scores("attgrads"), said["film"].scores("attgrads"), atol=1e-5, rtol=1e-5
+    )
+    write_rows(tmp_path, [rows[1] | {"text": "A blue circle."}], "responses.jsonl")
+    with pytest.raises(CommandError, match="its given answer changed"):
+        record(samples, tmp_path / "given", config)
+
+
+AT_ONCE = """
+from omnitrace.writer import RunWriter
+
+add = RunWriter.add
+RunWriter.add = lambda self, trace, key: (add(self, trace, key), self.commit())
+"""
+
+
+def test_killed_while_recording(bring: Callable[..., Path], tmp_path: Path) -> None:
+    """SIGKILL at seeded moments: what was committed stays, and running again records the rest."""
+    ids = [str(number) for number in range(40)]
+    samples, run = bring(texts(*ids)), tmp_path / "run"
+    script = f"{AT_ONCE}\n{SCRIPT}"
+    command = [sys.executable, "-c", script, str(samples), str(run), str(TINY_OMNI)]
+    before: dict[str, list[int]] = {}
+    for after in (3, 9):
+        with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as child:
+            assert child.stdout is not None
+            for line in child.stdout:
+                if int(line) >= len(before) + after:
+                    child.kill()
+                    break
+            child.communicate(timeout=60)
+        found = {id: trace.response_ids.tolist() for id, trace in open_run(run).items()}
+        assert open_run(run).damage == []
+        assert len(before) < len(found) < 40
+        assert found.items() >= before.items()
+        before = found
+    record(samples, run, RecordConfig(str(TINY_OMNI), max_new_tokens=8))
+    whole = open_run(run)
+    assert set(whole) == set(ids)
+    assert all(whole[id].response_ids.tolist() == said for id, said in before.items())

@@ -1,0 +1,275 @@
+"""What is kept of the attention that passes: rows of signals, the prompt's mean rows, value norms,
+heads pooled to units, queries and keys.
+
+Each is an `Observer` of a batch of left-padded prompts and of the tokens that follow them. Knows
+layer passes and signals; not who runs the model, nor the store.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from omnitrace.attention import HeadMass, QueryKeys
+from recorder.capture import LayerPass
+from recorder.signals.kinds import AttentionSignal, LayerRows
+
+Float32 = npt.NDArray[np.float32]
+
+BLOCK = 256
+MAX_SCORES = 1 << 26
+"""Elements of one block of rows over all heads: 256 MB of float32."""
+
+
+@dataclass(frozen=True)
+class Lengths:
+    """How B prompts lie side by side: prompt b is the last `prompts[b]` of `width` tokens."""
+
+    prompts: tuple[int, ...]
+
+    @property
+    def width(self) -> int:
+        return max(self.prompts)
+
+    @property
+    def pads(self) -> tuple[int, ...]:
+        return tuple(self.width - prompt for prompt in self.prompts)
+
+    def asked(self, seen: LayerPass) -> int:
+        """How many of the last queries predict a token of the response."""
+        return max(0, min(seen.query.shape[2], seen.key.shape[2] - self.width + 1))
+
+
+class Norms:
+    """‖v W_O‖ of every token so far, by layer: computed once a token, while it is new."""
+
+    def __init__(self) -> None:
+        self._squares: dict[int, torch.Tensor] = {}
+        self._kept: dict[int, torch.Tensor] = {}
+
+    def observe(self, seen: LayerPass) -> None:
+        kept = self._kept.get(seen.layer)
+        done = 0 if kept is None else kept.shape[2]
+        new = self._of(seen, seen.value[:, :, done:])
+        self._kept[seen.layer] = new if kept is None else torch.cat([kept, new], dim=2)
+
+    def __getitem__(self, layer: int) -> torch.Tensor:
+        """(batch, heads, keys) float32."""
+        return self._kept[layer]
+
+    def _of(self, seen: LayerPass, value: torch.Tensor) -> torch.Tensor:
+        """‖v W_O‖ of (batch, groups, k, d) values through each head: (batch, heads, k)."""
+        square = self._square(seen)
+        repeat = len(square) // value.shape[1]
+        found = []
+        for head, own in enumerate(square):
+            v = value[:, head // repeat].float()
+            found.append(((v @ own) * v).sum(-1).clamp_min(0).sqrt())
+        return torch.stack(found, dim=1)
+
+    def _square(self, seen: LayerPass) -> torch.Tensor:
+        """W_O W_Oᵀ of each head, (heads, d, d) float32: ‖v W_O‖² is then v W_O W_Oᵀ vᵀ."""
+        if seen.layer not in self._squares:
+            output = output_matrix(seen).float()
+            of_head = output.reshape(seen.query.shape[1], -1, output.shape[-1])
+            self._squares[seen.layer] = of_head @ of_head.mT
+        return self._squares[seen.layer]
+
+
+def output_matrix(seen: LayerPass) -> torch.Tensor:
+    """W_O, (heads · d, hidden): asked of the layer itself, which may hold it quantised."""
+    module = seen.module.o_proj
+    width = seen.query.shape[1] * seen.value.shape[3]
+    unit = torch.eye(width, dtype=seen.value.dtype, device=seen.value.device)
+    with torch.no_grad():
+        found: torch.Tensor = module(unit) - module(torch.zeros_like(unit[:1]))
+    return found
+
+
+class Rows:
+    """The rows of each signal at every step, moved to the CPU as they come.
+
+    `layers` of the decoder; `norms` if a signal may ask for them.
+    """
+
+    def __init__(
+        self, signals: Mapping[str, AttentionSignal], layers: int, lengths: Lengths, norms: Norms
+    ) -> None:
+        self.signals = signals
+        self.layers = layers
+        self.lengths = lengths
+        self.norms = norms
+        self._pass: dict[str, list[torch.Tensor]] = {}
+        self._kept: dict[str, list[torch.Tensor]] = {name: [] for name in signals}
+
+    def observe(self, seen: LayerPass) -> None:
+        asked = self.lengths.asked(seen)
+        if not asked:
+            return
+        layer, norms = seen.layer, self.norms
+        rows = LayerRows(seen.last_rows(asked), layer, self.layers, lambda: norms[layer])
+        for name, signal in self.signals.items():
+            share = signal.reduce(rows)
+            if share is not None:
+                _add(self._pass.setdefault(name, []), share, signal.by_layer)
+        if seen.layer == self.layers - 1:
+            self._end_pass()
+
+    def values(self, name: str, sample: int, steps: int) -> Float32:
+        """The first `steps` rows of one sample as `SignalRows.values` has them."""
+        prompt, pad = self.lengths.prompts[sample], self.lengths.pads[sample]
+        rows = (row[:, pad : pad + prompt + t] for t, row in self._steps(name, sample, steps))
+        return packed(list(rows))
+
+    def _steps(self, name: str, sample: int, steps: int) -> Iterator[tuple[int, torch.Tensor]]:
+        """Step numbers and their rows, (layers or 1, keys)."""
+        t = 0
+        for kept in self._kept[name]:
+            for query in range(kept.shape[2]):
+                if t < steps:
+                    yield t, kept[:, sample, query]
+                t += 1
+
+    def _end_pass(self) -> None:
+        for name, shares in self._pass.items():
+            self._kept[name].append(torch.stack([share.cpu() for share in shares]))
+        self._pass.clear()
+
+
+def _add(shares: list[torch.Tensor], share: torch.Tensor, apart: bool) -> None:
+    if apart or not shares:
+        shares.append(share)
+    else:
+        shares[0] = shares[0] + share.to(shares[0].device)
+
+
+def packed(rows: list[torch.Tensor]) -> Float32:
+    """Rows (layers, n + t) of all steps, layer after layer, row after row."""
+    if not rows:
+        return np.empty(0, np.float32)
+    found: Float32 = torch.cat(rows, dim=1).reshape(-1).numpy()
+    return found
+
+
+class PromptMean:
+    """Each signal's mean over all prompt queries, in blocks: the release's row of step 0."""
+
+    def __init__(
+        self, signals: Mapping[str, AttentionSignal], layers: int, lengths: Lengths, norms: Norms
+    ) -> None:
+        self.signals = {name: s for name, s in signals.items() if not s.by_layer}
+        self.layers = layers
+        self.lengths = lengths
+        self.norms = norms
+        self._sums: dict[str, torch.Tensor] = {}
+
+    def observe(self, seen: LayerPass) -> None:
+        batch, heads, queries, _ = seen.query.shape
+        keys = seen.key.shape[2]
+        if keys > self.lengths.width:
+            return
+        block = max(1, min(BLOCK, MAX_SCORES // (batch * heads * keys)))
+        for start in range(0, queries, block):
+            self._add_block(seen, start, min(start + block, queries))
+
+    def values(self, name: str, sample: int) -> Float32:
+        """(n,) float32."""
+        pad, prompt = self.lengths.pads[sample], self.lengths.prompts[sample]
+        found: Float32 = (self._sums[name][sample, pad:] / prompt).cpu().numpy()
+        return found
+
+    def _add_block(self, seen: LayerPass, start: int, end: int) -> None:
+        rows = seen.rows(start, end)
+        first = seen.key.shape[2] - seen.query.shape[2] + start
+        for sample, pad in enumerate(self.lengths.pads):
+            # The rows of padding see nothing: they are not numbers.
+            rows[sample, :, : max(0, min(pad - first, end - start))] = 0
+        summed, reach = rows.sum(dim=2, keepdim=True), rows.shape[3]
+        given = LayerRows(
+            summed, seen.layer, self.layers, lambda: self.norms[seen.layer][:, :, :reach]
+        )
+        for name, signal in self.signals.items():
+            share = signal.reduce(given)
+            if share is not None:
+                if name not in self._sums:
+                    self._sums[name] = share.new_zeros(len(share), self.lengths.width)
+                self._sums[name][:, :reach] += share[:, 0].to(self._sums[name].device)
+
+
+class PooledHeads:
+    """Attention of every head summed over the units of the prompt, at every step.
+
+    `unit_of`: for each sample (n,) int32, the unit of each prompt token or -1.
+    """
+
+    def __init__(self, unit_of: Sequence[npt.NDArray[np.int32]], lengths: Lengths) -> None:
+        self.unit_of = unit_of
+        self.counts = [int(units.max(initial=-1)) + 1 for units in unit_of]
+        self.lengths = lengths
+        self._kept: list[dict[int, list[torch.Tensor]]] = [{} for _ in unit_of]
+
+    def observe(self, seen: LayerPass) -> None:
+        asked = self.lengths.asked(seen)
+        if not asked:
+            return
+        rows = seen.last_rows(asked)
+        for sample, count in enumerate(self.counts):
+            own = rows[sample, :, :, self.lengths.pads[sample] : self.lengths.width]
+            pooled = own.new_zeros(*own.shape[:2], count + 1)
+            # Tokens of no unit go to a column of their own, which is dropped.
+            units = torch.from_numpy(self.unit_of[sample].astype(np.int64) % (count + 1))
+            pooled.index_add_(2, units.to(own.device), own)
+            kept = self._kept[sample].setdefault(seen.layer, [])
+            kept.append(pooled[..., :count].cpu())
+
+    def values(self, sample: int, steps: int) -> HeadMass:
+        layers = sorted(self._kept[sample].items())
+        mass = torch.stack([torch.cat(kept, dim=1)[:, :steps] for _, kept in layers])
+        return HeadMass(mass.numpy(), self.unit_of[sample])
+
+
+class QueriesAndKeys:
+    """Each step's queries and every token's keys, after their rotation, in the model's dtype."""
+
+    def __init__(self, lengths: Lengths) -> None:
+        self.lengths = lengths
+        self._queries: dict[int, list[torch.Tensor]] = {}
+        self._keys: dict[int, list[torch.Tensor]] = {}
+        self.scaling: dict[int, float] = {}
+        self.windows: dict[int, int] = {}
+
+    def observe(self, seen: LayerPass) -> None:
+        layer, asked, new = seen.layer, self.lengths.asked(seen), seen.query.shape[2]
+        self.scaling[layer], self.windows[layer] = seen.scaling, seen.window or 0
+        self._keys.setdefault(layer, []).append(seen.key[:, :, -new:].cpu())
+        if asked:
+            self._queries.setdefault(layer, []).append(seen.query[:, :, -asked:].cpu())
+
+    def values(self, sample: int, steps: int) -> QueryKeys:
+        """Of one sample: its own tokens alone, as many as `steps` rows need."""
+        pad = self.lengths.pads[sample]
+        keys = self.lengths.prompts[sample] + max(steps, 1) - 1
+        q = [torch.cat(kept, dim=2)[sample, :, :steps] for _, kept in sorted(self._queries.items())]
+        k = [
+            torch.cat(kept, dim=2)[sample, :, pad : pad + keys]
+            for _, kept in sorted(self._keys.items())
+        ]
+        return QueryKeys(
+            _bits(torch.stack(q)),
+            _bits(torch.stack(k)),
+            np.array([value for _, value in sorted(self.scaling.items())]),
+            np.array([value for _, value in sorted(self.windows.items())], np.int32),
+        )
+
+
+def _bits(values: torch.Tensor) -> npt.NDArray[Any]:
+    """As numpy has them; bfloat16, which it has not, as the upper halves of float32."""
+    if values.dtype == torch.bfloat16:
+        found: npt.NDArray[Any] = values.contiguous().view(torch.uint16).numpy()
+        return found
+    return values.contiguous().numpy()

@@ -1,0 +1,27 @@
+"""The signals: how attention, layer by layer, becomes one row of scores a step, or one a layer.
+
+A new signal is one file here that says `SIGNAL`, and one line below. Knows tensors; not where they
+come from nor where they go.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from recorder.signals import attention, attgrads, attgrads_last, attmean, attnorm, gradients, rawatt
+from recorder.signals.kinds import AttentionSignal, GradientSignal
+
+SIGNALS: Mapping[str, AttentionSignal] = {
+    "attmean": attmean.SIGNAL,
+    "rawatt": rawatt.SIGNAL,
+    "attnorm": attnorm.SIGNAL,
+    "attention": attention.SIGNAL,
+}
+"""What reads attention as it passes. Those `by_layer` are recorded at level `layers` alone."""
+
+GRADIENT_SIGNALS: Mapping[str, GradientSignal] = {
+    "attgrads": attgrads.SIGNAL,
+    "attgrads-last": attgrads_last.SIGNAL,
+    "gradients": gradients.SIGNAL,
+}
+"""What is read from the gradients once the answer is known."""

@@ -1,0 +1,14 @@
+"""`attention`: mean over heads, one row a layer, from which any choice of layers is made later."""
+
+from __future__ import annotations
+
+import torch
+
+from recorder.signals.kinds import AttentionSignal, LayerRows
+
+
+def _reduce(seen: LayerRows) -> torch.Tensor:
+    return seen.rows.mean(dim=1)
+
+
+SIGNAL = AttentionSignal(_reduce, by_layer=True)

@@ -1,0 +1,42 @@
+"""The two kinds of signal, and what each is given of a layer."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+
+
+@dataclass(frozen=True)
+class LayerRows:
+    """Softmax rows of one decoder layer for a batch: `rows` (batch, heads, queries, keys) float32.
+
+    `norms()` gives ‖v W_O‖, the length of what each key's value would add to the residual stream
+    through each head: (batch, heads, keys) float32.
+    """
+
+    rows: torch.Tensor
+    layer: int
+    layers: int
+    norms: Callable[[], torch.Tensor]
+
+
+@dataclass(frozen=True)
+class AttentionSignal:
+    """`reduce` gives one layer's share, (batch, queries, keys), or None; the shares are summed.
+
+    `by_layer`: they are kept apart instead, one row a layer.
+    """
+
+    reduce: Callable[[LayerRows], torch.Tensor | None]
+    by_layer: bool = False
+
+
+@dataclass(frozen=True)
+class GradientSignal:
+    """`reduce` takes the signed mean over heads of A ⊙ ∂z/∂A, (layers, rows, keys) float32, to
+    scores (rows, keys), or if `by_layer` to (layers, rows, keys)."""
+
+    reduce: Callable[[torch.Tensor], torch.Tensor]
+    by_layer: bool = False

@@ -1,0 +1,209 @@
+"""A loaded model and tagger: prepared samples in, traces out.
+
+Knows what a trace consists of; not which samples there are, nor the store.
+"""
+
+from __future__ import annotations
+
+import platform
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+import torch
+import transformers
+
+from omnitrace.attention import HEAD_ARRAYS, QUERY_KEY_ARRAYS
+from omnitrace.errors import CommandError, OmniTraceError, nearest
+from omnitrace.timeline import Int32, Modality
+from omnitrace.trace import Trace
+from omnitrace.units import UnitConfig
+from recorder.adapter import Adapter, ModelSpec, Prepared, load_adapter
+from recorder.capture import install
+from recorder.config import RecordConfig
+from recorder.draw import Options
+from recorder.generate import Answer, Wanted, force, generate
+from recorder.responses import Response
+from recorder.samples import Sample
+from recorder.signals import GRADIENT_SIGNALS, SIGNALS
+from recorder.tags import Tagger, align_pos
+
+
+@dataclass(frozen=True)
+class Task:
+    """A sample, its prompt as model input, and its answer where that is given."""
+
+    sample: Sample
+    prepared: Prepared
+    sentences: Int32
+    response: Int32 | None = None
+
+
+@dataclass(frozen=True)
+class Tracer:
+    """How samples become traces."""
+
+    adapter: Adapter
+    tagger: Tagger
+    config: RecordConfig
+
+    @classmethod
+    def load(cls, spec: ModelSpec, config: RecordConfig, tagger: Tagger) -> Tracer:
+        """Load the model that `config` names; CommandError if that cannot be done."""
+        adapter = load_adapter(spec, config.dtype, config.device, config.fps)
+        install(adapter.model, adapter.decoder, config.attn)
+        return cls(adapter, tagger, config)
+
+    def prepare(self, sample: Sample, given: Response | None = None) -> Task:
+        """Decode and lay out a sample; OmniTraceError if the model cannot take it."""
+        prepared = self.adapter.prepare(sample)
+        response = None if given is None else self._response_ids(given)
+        return Task(sample, prepared, prompt_sentences(prepared, self.tagger), response)
+
+    def traces(
+        self, tasks: Sequence[Task], goes_on: Callable[[int], bool] = lambda step: True
+    ) -> list[Trace]:
+        """Answer and record a batch; OmniTraceError if it cannot be. Empty if stopped."""
+        prepared, wanted = [task.prepared for task in tasks], self._wanted(tasks)
+        given = [task.response for task in tasks if task.response is not None]
+        if given:
+            answers = force(self.adapter, prepared, given, wanted)
+        else:
+            options = options_of(self.config)
+            answers = generate(self.adapter, prepared, options, wanted, goes_on)
+        return [self._trace(task, answer) for task, answer in zip(tasks, answers, strict=False)]
+
+    def _wanted(self, tasks: Sequence[Task]) -> Wanted:
+        names = signal_names(self.config)
+        level = self.config.level
+        return Wanted(
+            {name: SIGNALS[name] for name in names if name in SIGNALS},
+            {name: GRADIENT_SIGNALS[name] for name in names if name in GRADIENT_SIGNALS},
+            prompt_mean=self.config.first_step == "both",
+            unit_of=[unit_of(task) for task in tasks] if level == "heads" else None,
+            queries_and_keys=level == "qk",
+        )
+
+    def _response_ids(self, given: Response) -> Int32:
+        """The given answer's ids without the one that ends it; OmniTraceError if there is none."""
+        if given.failure:
+            raise OmniTraceError(f"{given.failure}, so that there is no answer to record.")
+        ids = given.token_ids
+        if ids is None:
+            ids = tuple(self.adapter.encode(given.text or ""))
+        ends = [t for t, token in enumerate(ids) if token in self.adapter.eos_ids]
+        ids = ids[: ends[0]] if ends else ids
+        legal = int(self.adapter.model.get_input_embeddings().weight.shape[0])
+        wrong = [token for token in ids if not 0 <= token < legal]
+        if wrong:
+            raise OmniTraceError(
+                f"its response has the token id {wrong[0]}; the model's go from 0 to {legal - 1}."
+            )
+        return np.array(ids, np.int32)
+
+    def _trace(self, task: Task, answer: Answer) -> Trace:
+        tags, prepared = self.tagger.tag(answer.text), task.prepared
+        return Trace(
+            id=task.sample.id,
+            prompt_text=prepared.prompt_text,
+            response=answer.text,
+            prompt_ids=prepared.ids,
+            response_ids=answer.ids,
+            chars=answer.chars,
+            logprob=answer.logprob,
+            entropy=answer.entropy,
+            pos=align_pos(answer.chars, tags),
+            sentences=tags.sentences,
+            prompt_sentences=task.sentences,
+            timeline=prepared.timeline,
+            parts=prepared.parts,
+            media=prepared.media,
+            signals=answer.signals,
+            meta=self._meta(task.sample, answer.finish),
+            arrays=_arrays(answer),
+        )
+
+    def _meta(self, sample: Sample, finish: str) -> dict[str, Any]:
+        answer = {} if sample.answer is None else {"answer": sample.answer}
+        return answer | {
+            "finish": finish,
+            "generation": asdict(options_of(self.config)),
+            "attention": self.config.attn,
+            "device": str(self.adapter.model.device),
+            "torch": torch.__version__,
+            "transformers": transformers.__version__,
+            "platform": platform.platform(),
+        }
+
+
+def options_of(config: RecordConfig) -> Options:
+    """How the next token is chosen."""
+    return Options(
+        config.max_new_tokens, config.temperature, config.top_p, config.top_k, config.seed
+    )
+
+
+def signal_names(config: RecordConfig) -> list[str]:
+    """The signals that are recorded, sorted; CommandError for a name that the level has not."""
+    apart = {name: signal.by_layer for name, signal in SIGNALS.items()}
+    apart |= {name: signal.by_layer for name, signal in GRADIENT_SIGNALS.items()}
+    legal = sorted(name for name in apart if config.level == "layers" or not apart[name])
+    wanted = [name.strip() for name in config.signals.split(",") if name.strip()]
+    for name in wanted:
+        if name not in legal:
+            raise CommandError(
+                f"level {config.level} has no signal '{name}': {nearest(name, legal)}."
+            )
+    return sorted(set(wanted)) or legal
+
+
+def prompt_sentences(prepared: Prepared, tagger: Tagger) -> Int32:
+    """(P, 2) int32 character ranges in the prompt's text; no sentence spans two content parts."""
+    timeline, found = prepared.timeline, [np.zeros((0, 2), np.int32)]
+    for part in np.unique(timeline.part[timeline.modality == Modality.TEXT]):
+        chars = timeline.chars[(timeline.part == part) & (timeline.modality == Modality.TEXT)]
+        start, end = int(chars[:, 0].min()), int(chars[:, 1].max())
+        found.append(tagger.tag(prepared.prompt_text[start:end]).sentences + start)
+    return np.concatenate(found).astype(np.int32)
+
+
+def unit_of(task: Task) -> Int32:
+    """(n,) int32: which of the prompt's default units each token belongs to, -1: none."""
+    units = _prompt_trace(task).units(UnitConfig())
+    found = np.full(len(task.prepared.ids), -1, np.int32)
+    owner = np.repeat(np.arange(len(units.id)), np.diff(units.offset))
+    for unit, (start, end) in zip(owner, units.ranges, strict=True):
+        found[start:end] = unit
+    return found
+
+
+def _prompt_trace(task: Task) -> Trace:
+    """The sample before it is answered: T = 0."""
+    prepared, none = task.prepared, np.zeros(0, np.float32)
+    return Trace(
+        id=task.sample.id,
+        prompt_text=prepared.prompt_text,
+        response="",
+        prompt_ids=prepared.ids,
+        response_ids=np.zeros(0, np.int32),
+        chars=np.zeros((0, 2), np.int32),
+        logprob=none,
+        entropy=none,
+        pos=(),
+        sentences=np.zeros((0, 2), np.int32),
+        prompt_sentences=task.sentences,
+        timeline=prepared.timeline,
+        parts=prepared.parts,
+        media=prepared.media,
+        signals={},
+    )
+
+
+def _arrays(answer: Answer) -> Mapping[str, Any]:
+    found: dict[str, Any] = {}
+    if answer.heads is not None:
+        found |= {name: getattr(answer.heads, f) for name, f in HEAD_ARRAYS.items()}
+    if answer.inner is not None:
+        found |= {name: getattr(answer.inner, f) for name, f in QUERY_KEY_ARRAYS.items()}
+    return found
