@@ -99,7 +99,7 @@ class RunWriter:
         if not self._buffer:
             self._since, self._buffered_bytes = time.monotonic(), 0
         self._buffer[trace.id] = trace, key
-        self._buffered_bytes += _nbytes(trace)
+        self._buffered_bytes += trace_nbytes(trace)
         old = time.monotonic() - self._since >= self._segment_seconds
         if old or self._buffered_bytes >= self._segment_bytes:
             self.commit()
@@ -227,7 +227,8 @@ def _entry(trace: Trace, key: str) -> SampleEntry:
     return SampleEntry(trace.id, key, trace.n, trace.T, preview, modality_counts(trace))
 
 
-def _nbytes(trace: Trace) -> int:
+def trace_nbytes(trace: Trace) -> int:
     """Roughly what a trace takes, uncompressed."""
     signals = sum(rows.values.nbytes for rows in trace.signals.values())
+    signals += sum(array.nbytes for array in trace.arrays.values())
     return signals + 64 * (trace.n + trace.T) + len(trace.prompt_text) + len(trace.response)

@@ -83,7 +83,7 @@ def record(
     limit = batch_limit(config.batch_size)
     every = read_samples(samples_path)
     samples = select(every, config)
-    given = _given(config, every)
+    given = given_responses(config, every)
     spec = describe_model(config.model or str(TINY_OMNI))
     tagger = load_tagger(config.spacy_model or None)
     identity = run_identity(spec, config, tagger.name)
@@ -138,7 +138,7 @@ def sample_key(
     return fingerprint.of_json([sample.sha256, list(media), identity, *said])
 
 
-def _given(config: RecordConfig, samples: Sequence[Sample]) -> dict[str, Response]:
+def given_responses(config: RecordConfig, samples: Sequence[Sample]) -> dict[str, Response]:
     """Each sample's given answer, if any are given."""
     if not config.responses:
         return {}

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import dataclasses
+import json as json_format
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -11,19 +15,28 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn
 from rich.progress import Progress as Bar
 
-from omnitrace.cli.console import narrate
+from omnitrace.cli.console import narrate, out, plain, table
 from omnitrace.cli.flags import flags_of, layered
 from omnitrace.errors import CommandError
 from omnitrace.text import one_line
 from recorder.config import RecordConfig
 
 if TYPE_CHECKING:
+    from rich.table import Table
+
+    from recorder.plan import Plan
     from recorder.record import Progress, RecordSummary, Report
 
 
 @flags_of(RecordConfig())
 def record(
-    samples: Path, run: Path, *, config: Path | None = None, given: dict[str, Any] | None = None
+    samples: Path,
+    run: Path,
+    *,
+    config: Path | None = None,
+    plan: bool = False,
+    json: bool = False,
+    given: dict[str, Any] | None = None,
 ) -> int:
     """Run a model over samples and record what its answers were caused by.
 
@@ -38,8 +51,14 @@ def record(
         the folder of the run: made if it is not there, joined if it is
     config
         a TOML file of the keys below; flags are laid over it
+    plan
+        record a few samples for trial, say what all would take, and write nothing
+    json
+        print the plan as JSON (schema omnitrace.plan/1)
     """
     chosen = layered(RecordConfig(), config, given)
+    if plan:
+        return show_plan(samples, chosen, json)
     with progress_bar() as report:
         summary = recorder().record(samples, run, chosen, report)
     narrate(summary_sentence(summary, run))
@@ -48,16 +67,54 @@ def record(
     return 1 if summary.failed else 0
 
 
-def recorder() -> Any:
-    """The module `recorder.record`; CommandError where the [record] extra is not installed."""
+def show_plan(samples: Path, config: RecordConfig, json: bool) -> int:
+    """Print what recording would take; 1 if some samples cannot be recorded."""
+    with progress_bar() as report:
+        plan = recorder("plan").plan(samples, config, report)
+    if json:
+        data = {"schema": "omnitrace.plan/1", **dataclasses.asdict(plan)}
+        sys.stdout.write(json_format.dumps(data) + "\n")
+    else:
+        out().print(plan_table(plan))
+        out().print(plain(plan_sentence(plan)), soft_wrap=True)
+    for message in plan.failed.values():
+        narrate(f"omnitrace: {message}")
+    return 1 if plan.failed else 0
+
+
+def plan_table(plan: Plan) -> Table:
+    """A line a sample."""
+    made = table("plan", "sample", "prompt>", "answer>", "on disk>", "seconds>")
+    for sample in plan.samples:
+        size = f"{sample.nbytes:,}"
+        made.add_row(
+            plain(one_line(sample.id, 60)), f"{sample.n:,}", f"{sample.T:,}", size,
+            f"{sample.seconds:.2f}",
+        )  # fmt: skip
+    return made
+
+
+def plan_sentence(plan: Plan) -> str:
+    """What all take, and how that is known."""
+    answers = sum(sample.T for sample in plan.samples)
+    prompts = sum(sample.n for sample in plan.samples)
+    length = f"answers as long as in {plan.trials} trials" if plan.measured_T else "given answers"
+    return (
+        f"{len(plan.samples)} samples: {prompts:,} tokens of prompts, {answers:,} of answers "
+        f"({length}), {plan.nbytes:,} bytes on disk, {plan.memory / 2**30:.2f} GiB of memory on "
+        f"{plan.device}, {plan.seconds:.0f} s after loading the model."
+    )
+
+
+def recorder(module: str = "record") -> Any:
+    """A module of `recorder`; CommandError where the [record] extra is not installed."""
     narrate("Loading torch and the model …")
     try:
-        from recorder import record as module
+        return import_module(f"recorder.{module}")
     except ImportError as error:
         raise CommandError(
             f"recording needs {error.name}: pip install 'omnitrace-replay[record]'."
         ) from error
-    return module
 
 
 @contextmanager

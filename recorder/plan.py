@@ -1,0 +1,229 @@
+"""What a recording will take, before it is made: tokens, bytes, memory, time.
+
+Every sample is laid out; a few of them, from the shortest to the longest, are recorded for trial
+and measured, and the rest is read off between them. Nothing is written.
+"""
+
+from __future__ import annotations
+
+import math
+import resource
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from omnitrace.errors import OmniTraceError
+from omnitrace.segment import segment_files
+from omnitrace.text import one_line
+from omnitrace.trace import Trace
+from omnitrace.writer import SEGMENT_BYTES, SEGMENT_SECONDS, trace_nbytes
+from recorder.adapter import describe_model
+from recorder.batch import fits
+from recorder.bundled import TINY_OMNI
+from recorder.config import RecordConfig
+from recorder.memory import batch_limit
+from recorder.record import Progress, Report, given_responses
+from recorder.responses import Response
+from recorder.samples import Sample, read_samples
+from recorder.select import select
+from recorder.tags import load_tagger
+from recorder.tracer import Task, Tracer
+
+TRIALS = 12
+MARKER_BYTES = 4_000
+"""What a segment has besides its arrays: marker and group."""
+
+
+@dataclass(frozen=True)
+class PlannedSample:
+    """One sample: `n` prompt tokens, `T` tokens of answer (expected, or those given)."""
+
+    id: str
+    n: int
+    T: int
+    nbytes: int
+    seconds: float
+
+
+@dataclass(frozen=True)
+class Plan:
+    """All samples that can be recorded, the others with the reason why not, and what all take.
+
+    `memory` is the peak of the device (of the process, on a CPU) with the longest sample; `trials`
+    is the number of samples that were recorded to know; `measured_T` whether T is from these.
+    """
+
+    samples: tuple[PlannedSample, ...]
+    failed: dict[str, str]
+    nbytes: int
+    seconds: float
+    memory: int
+    trials: int
+    measured_T: bool
+    device: str
+
+
+@dataclass(frozen=True)
+class _Layout:
+    """A sample's size before it is answered; `T` if its answer is given."""
+
+    sample: Sample
+    given: Response | None
+    n: int
+    T: int | None
+    seconds: float
+
+
+@dataclass
+class _Trials:
+    """What trial batches took, in the order of their prompts' lengths `n`: seconds a sample until
+    its first token, seconds a token after it; and the traces that they left."""
+
+    n: list[int] = field(default_factory=list)
+    prompt_seconds: list[float] = field(default_factory=list)
+    step_seconds: list[float] = field(default_factory=list)
+    traces: list[Trace] = field(default_factory=list)
+
+    def seconds(self, n: int, steps: int) -> float:
+        """Of a sample with n prompt tokens and so many steps, between those that were measured."""
+        prompt = np.interp(n, self.n, self.prompt_seconds)
+        return float(prompt + steps * np.interp(n, self.n, self.step_seconds))
+
+    def nearest(self, n: int) -> Trace:
+        """The trace whose prompt is about as long; a sample that was tried is its own."""
+        return min(self.traces, key=lambda trace: abs(n - trace.n))
+
+    def nbytes(self, n: int, steps: int) -> float:
+        """Before compression, scaled from the nearest trace."""
+        trace = self.nearest(n)
+        cells = max(1, trace.n + trace.T) * max(1, trace.T)
+        return trace_nbytes(trace) * (n + steps) * max(1, steps) / cells
+
+
+def plan(
+    samples_path: Path,
+    config: RecordConfig,
+    report: Report = lambda progress: None,
+) -> Plan:
+    """What `record` would take. Raises what it would raise before the first sample."""
+    batch = batch_limit(config.batch_size) or 1
+    every = read_samples(samples_path)
+    given = given_responses(config, every)
+    tagger = load_tagger(config.spacy_model or None)
+    tracer = Tracer.load(describe_model(config.model or str(TINY_OMNI)), config, tagger)
+    failed: dict[str, str] = {}
+    chosen = [(sample, given.get(sample.id)) for sample in select(every, config)]
+    layouts = _lay_out(tracer, chosen, failed, report)
+    trials = _try(tracer, _spread(layouts, batch))
+    return _plan(tracer, layouts, trials, failed)
+
+
+def _lay_out(
+    tracer: Tracer,
+    chosen: Sequence[tuple[Sample, Response | None]],
+    failed: dict[str, str],
+    report: Report,
+) -> list[_Layout]:
+    """Every sample's length, shortest first; those that cannot be recorded go to `failed`."""
+    found = []
+    for done, (sample, given) in enumerate(chosen):
+        report(Progress(done, len(chosen), sample.id))
+        began = time.perf_counter()
+        try:
+            task = tracer.prepare(sample, given)
+        except OmniTraceError as error:
+            failed[sample.id] = f"sample '{one_line(sample.id)}': {one_line(str(error), 1000)}"
+            continue
+        steps = None if task.response is None else len(task.response)
+        seconds = time.perf_counter() - began
+        found.append(_Layout(sample, given, len(task.prepared.ids), steps, seconds))
+    return sorted(found, key=lambda layout: layout.n)
+
+
+def _spread(layouts: Sequence[_Layout], batch: int) -> list[Sequence[_Layout]]:
+    """A few batches of neighbours, from the shortest to the longest."""
+    last = max(0, len(layouts) - batch)
+    starts = np.linspace(0, last, min(math.ceil(TRIALS / batch), len(layouts)) + 1)
+    places = np.unique(starts.round().astype(int)).tolist()
+    return [layouts[place : place + batch] for place in places] if layouts else []
+
+
+def _try(tracer: Tracer, batches: Sequence[Sequence[_Layout]]) -> _Trials:
+    """Record some batches as they would be recorded, and measure."""
+    trials = _Trials()
+    for number, layouts in enumerate(batches):
+        tasks = [tracer.prepare(layout.sample, layout.given) for layout in layouts]
+        tasks = [t for t in tasks if fits(tasks[-1].prepared.inputs, t.prepared.inputs)]
+        if number == 0:
+            tracer.traces(tasks)  # the first forward pass of all warms up
+        prompt, total, traces = _record(tracer, tasks)
+        steps = sum(trace.T for trace in traces)
+        trials.n.append(traces[-1].n)
+        trials.prompt_seconds.append(prompt / len(tasks))
+        trials.step_seconds.append((total - prompt) / max(1, steps))
+        trials.traces += traces
+    return trials
+
+
+def _record(tracer: Tracer, tasks: list[Task]) -> tuple[float, float, list[Trace]]:
+    """Seconds until the first token, seconds in all, and the traces."""
+    began, first = time.perf_counter(), list[float]()
+
+    def goes_on(step: int) -> bool:
+        if step == 1:
+            first.append(time.perf_counter() - began)
+        return True
+
+    traces = tracer.traces(tasks, goes_on)
+    total = time.perf_counter() - began
+    return (first or [total])[0], total, traces
+
+
+def _plan(
+    tracer: Tracer, layouts: Sequence[_Layout], trials: _Trials, failed: dict[str, str]
+) -> Plan:
+    ratio, overhead = _compression(trials.traces)
+    samples, raw = [], 0.0
+    for layout in layouts:
+        count = trials.nearest(layout.n).T if layout.T is None else layout.T
+        own = trials.nbytes(layout.n, count)
+        raw += own
+        seconds = layout.seconds + trials.seconds(layout.n, count)
+        samples.append(
+            PlannedSample(layout.sample.id, layout.n, count, round(own * ratio), seconds)
+        )
+    seconds = sum(sample.seconds for sample in samples)
+    segments = math.ceil(max(raw / SEGMENT_BYTES, seconds / SEGMENT_SECONDS)) if samples else 0
+    nbytes = sum(sample.nbytes for sample in samples) + segments * overhead
+    return Plan(
+        samples=tuple(samples),
+        failed=failed,
+        nbytes=nbytes,
+        seconds=seconds,
+        memory=_peak_memory(tracer),
+        trials=len(trials.traces),
+        measured_T=any(layout.T is None for layout in layouts),
+        device=str(tracer.adapter.model.device),
+    )
+
+
+def _compression(traces: Sequence[Trace]) -> tuple[float, int]:
+    """Stored bytes to bytes before compression, and what a segment takes beyond its samples."""
+    if not traces:
+        return 1.0, 0
+    distinct = {trace.id: trace for trace in traces}.values()
+    files = [(name, len(data)) for name, data in segment_files([(t, "") for t in distinct])]
+    overhead = sum(size for name, size in files if name.endswith("zarr.json"))
+    stored = sum(size for _, size in files) - overhead
+    return stored / sum(map(trace_nbytes, distinct)), overhead + MARKER_BYTES
+
+
+def _peak_memory(tracer: Tracer) -> int:
+    device = tracer.adapter.model.device
+    if device.type == "cuda":
+        return int(torch.cuda.max_memory_allocated(device))
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
