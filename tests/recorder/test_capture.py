@@ -118,7 +118,7 @@ def test_small_blocks_give_the_same_prompt_mean(
 ) -> None:
     prepared = adapter.prepare(make_sample(*PROMPTS["images"]))
     whole = answer_one(adapter, prepared, Options(max_new_tokens=1))
-    monkeypatch.setattr(observers, "MAX_SCORES", 7 * 4 * len(prepared.ids))
+    monkeypatch.setattr(observers, "CACHED_SCORES", 7 * 4 * len(prepared.ids))
     blocks = answer_one(adapter, prepared, Options(max_new_tokens=1))
     for name in ("attmean", "rawatt", "attnorm"):
         a, b = whole.signals[name].first_row, blocks.signals[name].first_row
