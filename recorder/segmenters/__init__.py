@@ -25,6 +25,9 @@ RATE = 16_000
 SEGMENTERS = {
     "bins": "recorder.segmenters.bins",
     "transcript": "recorder.segmenters.transcript",
+    "whisper": "recorder.segmenters.whisper",
+    "paraformer": "recorder.segmenters.paraformer",
+    "scribe": "recorder.segmenters.scribe",
 }
 """Name → the module that has `load(config) -> Segmenter`."""
 
@@ -73,6 +76,7 @@ def load_segmenter(name: str, config: SegmentConfig) -> Segmenter:
         segmenter: Segmenter = import_module(SEGMENTERS[name]).load(config)
     except ImportError as error:
         raise CommandError(
-            f"the segmenter '{name}' needs {error.name}: pip install 'omnitrace-replay[record]'."
+            f"the segmenter '{name}' needs {error.name}: pip install "
+            f"'omnitrace-replay[{'paraformer' if name == 'paraformer' else 'record'}]'."
         ) from error
     return segmenter
