@@ -49,14 +49,15 @@ def table(title: str, *columns: str, **options: Any) -> Table:
 
 @contextmanager
 def samples_bar() -> Iterator[Report]:
-    """A bar on stderr: samples that are done, and the current one."""
+    """A bar on stderr, where that is a terminal: samples that are done, and the current one."""
+    console = Console(stderr=True)
     columns = (
         BarColumn(),
         MofNCompleteColumn(),
         TimeElapsedColumn(),
         TextColumn("{task.fields[at]}"),
     )
-    with Bar(*columns, console=Console(stderr=True), transient=True) as bar:
+    with Bar(*columns, console=console, transient=True, disable=not console.is_terminal) as bar:
         task = bar.add_task("samples", total=None, at="")
 
         def report(summary: AddSummary, sample: str) -> None:

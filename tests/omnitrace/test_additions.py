@@ -169,7 +169,8 @@ def test_a_harmed_file_is_reported_and_the_rest_is_usable(
 def test_damage_after_listing_is_an_error_naming_the_file(store: Path) -> None:
     run = open_run(store)
     assert run.damage == []
-    run.additions._load.cache_clear()  # type: ignore[attr-defined]
+    load: Any = run.additions._load
+    load.cache_clear()
     file = holder(store, "s0")
     file.write_bytes(file.read_bytes()[:-9])
     with pytest.raises(OmniTraceError, match="checksum") as caught:
