@@ -17,6 +17,7 @@ import msgspec
 
 from omnitrace import additions, commit
 from omnitrace.additions import LEGAL_NAME, AddedSample, Addition
+from omnitrace.columns import safe_json
 from omnitrace.errors import CommandError, OmniTraceError
 from omnitrace.run import Run, open_run
 from omnitrace.text import one_line, safe_text
@@ -38,7 +39,7 @@ class Adder:
     ) -> None:
         self.run = run
         self._kind, self._name = kind, name
-        self._about = commit.plain(about)
+        self._about = safe_json(commit.plain(about))
         self._batch = batch
         self._buffer: list[AddedSample] = []
         self._keys = dict(run.sample_keys)

@@ -18,7 +18,7 @@ from msgspec import Meta, Struct
 
 from omnitrace import commit
 from omnitrace.columns import safe_json
-from omnitrace.commit import Unreadable, Uuid, Version
+from omnitrace.commit import Count, Unreadable, Uuid, Version
 from omnitrace.errors import OmniTraceError
 from omnitrace.files import Files, get_document
 from omnitrace.text import one_line, safe_text
@@ -29,6 +29,7 @@ FOLDER = "additions"
 SEGMENTATION, TAGS = "segmentation", "tags"
 LEGAL_NAME = "[a-z0-9][a-z0-9_.-]{0,63}"
 _LOADED_FILES = 8
+_ILLEGAL = (msgspec.MsgspecError, ValueError, RecursionError)
 
 T = TypeVar("T")
 Name = Annotated[str, Meta(pattern=rf"^{LEGAL_NAME}\Z")]
@@ -61,7 +62,7 @@ class Addition(Struct, frozen=True):
 class MediumData(Struct, frozen=True):
     """The stretches of one medium of a sample, in the order of their starts."""
 
-    medium: int
+    medium: Count
     start_s: list[float]
     end_s: list[float]
     text: list[str]
@@ -77,8 +78,8 @@ class TagsData(Struct, frozen=True):
     """What kind `tags` says of a sample; sentences are pairs of characters."""
 
     pos: list[str]
-    sentences: list[tuple[int, int]]
-    prompt_sentences: list[tuple[int, int]]
+    sentences: list[tuple[Count, Count]]
+    prompt_sentences: list[tuple[Count, Count]]
 
 
 @dataclass(frozen=True)
@@ -101,7 +102,10 @@ def parse(data: bytes, addition: str, store_uuid: str) -> Addition:
     found = commit.unseal(data, Addition)
     if found.addition != addition or found.store_uuid != store_uuid:
         raise Unreadable("it belongs to another place or run")
-    return found
+    try:
+        return msgspec.structs.replace(found, about=safe_json(found.about))
+    except RecursionError as error:
+        raise Unreadable("its JSON is nested too deep") from error
 
 
 class Additions:
@@ -117,15 +121,16 @@ class Additions:
         self.damage: list[str] = []
         self._about: dict[tuple[str, str], Addition] = {}
         self._places: dict[tuple[str, str], dict[str, Place]] = {}
+        self._stale: dict[str, Addition] = {}
         self._load: Callable[[str], Addition] = lru_cache(_LOADED_FILES)(self._read)
         for addition in self._names():
             self._take(addition, keys)
+        self._report_stale(keys)
 
     def __iter__(self) -> Iterator[Added]:
         """Every name, sorted by kind and name."""
         for (kind, name), places in sorted(self._places.items()):
-            about = safe_json(self._about[kind, name].about)
-            yield Added(kind, name, about, frozenset(places))
+            yield Added(kind, name, self._about[kind, name].about, frozenset(places))
 
     def find(self, kind: str, name: str) -> Added | None:
         """What is there of this kind under this name."""
@@ -149,7 +154,7 @@ class Additions:
                 try:
                     data = self._load(addition).samples[number].data
                     found[name] = convert(name, bytes(data), trace)
-                except (OSError, Unreadable, msgspec.MsgspecError, ValueError) as error:
+                except (OSError, Unreadable, *_ILLEGAL) as error:
                     raise OmniTraceError(
                         f"{kind} '{name}' of sample '{one_line(trace.id)}' cannot be read: "
                         f"{self._files.where(where(addition))}: {safe_text(str(error))}. Put the "
@@ -201,10 +206,19 @@ class Additions:
             if keys.get(sample.id) == sample.key:
                 places.setdefault(sample.id, (found.addition, number))
             elif sample.id in keys:
+                self._stale[found.addition] = found
+
+    def _report_stale(self, keys: Mapping[str, str]) -> None:
+        """Say for which samples there is only what was made for another recording of them."""
+        for addition, found in self._stale.items():
+            places = self._places[found.kind, found.name]
+            lost = [s.id for s in found.samples if s.id in keys and s.id not in places]
+            if lost:
+                more = f" and {len(lost) - 1} more" if len(lost) > 1 else ""
                 self._report(
-                    found.addition,
-                    f"was made for another recording of sample '{one_line(sample.id)}', for which "
-                    f"'{found.name}' is left out; make it again.",
+                    addition,
+                    f"was made for another recording of sample '{one_line(lost[0])}'{more}, for "
+                    f"which '{found.name}' is left out; make it again.",
                 )
 
     def _report(self, addition: str, what: str) -> None:

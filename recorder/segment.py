@@ -67,16 +67,13 @@ def sounds_of(trace: Trace, find: Find) -> dict[int, Sound]:
     heard = (line.modality == Modality.AUDIO) & (line.medium >= 0)
     media = np.unique(line.medium[heard]).tolist()
     sample = trace.id if len(media) == 1 else ""
-    return {
-        index: Sound(
-            trace.media[index],
-            trace.media[index].duration_s
-            or float(np.nanmax(line.end_s[heard & (line.medium == index)])),
-            find(trace.id, index, trace.media[index]),
-            sample,
-        )
-        for index in media
-    }
+    sounds = {}
+    for index in media:
+        medium = trace.media[index]
+        last = np.fmax.reduce(line.end_s[heard & (line.medium == index)], initial=0.0)
+        seconds = max(medium.duration_s or 0.0, float(last))
+        sounds[index] = Sound(medium, seconds, find(trace.id, index, medium), sample)
+    return sounds
 
 
 def _finder(segmenter: Segmenter, config: SegmentConfig) -> Find:

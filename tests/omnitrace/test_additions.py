@@ -204,6 +204,7 @@ def test_an_addition_counts_for_the_very_recording_it_was_made_for(store: Path) 
     add_words(run, ("s1",))
     run.refresh()
     assert equal(run["s1"].segmentations["words"], words(1))
+    assert run.damage == []
 
 
 def test_files_of_one_name_that_were_made_otherwise_are_reported(store: Path) -> None:
@@ -212,6 +213,21 @@ def test_files_of_one_name_that_were_made_otherwise_are_reported(store: Path) ->
     [sentence] = open_run(store).damage
     assert str(last) in sentence
     assert "made otherwise" in sentence
+
+
+def test_json_nested_too_deep_is_damage(store: Path) -> None:
+    file = holder(store, "s4")
+    for depth in (900, 5000):
+        nested = b"[" * depth + b"]" * depth
+        body = file.read_bytes()[21:].replace(b"0.5", nested)
+        deep = b'{"crc32c":"%s",' % commit.checksum(body).encode() + body
+        sound = file.read_bytes()
+        file.write_bytes(deep)
+        run = open_run(store)
+        [sentence] = run.damage
+        assert str(file) in sentence
+        assert "words" in run["s0"].segmentations
+        file.write_bytes(sound)
 
 
 def test_kinds_and_files_of_a_later_version_are_not_our_business(store: Path) -> None:
@@ -231,6 +247,7 @@ def test_kinds_and_files_of_a_later_version_are_not_our_business(store: Path) ->
         (b'{"media":[{"medium":1,"start_s":[2,1],"end_s":[3,3],"text":["",""]}]}', "order"),
         (b'{"media":[{"medium":1,"start_s":[null],"end_s":[1],"text":["a"]}]}', "float"),
         (b'{"media":7}', "array"),
+        (b'{"media":[{"medium":%d,"start_s":[],"end_s":[],"text":[]}]}' % (2**70), "medium"),
     ],
 )
 def test_a_segmentation_that_is_not_legal_is_an_error(store: Path, data: bytes, says: str) -> None:
