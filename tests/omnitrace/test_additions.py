@@ -187,6 +187,13 @@ def test_a_file_in_the_place_of_another_is_reported(store: Path) -> None:
     assert "belongs to another place" in sentence
 
 
+def test_a_file_of_another_run_is_reported(store: Path) -> None:
+    file = files_of(store)[0]
+    forge(file, lambda _: {"store_uuid": file.stem})
+    [sentence] = open_run(store).damage
+    assert f"{file} is damaged (it belongs to another place or run)" in sentence
+
+
 def test_an_addition_counts_for_the_very_recording_it_was_made_for(store: Path) -> None:
     forge(
         holder(store, "s1"),

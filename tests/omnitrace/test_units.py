@@ -167,6 +167,13 @@ def test_of_stretches_that_overlap_the_later_counts() -> None:
     assert [ranges_of(units, j) for j in (3, 4)] == [[[14, 16], [18, 20]], [[16, 18]]]
 
 
+def test_stretches_of_one_name_are_one_unit() -> None:
+    units = spoken((0.0, 1.2504, "one"), (0.0001, 1.2496, "other")).units(WORDS)
+    assert (units.id[3], units.text[3]) == ("audio-0:0-1.25", "other")
+    assert tokens_of(units, 3) == [14, 15]
+    assert units.id[4] == "video-0:0-1"
+
+
 def test_a_medium_without_stretches_keeps_its_bins() -> None:
     assert spoken().units(WORDS).id == make_trace().units(UnitConfig()).id
     trace = make_trace(segmentations={"words": Segmentation("words", {})})

@@ -16,7 +16,7 @@ from omnitrace.cli import main
 from omnitrace.writer import RunWriter
 from recorder.retag import tag
 from recorder.tags import align_pos, load_tagger
-from replay import PRESETS, attribute
+from replay import PRESETS, Replayer, attribute
 from tests.build import make_trace
 
 
@@ -61,8 +61,11 @@ def test_replays_choose_between_the_tags(run: Path, shouting: str) -> None:
     trace = open_run(run)["b"]
     assert trace.pos == make_trace("b", 1).pos, "the recorded tags stay"
     assert set(trace.tagged("loud").pos) == {"INTJ"}
-    recorded = attribute(trace, PRESETS["paper"])
-    loud = attribute(trace, replace(PRESETS["paper"], tags="loud"))
+    replayer = Replayer(trace)
+    recorded = replayer.attribute(PRESETS["paper"])
+    loud = replayer.attribute(replace(PRESETS["paper"], tags="loud"))
+    assert np.array_equal(loud.mass, attribute(trace, loud.config).mass)
+    assert loud.mass.shape != recorded.mass.shape
     assert (len(recorded.spans), len(loud.spans)) == (3, 1)
     texts = [unit for unit in loud.units.id if unit.startswith("text")]
     assert texts == ["text-0", "text-1"], "sentences of the prompt are the pipeline's too"

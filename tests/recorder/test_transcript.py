@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -11,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from omnitrace import OmniTraceError, open_run
-from omnitrace.timeline import Segments
+from omnitrace.timeline import Modality, Segments
 from omnitrace.writer import RunWriter
 from recorder.config import SegmentConfig
 from recorder.segment import segment
@@ -116,23 +117,42 @@ def test_a_file_that_is_not_text_is_said(tmp_path: Path) -> None:
         read_transcript(tmp_path / "a.srt")
 
 
-def test_files_are_found_by_medium_or_by_sample(tmp_path: Path) -> None:
-    run, folder = tmp_path / "run", tmp_path / "said"
-    with RunWriter.open(run, {"model": "m"}) as writer:
+CUE = "00:00:00,000 --> 00:00:01,000\n"
+
+
+@pytest.fixture
+def run(tmp_path: Path) -> Path:
+    """A sample whose sounds are tone.wav and square.mp4's, and one with tone.wav's alone."""
+    line = make_trace().timeline
+    modality = line.modality.copy()
+    modality[(line.medium == 2) & (modality == Modality.AUDIO)] = Modality.SPECIAL
+    with RunWriter.open(tmp_path / "run", {"model": "m"}) as writer:
         writer.add(make_trace("both"), "1")
-        writer.add(make_trace("../tone"), "2")
+        writer.add(make_trace("../one", timeline=replace(line, modality=modality)), "2")
+        writer.add(make_trace("one", timeline=replace(line, modality=modality)), "3")
+    return tmp_path / "run"
+
+
+def test_files_are_found_by_medium_or_by_sample(run: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "said"
     folder.mkdir()
-    cue = "00:00:00,000 --> 00:00:01,000\n"
-    (folder / "tone.srt").write_text(cue + "tone")
     config = SegmentConfig(transcripts=str(folder))
+    (tmp_path / "one.srt").write_text(CUE + "no: it lies outside")
+    (folder / "both.srt").write_text(CUE + "no: the sample has two sounds")
+    (folder / "one.srt").write_text(CUE + "by sample")
     summary = segment(run, "transcript", config)
-    assert summary.added == 0
-    assert "no transcript square.srt, .vtt or .json of its medium" in summary.failed["both"]
-    (folder / "both.srt").write_text(cue + "no: the sample has two sounds")
+    assert summary.added == 1
+    assert "no transcript tone.srt, .vtt or .json of its medium" in summary.failed["both"]
+    assert open_run(run)["one"].segmentations["transcript"].media[1].text == ("by sample",)
+    (folder / "tone.srt").write_text(CUE + "tone")
     (folder / "square.vtt").write_text("WEBVTT\n\n00:00.000 --> 00:01.000\nfilm")
     assert segment(run, "transcript", config).added == 2
     found = open_run(run)["both"].segmentations["transcript"].media
     assert (found[1].text, found[2].text) == (("tone",), ("film",))
-    (folder / "tone.json").write_text("[]")
-    again = segment(run, "transcript", SegmentConfig(transcripts=str(folder), name="two"))
-    assert "tone.json are both there: remove one" in again.failed["both"]
+
+
+def test_two_files_of_one_stem_are_refused(run: Path, tmp_path: Path) -> None:
+    (tmp_path / "tone.srt").write_text(CUE + "tone")
+    (tmp_path / "tone.json").write_text("[]")
+    summary = segment(run, "transcript", SegmentConfig(transcripts=str(tmp_path)))
+    assert "tone.json are both there: remove one" in summary.failed["one"]
