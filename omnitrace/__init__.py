@@ -9,8 +9,8 @@ from __future__ import annotations
 
 from omnitrace.errors import CommandError, OmniTraceError
 from omnitrace.run import Run, open_run
-from omnitrace.timeline import Medium, Modality, Part, Timeline
-from omnitrace.trace import SignalRows, Trace
+from omnitrace.timeline import Medium, Modality, Part, Segmentation, Segments, Timeline
+from omnitrace.trace import SignalRows, Tagging, Trace
 from omnitrace.units import UnitConfig, Units
 from omnitrace.version import __version__
 
@@ -21,7 +21,10 @@ __all__ = [
     "OmniTraceError",
     "Part",
     "Run",
+    "Segmentation",
+    "Segments",
     "SignalRows",
+    "Tagging",
     "Timeline",
     "Trace",
     "UnitConfig",

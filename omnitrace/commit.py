@@ -1,4 +1,4 @@
-"""The two JSON documents that make a run: its root and its commit markers, parsed strictly.
+"""The JSON documents that make a run, its root and its commit markers, parsed strictly.
 
 Bytes in, checked structures out. Whatever comes from a stranger is doubted here: versions,
 checksums, names, counts. Knows nothing of arrays, nor where the bytes lie.
@@ -15,7 +15,7 @@ import uuid
 from collections.abc import Iterable, Mapping
 from functools import cache
 from importlib.metadata import version
-from typing import Annotated, Any
+from typing import Annotated, Any, Protocol, TypeVar
 
 import google_crc32c
 import msgspec
@@ -96,6 +96,16 @@ class Marker(Struct, frozen=True):
             return msgspec.json.decode(self.files, type=dict[FileName, FileEntry])
         except (msgspec.MsgspecError, RecursionError) as error:
             raise Unreadable(str(error)) from error
+
+
+class Document(Protocol):
+    """What is sealed: every kind says the format it was written in."""
+
+    @property
+    def format(self) -> str: ...
+
+
+D = TypeVar("D", bound=Document)
 
 
 class Unreadable(Exception):
@@ -189,27 +199,39 @@ def parse_root(data: bytes, where: str) -> Root:
     return root
 
 
-def new_marker(marker: Marker) -> bytes:
-    """The bytes of a marker: one JSON object whose first member is the crc32c of what follows.
+def seal(document: Struct) -> bytes:
+    """The bytes of a marker or an addition: one JSON object that vouches for itself.
 
-    `{"crc32c":"xxxxxxxx",` is always 21 bytes; the checksum covers the rest of the file.
+    Its first member is the crc32c of what follows: `{"crc32c":"xxxxxxxx",` is always 21 bytes,
+    and the checksum covers the rest of the file.
     """
-    body = msgspec.json.encode(marker)[1:] + b"\n"
+    body = msgspec.json.encode(document)[1:] + b"\n"
     head: bytes = _HEAD % google_crc32c.value(body)
     return head + body
 
 
-def parse_marker(data: bytes, segment: str, store_uuid: str) -> Marker:
-    """The checked marker of `segment` in the run `store_uuid`; Unreadable otherwise."""
+def unseal(data: bytes, kind: type[D]) -> D:
+    """The checked document of what `seal` gave; Unreadable otherwise, or of another format."""
     body = data[len(_HEAD % 0) :]
     if data != _HEAD % google_crc32c.value(body) + body:
         raise Unreadable("its checksum does not match")
     try:
-        marker = msgspec.json.decode(data, type=Marker)
+        found = msgspec.json.decode(data, type=kind)
     except (msgspec.MsgspecError, RecursionError) as error:
         raise Unreadable(str(error)) from error
-    if _number(marker.format)[0] != READS[0]:
-        raise Unreadable(f"it is of format {marker.format}, this run is not")
+    if _number(found.format)[0] != READS[0]:
+        raise Unreadable(f"it is of format {found.format}, this run is not")
+    return found
+
+
+def new_marker(marker: Marker) -> bytes:
+    """The bytes of a marker."""
+    return seal(marker)
+
+
+def parse_marker(data: bytes, segment: str, store_uuid: str) -> Marker:
+    """The checked marker of `segment` in the run `store_uuid`; Unreadable otherwise."""
+    marker = unseal(data, Marker)
     if marker.segment != segment or marker.store_uuid != store_uuid:
         raise Unreadable("it belongs to another segment or run")
     if len({sample.id for sample in marker.samples}) < len(marker.samples):
@@ -222,8 +244,8 @@ def marker_name(segment: str) -> str:
     return f"commits/{segment}.json"
 
 
-def segment_of(name: str) -> str | None:
-    """The segment whose marker a file of `commits/` is; None for any other file."""
+def uuid_of(name: str) -> str | None:
+    """The UUID that names a marker in `commits/`, or an addition; None for any other file."""
     match = _MARKER_NAME.fullmatch(name)
     return match[1] if match else None
 

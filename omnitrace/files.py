@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Protocol
 
 TEMPORARY = ".tmp-"
+LARGEST_DOCUMENT = 2**28
 
 
 class Files(Protocol):
@@ -53,6 +54,14 @@ class Files(Protocol):
     def remove(self, name: str) -> None:
         """Remove a file, if it is there."""
         ...
+
+
+def get_document(files: Files, name: str) -> bytes:
+    """All bytes of a file that should be a JSON document; OSError if it is absurdly long."""
+    data = files.get(name, 0, LARGEST_DOCUMENT)
+    if len(data) == LARGEST_DOCUMENT:
+        raise OSError(f"it is not shorter than {LARGEST_DOCUMENT} bytes")
+    return data
 
 
 class LocalFiles:

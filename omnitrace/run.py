@@ -9,7 +9,7 @@ from __future__ import annotations
 import difflib
 import os
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
 from types import MappingProxyType
@@ -18,10 +18,11 @@ from typing import Any
 import numpy as np
 
 from omnitrace import commit
+from omnitrace.additions import Additions, LazyMapping
 from omnitrace.columns import safe_json
 from omnitrace.commit import Root, Unreadable
 from omnitrace.errors import CommandError, OmniTraceError
-from omnitrace.files import Files, LocalFiles
+from omnitrace.files import Files, LocalFiles, get_document
 from omnitrace.segment import Segment
 from omnitrace.text import one_line, safe_text
 from omnitrace.timeline import Int32, Modality
@@ -30,7 +31,6 @@ from omnitrace.trace import Trace
 ROOT = "zarr.json"
 PREVIEW_CHARS = 80
 _LOADED_SEGMENTS = 4
-_LARGEST_JSON = 2**28
 _SUGGEST_AMONG = 1000
 
 
@@ -72,13 +72,15 @@ class Run(Mapping[str, Trace]):
 
     Opening reads the root; the first look at the samples reads the commit markers. Damage found
     then is in `damage`, and what is not damaged stays usable; damage of a segment is an
-    OmniTraceError when a sample of it is read. May be used from several threads.
+    OmniTraceError when a sample of it is read. What was added to samples later is listed when it
+    or `damage` is first asked for. May be used from several threads.
     """
 
     def __init__(self, files: Files) -> None:
         self._files = files
         self._root = read_root(files)
         self._listing: _Listing | None = None
+        self._additions: Additions | None = None
         self._load: Callable[[Segment], dict[str, Any]] = lru_cache(_LOADED_SEGMENTS)(Segment.load)
 
     @property
@@ -102,9 +104,27 @@ class Run(Mapping[str, Trace]):
         return sum(segment.nbytes for segment in self._listed.segments.values())
 
     @property
+    def files(self) -> Files:
+        """The files of the run: for what adds to it."""
+        return self._files
+
+    @property
+    def store_uuid(self) -> str:
+        """What identifies the run."""
+        return self._root.store_uuid
+
+    @property
     def damage(self) -> list[str]:
-        """What is wrong with the commit markers, a sentence each."""
-        return list(self._listed.damage)
+        """What is wrong with the commit markers and the additions, a sentence each."""
+        return [*self._listed.damage, *self.additions.damage]
+
+    @property
+    def additions(self) -> Additions:
+        """What was added to the samples after they were recorded: segmentations and tags."""
+        found = self._additions
+        if found is None:
+            found = self._additions = Additions(self._files, self.store_uuid, self.sample_keys)
+        return found
 
     @property
     def sample_keys(self) -> Mapping[str, str]:
@@ -114,12 +134,12 @@ class Run(Mapping[str, Trace]):
         )
 
     def refresh(self) -> None:
-        """Take in what was committed since the samples were listed."""
+        """Take in what was committed or added since the samples were listed."""
         known = self._listing.segments if self._listing else {}
         segments: dict[str, Segment] = {}
         damage: list[str] = []
         for name in self._files.names("commits"):
-            segment = commit.segment_of(name)
+            segment = commit.uuid_of(name)
             try:
                 if segment:
                     segments[segment] = known.get(segment) or self._take(segment)
@@ -129,6 +149,7 @@ class Run(Mapping[str, Trace]):
                     f"({safe_text(str(error))}): the samples of this segment are left out; put "
                     "the file back from a copy, or record again."
                 )
+        self._additions = None
         self._listing = _Listing(segments, _places(segments), [*damage, *_conflicts(segments)])
 
     def summary(self) -> SampleTable:
@@ -149,7 +170,12 @@ class Run(Mapping[str, Trace]):
             raise UnknownSample(self._unknown(id))
         segment, row = self._index[id]
         with segment.naming(row):
-            return segment.trace(row, self._load(segment))
+            trace = segment.trace(row, self._load(segment))
+        return replace(
+            trace,
+            segmentations=LazyMapping(lambda: self.additions.segmentations(trace)),
+            taggings=LazyMapping(lambda: self.additions.taggings(trace)),
+        )
 
     def __contains__(self, id: object) -> bool:
         return id in self._index
@@ -177,13 +203,14 @@ class Run(Mapping[str, Trace]):
         return self._listed.places
 
     def _take(self, segment: str) -> Segment:
-        data = _document(self._files, commit.marker_name(segment))
+        data = get_document(self._files, commit.marker_name(segment))
         return Segment(self._files, commit.parse_marker(data, segment, self._root.store_uuid))
 
     def _unknown(self, id: str) -> str:
         close = difflib.get_close_matches(str(id), list(self._index)[:_SUGGEST_AMONG], n=1)
         hint = f" Did you mean '{one_line(close[0])}'?" if close else ""
-        damage = f" {len(self.damage)} of its commit markers are damaged." if self.damage else ""
+        damaged = len(self._listed.damage)
+        damage = f" {damaged} of its commit markers are damaged." if damaged else ""
         return (
             f"the run {self.path} has no sample '{one_line(str(id))}' among its {len(self)}."
             f"{hint}{damage} `omnitrace info {self.path}` lists them."
@@ -206,7 +233,7 @@ def open_run(path: str | os.PathLike[str]) -> Run:
 
 def read_root(files: Files) -> Root:
     try:
-        return commit.parse_root(_document(files, ROOT), files.where(""))
+        return commit.parse_root(get_document(files, ROOT), files.where(""))
     except FileNotFoundError:
         raise CommandError(
             f"{files.where('')} is not a run: it has no {ROOT}. Name a folder that "
@@ -217,13 +244,6 @@ def read_root(files: Files) -> Root:
             f"{files.where(ROOT)} cannot be read as a run's: {safe_text(str(error))}. Name a "
             "folder that `omnitrace record` made, or put the file back from a copy."
         ) from error
-
-
-def _document(files: Files, name: str) -> bytes:
-    data = files.get(name, 0, _LARGEST_JSON)
-    if len(data) == _LARGEST_JSON:
-        raise Unreadable(f"it is not shorter than {_LARGEST_JSON} bytes")
-    return data
 
 
 def _places(segments: Mapping[str, Segment]) -> dict[str, tuple[Segment, int]]:

@@ -5,6 +5,7 @@ Pure data over numpy arrays. Knows nothing of models, stores or how units are cu
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, fields
 from enum import IntEnum
 from typing import Any
@@ -107,3 +108,50 @@ class Timeline:
             frame=np.full(n, -1, np.int32),
             **none,
         )
+
+
+@dataclass(frozen=True)
+class Segments:
+    """k stretches of one medium's sound, in the order in which they start.
+
+    `start_s`, `end_s` (k,) float64: seconds within the medium, finite, 0 <= start <= end; `text`:
+    k strings, what is said there, empty where nobody knows. Stretches may overlap or leave gaps.
+    """
+
+    start_s: Float64
+    end_s: Float64
+    text: tuple[str, ...]
+
+    def __len__(self) -> int:
+        return len(self.text)
+
+    @classmethod
+    def of(cls, pieces: Iterable[tuple[float, float, str]]) -> Segments:
+        """Segments of (start, end, text) in any order; ValueError if the times are not legal."""
+        ordered = sorted(pieces, key=lambda piece: piece[:2])
+        times = np.array([piece[:2] for piece in ordered], np.float64).reshape(-1, 2)
+        start, end = np.ascontiguousarray(times.T)
+        found = cls(start, end, tuple(text for _, _, text in ordered))
+        found.check()
+        return found
+
+    def check(self) -> None:
+        """ValueError saying what is wrong, if anything is."""
+        if not self.start_s.shape == self.end_s.shape == (len(self),):
+            raise ValueError("there are not as many starts as ends and texts")
+        if not (np.isfinite(self.start_s).all() and np.isfinite(self.end_s).all()):
+            raise ValueError("a time is no finite number")
+        wrong = np.flatnonzero((self.start_s < 0) | (self.end_s < self.start_s))
+        if wrong.size:
+            start, end = float(self.start_s[wrong[0]]), float(self.end_s[wrong[0]])
+            raise ValueError(f"a stretch from {start:g} to {end:g} s is none")
+        if np.any(np.diff(self.start_s) < 0):
+            raise ValueError("the stretches are not in the order of their starts")
+
+
+@dataclass(frozen=True)
+class Segmentation:
+    """One way to cut the sound of a sample: medium index → its stretches. Added to a recording."""
+
+    name: str
+    media: Mapping[int, Segments]

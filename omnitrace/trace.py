@@ -6,7 +6,7 @@ Knows the timeline and how to cut units from it; not where the arrays come from,
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -14,7 +14,7 @@ import numpy.typing as npt
 
 from omnitrace.attention import HEAD_ARRAYS, QUERY_KEY_ARRAYS, HeadMass, QueryKeys
 from omnitrace.errors import CommandError, nearest
-from omnitrace.timeline import Int32, Medium, Part, Timeline
+from omnitrace.timeline import Int32, Medium, Part, Segmentation, Timeline
 from omnitrace.units import UnitConfig, Units, cut_units
 
 Float32 = npt.NDArray[np.float32]
@@ -37,6 +37,23 @@ class SignalRows:
 
 
 @dataclass(frozen=True)
+class Tagging:
+    """The tags and sentences of a sample by another pipeline than the recorder's.
+
+    `pos`: T UPOS tags; `sentences` (K, 2), `prompt_sentences` (P, 2) int32; all as in `Trace`.
+    """
+
+    name: str
+    pos: tuple[str, ...]
+    sentences: Int32
+    prompt_sentences: Int32
+
+
+class NotAdded(CommandError):
+    """The sample has no segmentation or tags of that name."""
+
+
+@dataclass(frozen=True)
 class Trace:
     """One recorded sample: n prompt tokens, T generated ones (DESIGN §3).
 
@@ -50,7 +67,9 @@ class Trace:
     - `meta`: JSON data of this sample: generation options, seed, the reference answer if any;
     - `signals`: name → `SignalRows`; reading one may touch the disk;
     - `arrays`: what the finer levels keep, by the names that `heads` and `queries_and_keys` know;
-      reading one may touch the disk.
+      reading one may touch the disk;
+    - `segmentations`, `taggings`: what was added to the recording afterwards, by name; looking at
+      them may touch the disk. `RunWriter.add` stores neither: `Adder` does.
     """
 
     id: str
@@ -70,6 +89,8 @@ class Trace:
     signals: Mapping[str, SignalRows]
     meta: Mapping[str, Any] = field(default_factory=dict)
     arrays: Mapping[str, npt.NDArray[Any]] = field(default_factory=dict)
+    segmentations: Mapping[str, Segmentation] = field(default_factory=dict)
+    taggings: Mapping[str, Tagging] = field(default_factory=dict)
 
     @property
     def n(self) -> int:
@@ -121,6 +142,36 @@ class Trace:
     def queries_and_keys(self) -> QueryKeys:
         """What any attention statistic follows from; CommandError unless recorded so."""
         return QueryKeys(**{f: self._array(name, "qk") for name, f in QUERY_KEY_ARRAYS.items()})
+
+    def segmentation(self, name: str) -> Segmentation:
+        """The segmentation of that name; NotAdded naming those that there are otherwise."""
+        if name not in self.segmentations:
+            hint = nearest(name, sorted(self.segmentations))
+            raise NotAdded(
+                f"sample '{self.id}' has no segmentation '{name}': {hint}. "
+                "`omnitrace segment` adds one."
+            )
+        return self.segmentations[name]
+
+    def tagged(self, name: str) -> Trace:
+        """This trace with the tags and sentences of that name in place of the recorded ones.
+
+        The empty name stands for those recorded; NotAdded naming those that there are otherwise.
+        """
+        if not name:
+            return self
+        if name not in self.taggings:
+            hint = nearest(name, sorted(self.taggings))
+            raise NotAdded(
+                f"sample '{self.id}' has no tags '{name}': {hint}. `omnitrace tag` adds some."
+            )
+        tags = self.taggings[name]
+        return replace(
+            self,
+            pos=tags.pos,
+            sentences=tags.sentences,
+            prompt_sentences=tags.prompt_sentences,
+        )
 
     def units(self, config: UnitConfig) -> Units:
         """The source units of the prompt, cut from the stored timeline as `config` says."""

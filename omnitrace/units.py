@@ -5,15 +5,16 @@ Pure functions from a trace's stored timeline to token ranges. Knows no signal a
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
 
 from omnitrace.config import knob
 from omnitrace.sentences import containing, first_visible, release_sentences
-from omnitrace.timeline import Float64, Int32, Modality
+from omnitrace.timeline import Float64, Int32, Modality, Segments
 
 if TYPE_CHECKING:
     from omnitrace.trace import Trace
@@ -39,6 +40,11 @@ class UnitConfig:
         "whole", "image units: one an image, or a grid of cells", choices=("whole", "grid")
     )
     grid: int = knob(2, "cells a side when image = grid", bounds=(1, 32, 1))
+    audio_segments: str = knob(
+        "",
+        "audio units, also of films' sound: the stretches of this segmentation, which `omnitrace "
+        "segment` added; empty: time bins",
+    )
     audio_seconds: float = knob(1.0, "length of an audio unit in seconds", bounds=(0.04, 3600, 0.5))
     video: str = knob(
         "united",
@@ -56,7 +62,8 @@ class Units:
     """m source units S_1…S_m, in the order of their first token; disjoint.
 
     - `id`: `text-0`, `image-1`, `audio-0:2-3` …, unique and stable for one UnitConfig;
-      `label`: for people; `text`: the unit's words, None for media;
+      `label`: for people; `text`: the unit's words, of sound those that a segmentation gives; None
+      for other media;
     - `modality` (m,) uint8, `medium` (m,) int32 (-1 for text);
     - `start_s`, `end_s` (m,) float64, NaN where there is no time;
     - `box` (m, 4) float64: x0, y0, x1, y1 as fractions of the image; NaN where there is none;
@@ -114,6 +121,9 @@ class _Cut:
         return np.where(self.kind < 0, -1, packed)
 
 
+_Said: TypeAlias = tuple[Int32, Mapping[int, Segments]]
+"""What units say: text pieces (K, 2), characters of the prompt, and the stretches of speech."""
+
 _TEXT, _IMAGE, _AUDIO, _VIDEO, _SOUND = range(5)
 _MODALITY = np.array(
     [Modality.TEXT, Modality.IMAGE, Modality.AUDIO, Modality.VIDEO, Modality.AUDIO]
@@ -128,14 +138,31 @@ def cut_units(trace: Trace, config: UnitConfig) -> Units:
     first non-space character lies (a blank one: its first character), so blank tokens between
     sentences belong to none. Media units hold the tokens of their medium, by the midpoint of the
     token's time. What the chat template adds belongs to no unit.
+
+    Under a segmentation, a medium in which it has stretches has those as its units of sound, for
+    a film beside its units of vision; of stretches that overlap the later one counts, and what
+    lies between them belongs to none, as a pause does. A medium without stretches keeps its time
+    bins. Raises NotAdded if the prompt has sound and no such segmentation.
     """
     cut = _Cut.blank(trace.n)
     pieces = _pieces(trace, config.text)
+    speech = _speech(trace, config)
     _cut_text(cut, trace, config, pieces)
     _cut_images(cut, trace, config)
     _cut_audio(cut, trace, config)
     _cut_video(cut, trace, config)
-    return _collect(cut, trace, config, pieces)
+    for medium, segments in speech.items():
+        _cut_speech(cut, trace, medium, segments)
+    return _collect(cut, trace, config, (pieces, speech))
+
+
+def _speech(trace: Trace, config: UnitConfig) -> Mapping[int, Segments]:
+    """The media whose sound is cut by a segmentation, with their stretches."""
+    sound = trace.timeline.modality == Modality.AUDIO
+    if not config.audio_segments or not sound.any():
+        return {}
+    chosen = trace.segmentation(config.audio_segments)
+    return {medium: segments for medium, segments in chosen.media.items() if len(segments)}
 
 
 def _pieces(trace: Trace, text: str) -> Int32:
@@ -217,6 +244,23 @@ def _cut_sound(cut: _Cut, trace: Trace, vision: Bool, sound: Bool) -> None:
     cut.start_s[sound], cut.end_s[sound] = line.start_s[own], line.end_s[own]
 
 
+def _cut_speech(cut: _Cut, trace: Trace, medium: int, segments: Segments) -> None:
+    """Cut a medium's sound anew, in its stretches, to the millisecond."""
+    line = trace.timeline
+    sound = np.flatnonzero((line.modality == Modality.AUDIO) & (line.medium == medium))
+    middle = (line.start_s[sound] + line.end_s[sound]) / 2
+    order = np.argsort(middle)
+    starts, ends = np.round(segments.start_s, 3), np.round(segments.end_s, 3)
+    bounds = np.searchsorted(middle[order], np.stack([starts, ends], axis=1) - _FUZZ)
+    cell = np.full(len(sound), -1)
+    for index, (first, last) in enumerate(bounds.tolist()):
+        cell[order[first:last]] = index
+    kind = _SOUND if trace.media[medium].kind == "video" else _AUDIO
+    cut.kind[sound] = np.where(cell < 0, -1, kind)
+    cut.item[sound], cut.cell[sound] = medium, cell
+    cut.start_s[sound], cut.end_s[sound] = starts[cell], ends[cell]
+
+
 def _in_video(trace: Trace) -> Bool:
     is_video: Bool = np.array([medium.kind == "video" for medium in trace.media] + [False])
     of_token: Bool = is_video[trace.timeline.medium]
@@ -245,7 +289,7 @@ def _durations(trace: Trace) -> Float64:
     return np.array([end if known[i] is None else known[i] for i, end in enumerate(last)], float)
 
 
-def _collect(cut: _Cut, trace: Trace, config: UnitConfig, pieces: Int32) -> Units:
+def _collect(cut: _Cut, trace: Trace, config: UnitConfig, said: _Said) -> Units:
     """The units of a finished cut, in the order of their first token."""
     ranges, offset = _ranges(cut.key)
     first = ranges[offset[:-1], 0]
@@ -254,7 +298,7 @@ def _collect(cut: _Cut, trace: Trace, config: UnitConfig, pieces: Int32) -> Unit
     return Units(
         id=ids,
         label=labels,
-        text=_texts(cut, trace, pieces, first),
+        text=_texts(cut, trace, said, first),
         modality=_MODALITY[kind].astype(np.uint8),
         medium=np.where(kind == _TEXT, -1, item).astype(np.int32),
         start_s=cut.start_s[first],
@@ -321,8 +365,9 @@ def _cell_name(cell: int, side: int) -> tuple[str, str]:
     return f"{row},{column}", f"row {row + 1} column {column + 1}"
 
 
-def _texts(cut: _Cut, trace: Trace, pieces: Int32, first: Int32) -> tuple[str | None, ...]:
-    """The words of each unit: its sentence, as far as it lies in the unit's part."""
+def _texts(cut: _Cut, trace: Trace, said: _Said, first: Int32) -> tuple[str | None, ...]:
+    """The words of each unit: its sentence, as far as it lies in the unit's part, or its speech."""
+    pieces, speech = said
     line = trace.timeline
     low = np.full(len(trace.parts), len(trace.prompt_text))
     high = np.zeros(len(trace.parts), np.int64)
@@ -335,6 +380,9 @@ def _texts(cut: _Cut, trace: Trace, pieces: Int32, first: Int32) -> tuple[str | 
         texts[index] = trace.prompt_text[
             max(piece[0], low[part]) : min(piece[1], high[part])
         ].strip()
+    for index in np.flatnonzero(np.isin(cut.kind[first], (_AUDIO, _SOUND))).tolist():
+        segments = speech.get(int(cut.item[first[index]]))
+        texts[index] = (segments.text[cut.cell[first[index]]].strip() or None) if segments else None
     return tuple(texts)
 
 

@@ -52,3 +52,25 @@ class RecordConfig:
     ids: str = knob("", "record only these samples: ids with commas between")
     shard: str = knob("", "record only the i-th of N parts of the samples: i/N, from 1/N to N/N")
     limit: int = knob(0, "record only the first this many samples; 0: all", bounds=(0, 10**12, 1))
+
+
+@dataclass(frozen=True)
+class SegmentConfig:
+    """How the sound of a recorded run is cut into stretches; each segmenter reads its own part."""
+
+    name: str = knob("", "what replays call the segmentation; empty: the segmenter's own name")
+    media: str = knob("", "a folder in which the run's sound and film files lie, at any depth")
+    samples: str = knob("", "the samples file that was recorded: another way to find the media")
+    transcripts: str = knob(
+        "", "transcript: the folder of STEM.srt, .vtt or .json, STEM a medium's or a sample's name"
+    )
+    seconds: float = knob(1.0, "bins: length of a stretch in seconds", bounds=(0.04, 3600, 0.5))
+    granularity: str = knob(
+        "sentences",
+        "whisper, paraformer, scribe: what a stretch is",
+        choices=("words", "sentences"),
+    )
+    model: str = knob("", "whisper, paraformer, scribe: another model than the usual one")
+    language: str = knob("", "whisper, scribe: the language spoken, such as en; empty: it is heard")
+    device: str = knob("auto", "whisper, paraformer: cpu, cuda, cuda:1 …; auto: a GPU if there is")
+    base_url: str = knob("https://api.elevenlabs.io", "scribe: the server that is asked")

@@ -110,6 +110,15 @@ def load_video(path: Path, fps: float, rate: int) -> Video:
     return Video(frames, fps, duration, *size, sound)
 
 
+def load_film_sound(path: Path, rate: int) -> Float32:
+    """(samples,) float32 mono at `rate` Hz, from the film's first frame on."""
+    with _decoding(path, FILM):
+        sound = _film_sound(path, _extent(path)[0], rate)
+    if sound is None:
+        raise OmniTraceError(f"{path} holds no sound.")
+    return sound
+
+
 @contextmanager
 def _decoding(path: Path, expected: str) -> Iterator[None]:
     """One sentence for all that decoders raise. An own error passes as it is."""

@@ -18,6 +18,7 @@ import numpy.typing as npt
 
 from omnitrace.errors import CommandError, OmniTraceError
 from omnitrace.text import one_line
+from omnitrace.timeline import Modality, Timeline
 
 if TYPE_CHECKING:
     from spacy.language import Language
@@ -126,6 +127,16 @@ def align_pos(offsets: Int32, tags: Tags) -> tuple[str, ...]:
     after = np.searchsorted(tags.starts, offsets[:, 1], side="left")
     steps = zip(offsets.tolist(), first.tolist(), after.tolist(), strict=True)
     return tuple(_pos(start, end, range(a, b), tags) for (start, end), a, b in steps)
+
+
+def prompt_sentences(text: str, timeline: Timeline, tagger: Tagger) -> Int32:
+    """(P, 2) int32 character ranges in the prompt's text; no sentence spans two content parts."""
+    words, found = timeline.modality == Modality.TEXT, [np.zeros((0, 2), np.int32)]
+    for part in np.unique(timeline.part[words]):
+        chars = timeline.chars[(timeline.part == part) & words]
+        start, end = int(chars[:, 0].min()), int(chars[:, 1].max())
+        found.append(tagger.tag(text[start:end]).sentences + start)
+    return np.concatenate(found).astype(np.int32)
 
 
 def _pos(start: int, end: int, words: range, tags: Tags) -> str:

@@ -16,7 +16,7 @@ import transformers
 
 from omnitrace.attention import HEAD_ARRAYS, QUERY_KEY_ARRAYS
 from omnitrace.errors import CommandError, OmniTraceError, nearest
-from omnitrace.timeline import Int32, Modality
+from omnitrace.timeline import Int32
 from omnitrace.trace import Trace
 from omnitrace.units import UnitConfig
 from recorder.adapter import Adapter, ModelSpec, Prepared, load_adapter
@@ -27,7 +27,7 @@ from recorder.generate import Answer, Wanted, force, generate
 from recorder.responses import Response
 from recorder.samples import Sample
 from recorder.signals import GRADIENT_SIGNALS, SIGNALS
-from recorder.tags import Tagger, align_pos
+from recorder.tags import Tagger, align_pos, prompt_sentences
 
 
 @dataclass(frozen=True)
@@ -59,7 +59,8 @@ class Tracer:
         """Decode and lay out a sample; OmniTraceError if the model cannot take it."""
         prepared = self.adapter.prepare(sample)
         response = None if given is None else self._response_ids(given)
-        return Task(sample, prepared, prompt_sentences(prepared, self.tagger), response)
+        found = prompt_sentences(prepared.prompt_text, prepared.timeline, self.tagger)
+        return Task(sample, prepared, found, response)
 
     def traces(
         self, tasks: Sequence[Task], goes_on: Callable[[int], bool] = lambda step: True
@@ -156,16 +157,6 @@ def signal_names(config: RecordConfig) -> list[str]:
                 f"level {config.level} has no signal '{name}': {nearest(name, legal)}."
             )
     return sorted(set(wanted)) or legal
-
-
-def prompt_sentences(prepared: Prepared, tagger: Tagger) -> Int32:
-    """(P, 2) int32 character ranges in the prompt's text; no sentence spans two content parts."""
-    timeline, found = prepared.timeline, [np.zeros((0, 2), np.int32)]
-    for part in np.unique(timeline.part[timeline.modality == Modality.TEXT]):
-        chars = timeline.chars[(timeline.part == part) & (timeline.modality == Modality.TEXT)]
-        start, end = int(chars[:, 0].min()), int(chars[:, 1].max())
-        found.append(tagger.tag(prepared.prompt_text[start:end]).sentences + start)
-    return np.concatenate(found).astype(np.int32)
 
 
 def unit_of(task: Task) -> Int32:

@@ -61,7 +61,8 @@ class Attribution:
 
 
 def attribute(trace: Trace, config: ReplayConfig = PRESETS["default"]) -> Attribution:
-    """The attribution of `trace` under `config`; OmniTraceError if its signal was not recorded."""
+    """The attribution of `trace` under `config`; OmniTraceError if its signal, segmentation or
+    tags are not there."""
     return Replayer(trace).attribute(config)
 
 
@@ -70,26 +71,34 @@ class Replayer:
 
     def __init__(self, trace: Trace) -> None:
         self.trace = trace
-        self._units: dict[UnitConfig, Units] = {}
-        self._mass: dict[tuple[str, str, str, UnitConfig], Float32] = {}
+        self._tagged: dict[str, Trace] = {}
+        self._units: dict[tuple[str, UnitConfig], Units] = {}
+        self._mass: dict[tuple[str, str, str, str, UnitConfig], Float32] = {}
 
-    def units(self, config: UnitConfig) -> Units:
-        """The trace's units under `config`."""
-        if config not in self._units:
-            self._units[config] = self.trace.units(config)
-        return self._units[config]
+    def tagged(self, tags: str) -> Trace:
+        """The trace with the tags and sentences of that name; empty: those recorded."""
+        if tags not in self._tagged:
+            self._tagged[tags] = self.trace.tagged(tags)
+        return self._tagged[tags]
+
+    def units(self, config: UnitConfig, tags: str = "") -> Units:
+        """The trace's units under `config`, its sentences those of `tags`."""
+        if (tags, config) not in self._units:
+            self._units[tags, config] = self.tagged(tags).units(config)
+        return self._units[tags, config]
 
     def mass(self, config: ReplayConfig) -> Float32:
         """(T, m) float32: the masses under `config`; reading scores may touch the disk."""
-        key = (config.signal, config.first_step, config.reduce, config.units)
+        key = (config.signal, config.first_step, config.reduce, config.tags, config.units)
         if key not in self._mass:
             scores = self.trace.scores(config.signal, first_step=config.first_step)
-            self._mass[key] = mass(scores, self.units(config.units), config.reduce)
+            self._mass[key] = mass(scores, self.units(config.units, config.tags), config.reduce)
         return self._mass[key]
 
     def attribute(self, config: ReplayConfig) -> Attribution:
         """As the function `attribute`."""
-        trace, units, masses = self.trace, self.units(config.units), self.mass(config)
+        trace, masses = self.tagged(config.tags), self.mass(config)
+        units = self.units(config.units, config.tags)
         unit, confidence = best_unit(masses, np.arange(len(units), dtype=np.int32))
         ballots = [
             ballot

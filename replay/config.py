@@ -71,6 +71,11 @@ class ReplayConfig:
         choices=("together", "per-modality", "release"),
     )
     units: UnitConfig = field(default_factory=UnitConfig)
+    tags: str = knob(
+        "",
+        "the tags and sentences to read: those of this name, which `omnitrace tag` added; empty: "
+        "those recorded",
+    )
     chunker: str = knob(
         "sentence",
         "spans: recorded sentences; the release's (cut at newlines, list markers joined); the "

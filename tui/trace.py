@@ -153,7 +153,8 @@ class TraceScreen(Screen[int]):
         if self._attribution is None or self._replayer is None:
             return
         k = span_at(self._attribution, step)
-        self.query_one(Inspector).show_step(self._replayer.trace, self._attribution, step, k)
+        trace = self._replayer.tagged(self._attribution.config.tags)
+        self.query_one(Inspector).show_step(trace, self._attribution, step, k)
         self.query_one(StepSources).show_step(self._attribution, step)
         if k is not None:
             self.query_one(SpanSources).show_span(self._attribution, k)

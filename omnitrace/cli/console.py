@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn
+from rich.progress import Progress as Bar
 from rich.table import Table
 from rich.text import Text
 
-from omnitrace.text import safe_text
+from omnitrace.text import one_line, safe_text
+
+if TYPE_CHECKING:
+    from recorder.adding import AddSummary, Report
 
 STYLES = {"text": "cyan", "image": "magenta", "audio": "yellow", "video": "green"}
 """One colour a modality, as in the browser."""
@@ -38,3 +45,24 @@ def table(title: str, *columns: str, **options: Any) -> Table:
         else:
             made.add_column(name)
     return made
+
+
+@contextmanager
+def samples_bar() -> Iterator[Report]:
+    """A bar on stderr, where that is a terminal: samples that are done, and the current one."""
+    console = Console(stderr=True)
+    columns = (
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+        TextColumn("{task.fields[at]}"),
+    )
+    with Bar(*columns, console=console, transient=True, disable=not console.is_terminal) as bar:
+        task = bar.add_task("samples", total=None, at="")
+
+        def report(summary: AddSummary, sample: str) -> None:
+            # Brackets would be read as markup.
+            at = one_line(sample, 40).replace("[", "(")
+            bar.update(task, completed=summary.done, total=summary.total, at=at)
+
+        yield report

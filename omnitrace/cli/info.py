@@ -1,4 +1,4 @@
-"""`omnitrace info RUN`: what a run holds. Reads its root and markers only; loads no model."""
+"""`omnitrace info RUN`: what a run holds. Reads no segment and loads no model."""
 
 from __future__ import annotations
 
@@ -57,6 +57,15 @@ def describe(run: Run) -> dict[str, Any]:
         "identity": run.identity,
         "bytes": run.nbytes,
         "damage": run.damage,
+        "added": [
+            {
+                "kind": added.kind,
+                "name": added.name,
+                "samples": len(added.samples),
+                "about": added.about,
+            }
+            for added in run.additions
+        ],
         "samples": samples,
     }
 
@@ -68,6 +77,10 @@ def show(run: Run) -> None:
     facts.add_row("bytes", plain(f"{run.nbytes:,}"))
     for name, value in {**run.identity, **run.created_by}.items():
         facts.add_row(plain(name), plain(one_line(_words(value), 200)))
+    for added in run.additions:
+        about = one_line(_words(added.about), 160)
+        said = f"{added.name}, of {len(added.samples)} samples: {about}"
+        facts.add_row(plain(added.kind), plain(said))
     out().print(facts)
     out().print(_samples(run))
 

@@ -11,12 +11,14 @@ from typing import Any
 from rich.table import Table
 from rich.text import Text
 
-from omnitrace import OmniTraceError, Trace, open_run
+from omnitrace import OmniTraceError, Run, Trace, open_run
+from omnitrace.additions import SEGMENTATION, TAGS
 from omnitrace.cli.console import STYLES, narrate, out, plain, table
 from omnitrace.cli.flags import flags_of, layered
-from omnitrace.errors import CommandError
+from omnitrace.errors import CommandError, nearest
 from omnitrace.text import one_line
 from omnitrace.timeline import Modality
+from omnitrace.trace import NotAdded
 from replay import PRESETS, Attribution, ReplayConfig, attribute
 from replay import preset as preset_of
 from replay.output import to_json
@@ -49,6 +51,7 @@ def replay(
     """
     chosen = layered(preset_of(preset), config, given)
     opened = open_run(run)
+    check_added(opened, chosen)
     damaged: list[str] = []
     attributions = attribute_all(opened, sample or tuple(opened), chosen, damaged)
     if json:
@@ -61,6 +64,23 @@ def replay(
     return 1 if damaged else 0
 
 
+def check_added(run: Run, config: ReplayConfig) -> None:
+    """CommandError naming the legal ones if no sample has the segmentation or tags of `config`.
+
+    A sample that lacks what others have is named later, and the others go on.
+    """
+    wanted = ((SEGMENTATION, config.units.audio_segments), (TAGS, config.tags))
+    for kind, name in wanted:
+        if name and not run.additions.find(kind, name):
+            legal = [added.name for added in run.additions if added.kind == kind]
+            lost = len(run.additions.damage)
+            raise CommandError(
+                f"the run {run.path} has no {kind} '{one_line(name)}': {nearest(name, legal)}. "
+                f"`omnitrace {'segment' if kind == SEGMENTATION else 'tag'}` adds some."
+                f"{f' {lost} files of what was added are damaged.' if lost else ''}"
+            )
+
+
 def attribute_all(
     run: Mapping[str, Trace], ids: tuple[str, ...], config: ReplayConfig, damaged: list[str]
 ) -> Iterator[Attribution]:
@@ -68,6 +88,8 @@ def attribute_all(
     for id in ids:
         try:
             yield attribute(run[id], config)
+        except NotAdded as error:
+            damaged.append(str(error))
         except CommandError:
             raise
         except OmniTraceError as error:

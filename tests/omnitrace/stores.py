@@ -85,8 +85,9 @@ class FullDisk(MemoryFiles):
 
 
 def describe(trace: Trace) -> dict[str, Any]:
-    """Everything of a trace as JSON data, arrays by their very bytes: equal if bit-equal."""
-    found = {f.name: getattr(trace, f.name) for f in fields(Trace) if f.name != "signals"}
+    """What was recorded of a trace as JSON data, arrays by their very bytes: equal if bit-equal."""
+    apart = {"signals", "segmentations", "taggings"}
+    found = {f.name: getattr(trace, f.name) for f in fields(Trace) if f.name not in apart}
     found["timeline"] = {
         f.name: array_data(getattr(trace.timeline, f.name)) for f in fields(Timeline)
     }

@@ -90,6 +90,71 @@ def test_flags_lie_over_the_file_over_the_preset(
     assert config["curation"]["pos_weights"]["NOUN"] == 1.0
 
 
+@pytest.fixture
+def added_to(run_path: Path, tmp_path: Path) -> Path:
+    """The run with bins of half a second and tags by the bundled tagger."""
+    path = Path(shutil.copytree(run_path, tmp_path / "added"))
+    assert main(["segment", str(path), "--with", "bins", "--seconds", "0.5"]) == 0
+    assert main(["tag", str(path), "--name", "bundled"]) == 0
+    return path
+
+
+def test_replay_chooses_what_was_added_by_name(
+    added_to: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    chosen = ["--units.audio-segments", "bins-0.5", "--tags", "bundled"]
+    capsys.readouterr()
+    assert main(["replay", str(added_to), "--json", *chosen]) == 0
+    document = json.loads(capsys.readouterr().out)
+    assert document["config"]["tags"] == "bundled"
+    ids = [unit["id"] for unit in document["samples"][0]["units"]]
+    assert "audio-0:2.5-3" in ids
+    assert "video-0:0.5-1:sound" in ids
+
+
+@pytest.mark.parametrize(
+    ("flags", "says"),
+    [
+        (["--units.audio-segments", "bins-5"], "no segmentation 'bins-5': did you mean 'bins-0.5'"),
+        (["--tags", "bundle"], "no tags 'bundle': did you mean 'bundled'?"),
+    ],
+)
+def test_an_unknown_name_is_wrong_use(
+    added_to: Path, capsys: pytest.CaptureFixture[str], flags: list[str], says: str
+) -> None:
+    capsys.readouterr()
+    assert main(["replay", str(added_to), "--json", *flags]) == 2
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert says in err
+    assert err.count("\n") == 1
+
+
+def test_a_sample_that_lacks_it_is_named_and_the_rest_go_on(
+    added_to: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with RunWriter.open(added_to, {"model": "tiny", "signals": ["attmean", "rawatt"]}) as writer:
+        writer.add(make_trace("later", 9), "key-9")
+    capsys.readouterr()
+    assert main(["replay", str(added_to), "--json", "--tags", "bundled"]) == 1
+    out, err = capsys.readouterr()
+    assert len(json.loads(out)["samples"]) == 3
+    assert "sample 'later' has no tags 'bundled'" in err
+
+
+def test_info_lists_what_was_added(added_to: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    capsys.readouterr()
+    assert main(["info", str(added_to), "--json"]) == 0
+    added = json.loads(capsys.readouterr().out)["added"]
+    assert [(one["kind"], one["name"], one["samples"]) for one in added] == [
+        ("segmentation", "bins-0.5", 3),
+        ("tags", "bundled", 3),
+    ]
+    assert added[0]["about"] == {"segmenter": "bins", "seconds": 0.5}
+    assert main(["info", str(added_to)]) == 0
+    assert "bins-0.5" in capsys.readouterr().out
+
+
 def test_an_empty_run_is_no_error(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     RunWriter.open(tmp_path / "empty", {"model": "tiny"})
     assert main(["replay", str(tmp_path / "empty"), "--json"]) == 0

@@ -11,8 +11,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from omnitrace.timeline import Medium, Modality, Part, Timeline
-from omnitrace.trace import Trace
+from omnitrace.timeline import Medium, Modality, Part, Segmentation, Segments, Timeline
+from omnitrace.trace import NotAdded, Trace
 from omnitrace.units import UnitConfig, Units
 from tests.build import make_trace
 
@@ -125,6 +125,66 @@ def test_sound_takes_the_bins_of_two_second_frame_groups() -> None:
         "video-0:2-4",
         "video-0:2-4:sound",
     )
+
+
+def spoken(*pieces: tuple[float, float, str], medium: int = 1, **over: Any) -> Trace:
+    """The trace with a segmentation `words` of one medium."""
+    return make_trace(
+        segmentations={"words": Segmentation("words", {medium: Segments.of(pieces)})}, **over
+    )
+
+
+WORDS = UnitConfig(audio_segments="words")
+
+
+def test_a_segmentation_gives_sound_its_stretches_and_words() -> None:
+    units = spoken((0.0, 0.6, " One"), (1.5, 3.0, "two ")).units(WORDS)
+    assert units.id[3:5] == ("audio-0:0-0.6", "audio-0:1.5-3")
+    assert units.label[3:5] == ("audio 1 0–0.6 s", "audio 1 1.5–3 s")
+    assert units.text[3:5] == ("One", "two")
+    assert [tokens_of(units, j) for j in (3, 4)] == [[14], [17, 18, 19]]
+    assert units.modality[3:5].tolist() == [2, 2]
+    assert units.start_s[3:5].tolist() == [0, 1.5]
+    assert units.id[5:] == ("video-0:0-1", "video-0:1-2", "text-2")
+
+
+def test_the_sound_of_a_film_is_cut_beside_its_vision() -> None:
+    units = spoken((0.2, 1.0, "bang"), medium=2).units(WORDS)
+    assert units.id[3:9] == (
+        "audio-0:0-1", "audio-0:1-2", "audio-0:2-3",
+        "video-0:0-1", "video-0:0.2-1:sound", "video-0:1-2",
+    )  # fmt: skip
+    assert [tokens_of(units, j) for j in range(6, 9)] == [[20, 21], [22], [23, 24]]
+    assert units.text[6:9] == (None, "bang", None)
+    apart = spoken((0.2, 1.0, "bang"), medium=2).units(replace(WORDS, video="apart"))
+    assert apart.id[6:9] == units.id[6:9]
+
+
+def test_of_stretches_that_overlap_the_later_counts() -> None:
+    units = spoken((0, 3, "all"), (1, 2, "inner"), (1.0001, 2.0001, "again")).units(WORDS)
+    assert units.id[3:5] == ("audio-0:0-3", "audio-0:1-2")
+    assert units.text[3:5] == ("all", "again")
+    assert [ranges_of(units, j) for j in (3, 4)] == [[[14, 16], [18, 20]], [[16, 18]]]
+
+
+def test_stretches_of_one_name_are_one_unit() -> None:
+    units = spoken((0.0, 1.2504, "one"), (0.0001, 1.2496, "other")).units(WORDS)
+    assert (units.id[3], units.text[3]) == ("audio-0:0-1.25", "other")
+    assert tokens_of(units, 3) == [14, 15]
+    assert units.id[4] == "video-0:0-1"
+
+
+def test_a_medium_without_stretches_keeps_its_bins() -> None:
+    assert spoken().units(WORDS).id == make_trace().units(UnitConfig()).id
+    trace = make_trace(segmentations={"words": Segmentation("words", {})})
+    assert trace.units(WORDS).id == make_trace().units(UnitConfig()).id
+
+
+def test_an_unknown_segmentation_names_those_there_are_where_there_is_sound() -> None:
+    with pytest.raises(NotAdded, match=r"no segmentation 'word': did you mean 'words'\? Legal: wo"):
+        spoken().units(UnitConfig(audio_segments="word"))
+    silent = text_trace(["One"], [(0, 3)], [0])
+    assert silent.units(WORDS).id == ("text-0",)
 
 
 def test_a_grid_gives_each_cell_its_box() -> None:
@@ -277,6 +337,32 @@ def test_units_are_disjoint_ordered_named_apart_and_of_one_medium(
         assert all(end < start for (_, end), (start, _) in pairwise(ranges))
         assert set(trace.timeline.medium[tokens[unit]]) == {units.medium[unit]}
         assert len(set(trace.timeline.part[tokens[unit]])) == 1
+
+
+@given(traces(), configs, st.lists(st.tuples(*[st.floats(0, 4)] * 2), max_size=8))
+def test_units_of_speech_are_disjoint_named_apart_and_hold_their_time(
+    trace: Trace, config: UnitConfig, times: list[tuple[float, float]]
+) -> None:
+    segments = Segments.of((min(t), max(t), "said") for t in times)
+    added = {"words": Segmentation("words", {1: segments, 2: segments})}
+    trace = replace(trace, segmentations=added)
+    units, line = trace.units(replace(config, audio_segments="words")), trace.timeline
+    tokens = [tokens_of(units, j) for j in range(len(units))]
+    flat = [token for unit in tokens for token in unit]
+    assert len(flat) == len(set(flat))
+    assert len(set(units.id)) == len(set(units.label)) == len(units)
+    middle = (line.start_s + line.end_s) / 2
+    for token in np.flatnonzero(line.modality == Modality.AUDIO).tolist() if times else ():
+        held = [t for t in np.round(np.sort(times), 3) if inside(middle[token], (t[0], t[1]))]
+        owner = next((j for j, unit in enumerate(tokens) if token in unit), None)
+        assert (owner is None) == (not held)
+        if owner is not None:
+            assert inside(middle[token], (units.start_s[owner], units.end_s[owner]))
+            assert units.text[owner] == "said"
+
+
+def inside(middle: float, bounds: tuple[float, float]) -> bool:
+    return bounds[0] - 1e-9 <= middle < bounds[1] - 1e-9
 
 
 @given(traces(), configs)

@@ -1,0 +1,61 @@
+"""Going through a recorded run and adding something to each sample: the loop, resuming, failing.
+
+Knows a function from trace to addition; not what it computes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+
+from omnitrace.adder import Adder
+from omnitrace.errors import CommandError, OmniTraceError
+from omnitrace.text import one_line
+from omnitrace.timeline import Segmentation
+from omnitrace.trace import Tagging, Trace
+
+
+@dataclass
+class AddSummary:
+    """What happened to `total` samples: `added` now, `skipped` because they have it already,
+    `failed` (id → sentence)."""
+
+    total: int
+    skipped: int
+    added: int = 0
+    failed: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def done(self) -> int:
+        """How many of them need no more work."""
+        return self.skipped + self.added + len(self.failed)
+
+
+Report = Callable[[AddSummary, str], None]
+"""Called with the summary so far and the id of the sample that is next, empty after the last."""
+
+Make = Callable[[Trace], Segmentation | Tagging]
+
+
+def add_to_run(adder: Adder, ids: Sequence[str], make: Make, report: Report) -> AddSummary:
+    """Add what `make` makes to every sample of `ids` that lacks it.
+
+    A sample whose trace or media cannot be read is named in the summary; the rest go on. An
+    exception, Ctrl-C among them, ends the loop; leaving the adder then writes what is finished.
+    """
+    todo = [id for id in ids if id not in adder.done]
+    summary = AddSummary(len(ids), len(ids) - len(todo))
+    for id in todo:
+        report(summary, id)
+        try:
+            trace = adder.run[id]
+            made = make(trace)
+        except CommandError:
+            raise
+        except OmniTraceError as error:
+            summary.failed[id] = f"sample '{one_line(id)}': {one_line(str(error), 1000)}"
+            continue
+        adder.add(trace, made)
+        summary.added += 1
+    report(summary, "")
+    return summary

@@ -1,0 +1,126 @@
+"""Cut the sound of a recorded run into stretches, beside what is recorded. No re-recording.
+
+Knows the run, its media's files and that segmenters cut sounds; not how each of them does.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Callable, Sequence
+from functools import lru_cache
+from pathlib import Path
+
+import numpy as np
+
+from omnitrace import Run
+from omnitrace.adder import Adder
+from omnitrace.additions import SEGMENTATION
+from omnitrace.errors import CommandError, OmniTraceError
+from omnitrace.text import one_line
+from omnitrace.timeline import Medium, Modality, Segmentation
+from omnitrace.trace import Trace
+from recorder.adding import AddSummary, Report, add_to_run
+from recorder.config import SegmentConfig
+from recorder.segmenters import Segmenter, Sound, load_segmenter
+
+_REMEMBERED = 256
+
+Find = Callable[[str, int, Medium], Path | None]
+"""Sample id, medium index, medium → its unchanged file; OmniTraceError if it is gone."""
+
+
+def segment(
+    run_path: Path,
+    segmenter: str,
+    config: SegmentConfig,
+    report: Report = lambda summary, sample: None,
+) -> AddSummary:
+    """Cut the sound of every sample that has some, in audio files and films, by a segmenter.
+
+    Samples that have the segmentation are skipped; one whose media or transcript cannot be read
+    is named in the summary, and the rest go on. Raises CommandError for what is wrong before the
+    first sample, OmniTraceError if the run cannot be written.
+    """
+    chosen = load_segmenter(segmenter, config)
+    find = _finder(chosen, config)
+    cut = lru_cache(_REMEMBERED)(chosen.segments) if chosen.hears else chosen.segments
+    name = config.name or chosen.name
+
+    def segmented(trace: Trace) -> Segmentation:
+        sounds = sounds_of(trace, find)
+        return Segmentation(name, {index: cut(sound) for index, sound in sounds.items()})
+
+    with Adder.open(run_path, SEGMENTATION, name, chosen.about) as adder:
+        return add_to_run(adder, samples_with_sound(adder.run), segmented, report)
+
+
+def samples_with_sound(run: Run) -> list[str]:
+    """Ids of the samples whose prompts have tokens of sound, of films too."""
+    summary = run.summary()
+    heard = summary.modalities[:, Modality.AUDIO] > 0
+    return [id for id, has in zip(summary.ids, heard, strict=True) if has]
+
+
+def sounds_of(trace: Trace, find: Find) -> dict[int, Sound]:
+    """The sounds of a sample by medium index; what `find` raises where a file is gone."""
+    line = trace.timeline
+    heard = (line.modality == Modality.AUDIO) & (line.medium >= 0)
+    media = np.unique(line.medium[heard]).tolist()
+    sample = trace.id if len(media) == 1 else ""
+    sounds = {}
+    for index in media:
+        medium = trace.media[index]
+        last = np.fmax.reduce(line.end_s[heard & (line.medium == index)], initial=0.0)
+        seconds = max(medium.duration_s or 0.0, float(last))
+        sounds[index] = Sound(medium, seconds, find(trace.id, index, medium), sample)
+    return sounds
+
+
+def _finder(segmenter: Segmenter, config: SegmentConfig) -> Find:
+    if not segmenter.hears:
+        return lambda sample, index, medium: None
+    if config.samples:
+        return _in_samples(Path(config.samples))
+    if config.media:
+        return _in_folder(Path(config.media))
+    raise CommandError(
+        "this segmenter hears the sounds again, and a run holds no media: name the folder that "
+        "holds their files with --media, or the samples file that was recorded with --samples."
+    )
+
+
+def _in_folder(folder: Path) -> Find:
+    if not folder.is_dir():
+        raise CommandError(f"--media {folder} is no folder: name the one that holds the files.")
+    files: dict[str, list[Path]] = defaultdict(list)
+    for path in sorted(folder.rglob("*")):
+        files[path.name].append(path)
+
+    def find(sample: str, index: int, medium: Medium) -> Path:
+        return _unchanged(medium, files.get(medium.name, ()), str(folder))
+
+    return find
+
+
+def _in_samples(samples: Path) -> Find:
+    from recorder.samples import read_samples
+
+    paths = {sample.id: sample.paths for sample in read_samples(samples, check_files=False)}
+
+    def find(sample: str, index: int, medium: Medium) -> Path:
+        return _unchanged(medium, paths.get(sample, [])[index : index + 1], str(samples))
+
+    return find
+
+
+def _unchanged(medium: Medium, paths: Sequence[Path], where: str) -> Path:
+    """The one of `paths` that was recorded."""
+    from recorder.media import file_sha256
+
+    for path in paths:
+        if file_sha256(path) == medium.sha256:
+            return path
+    name = one_line(medium.name)
+    if paths:
+        raise OmniTraceError(f"{paths[0]} is not the {medium.kind} '{name}' that was recorded.")
+    raise OmniTraceError(f"the {medium.kind} '{name}' is not in {where}.")
