@@ -41,18 +41,21 @@ class ModelSpec:
     """Which model, before its weights are loaded.
 
     `path`: local folder or hub id; `revision`: the hub's commit, empty for a local folder;
-    `config`: the transformers configuration.
+    `config`: the transformers configuration; `trusted`: whether the model's own code may be run.
     """
 
     path: str
     revision: str
     config: Any
+    trusted: bool = False
 
     @property
     def source(self) -> dict[str, Any]:
         """Keyword arguments of every `from_pretrained`."""
-        return {"pretrained_model_name_or_path": self.path} | (
-            {"revision": self.revision} if self.revision else {}
+        return (
+            {"pretrained_model_name_or_path": self.path}
+            | ({"revision": self.revision} if self.revision else {})
+            | ({"trust_remote_code": True} if self.trusted else {})
         )
 
 
@@ -89,34 +92,38 @@ Load = Callable[[ModelSpec, torch.dtype | str, torch.device, float], Adapter]
 ADAPTERS = {
     "qwen2_5_omni": "recorder.qwen_omni",
     "qwen2_5_omni_thinker": "recorder.qwen_omni",
+    "qwen3_omni_moe": "recorder.qwen3_omni",
+    "qwen3_omni_moe_thinker": "recorder.qwen3_omni",
 }
 """transformers' model type → the module that has `load(spec, dtype, device, fps) -> Adapter`."""
 
+GENERAL = "recorder.chat"
+"""The module for all other types of chat models that transformers knows."""
 
-def describe_model(path: str) -> ModelSpec:
-    """Read a model's configuration, local or from the hub; CommandError if that cannot be done."""
+
+def describe_model(path: str, revision: str = "", trusted: bool = False) -> ModelSpec:
+    """Read a model's configuration, local or from the hub; CommandError if that cannot be done.
+
+    `revision`: the commit of the hub; `trusted`: whether the model's own code may be run.
+    """
     if path.startswith(("/", "./", "../", "~")) and not Path(path).is_dir():
         raise CommandError(f"cannot load the model: there is no folder {path}.")
+    asked = {"revision": revision} if revision else {}
     try:
-        config = transformers.AutoConfig.from_pretrained(path)
+        config = transformers.AutoConfig.from_pretrained(path, trust_remote_code=trusted, **asked)
     except (OSError, ValueError, KeyError) as error:
         raise CommandError(
             f"cannot load the model '{path}': {_first_sentence(error)} Name a folder that holds "
             "config.json, weights and processor, or a model id of the hub."
         ) from error
-    if config.model_type not in ADAPTERS:
-        raise CommandError(
-            f"'{path}' is a {config.model_type}, which cannot be recorded yet; "
-            f"legal model types: {', '.join(sorted(ADAPTERS))}."
-        )
     commit = None if Path(path).is_dir() else getattr(config, "_commit_hash", None)
-    return ModelSpec(path, commit or "", config)
+    return ModelSpec(path, commit or "", config, trusted)
 
 
 def load_adapter(spec: ModelSpec, dtype: str, device: str, fps: float) -> Adapter:
     """Load weights and processor; `dtype` and `device` as in RecordConfig."""
     _quiet()
-    load: Load = import_module(ADAPTERS[spec.config.model_type]).load
+    load: Load = import_module(ADAPTERS.get(spec.config.model_type, GENERAL)).load
     kind = "auto" if dtype == "auto" else getattr(torch, dtype)
     try:
         return load(spec, kind, choose_device(device), fps)

@@ -43,6 +43,8 @@ def _joined(name: str, prompts: Sequence[Mapping[str, Any]], width: int, filler:
         if any(value != found[0] for value in found):
             raise OmniTraceError(f"prompts with different '{name}' cannot stand in one batch.")
         return found[0]
+    if name == "inputs_embeds":
+        return torch.cat([pad(x, (0, 0, width - x.shape[1], 0)) for x in found])
     if name not in ALONG_PROMPT:
         longest = [max(sizes) for sizes in zip(*(x.shape[1:] for x in found), strict=True)]
         return torch.cat([_grown(x, longest) for x in found])

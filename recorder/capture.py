@@ -20,7 +20,7 @@ from transformers import AttentionInterface
 from transformers.masking_utils import ALL_MASK_ATTENTION_FUNCTIONS, AttentionMaskInterface
 from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
 
-from omnitrace.errors import OmniTraceError
+from omnitrace.errors import CommandError, OmniTraceError
 from recorder import gradients
 
 NAME = "omnitrace"
@@ -54,6 +54,31 @@ def watching(*observers: Observer) -> Iterator[None]:
         yield
     finally:
         _observers.reset(token)
+
+
+@torch.inference_mode()
+def confirm(model: Any, layers: int) -> None:
+    """CommandError unless all layers of the `install`ed decoder attend through us."""
+    seen = _Seen()
+    ids = torch.zeros(1, 2, dtype=torch.long, device=model.device)
+    with watching(seen):
+        model(input_ids=ids, attention_mask=torch.ones_like(ids))
+    if seen.layers != list(range(layers)):
+        raise CommandError(
+            f"only {len(seen.layers)} of the model's {layers} layers attend through the "
+            "interface of transformers, so that its attention cannot be recorded; it needs an "
+            "adapter of its own."
+        )
+
+
+class _Seen:
+    """Which layers passed."""
+
+    def __init__(self) -> None:
+        self.layers: list[int] = []
+
+    def observe(self, seen: LayerPass) -> None:
+        self.layers.append(seen.layer)
 
 
 def _through(fast: Callable[..., Any]) -> Callable[..., Any]:

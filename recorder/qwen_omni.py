@@ -76,7 +76,7 @@ class QwenOmni:
         self.processor = processor
         self.fps = fps
         self.rate = int(processor.feature_extractor.sampling_rate)
-        frames = 1 << 12
+        frames = 1200  # a whole number of seconds, so that no token is cut
         hop_seconds = processor.feature_extractor.hop_length / self.rate
         self.token_seconds = hop_seconds * frames / self._sound_tokens(frames)
 

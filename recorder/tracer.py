@@ -20,7 +20,7 @@ from omnitrace.timeline import Int32
 from omnitrace.trace import Trace
 from omnitrace.units import UnitConfig
 from recorder.adapter import Adapter, ModelSpec, Prepared, load_adapter
-from recorder.capture import install
+from recorder.capture import confirm, install
 from recorder.config import RecordConfig
 from recorder.draw import Options
 from recorder.generate import Answer, Wanted, force, generate
@@ -53,6 +53,7 @@ class Tracer:
         """Load the model that `config` names; CommandError if that cannot be done."""
         adapter = load_adapter(spec, config.dtype, config.device, config.fps)
         install(adapter.model, adapter.decoder, config.attn)
+        confirm(adapter.model, adapter.layers)
         return cls(adapter, tagger, config)
 
     def prepare(self, sample: Sample, given: Response | None = None) -> Task:

@@ -315,8 +315,8 @@ def test_models_that_cannot_be_recorded(tmp_path: Path) -> None:
     with pytest.raises(CommandError, match="cannot load the model"):
         describe_model(str(tmp_path))
     (tmp_path / "config.json").write_text('{"model_type": "bert"}')
-    with pytest.raises(CommandError, match=r"is a bert, .* legal model types: qwen2_5_omni, "):
-        describe_model(str(tmp_path))
+    with pytest.raises(CommandError, match=r"cannot load the model"):
+        load_adapter(describe_model(str(tmp_path)), "auto", "cpu", 2.0)
     (tmp_path / "config.json").write_bytes((TINY_OMNI / "config.json").read_bytes())
     with pytest.raises(CommandError, match="cannot load the model"):
         load_adapter(describe_model(str(tmp_path)), "auto", "cpu", 2.0)

@@ -1,0 +1,35 @@
+"""Qwen3-Omni's thinker: laid out as Qwen2.5-Omni's, with another tower of sound.
+
+Tested at toy size with transformers' own classes, not on a released checkpoint.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+import transformers
+from transformers.models.qwen3_omni_moe import modeling_qwen3_omni_moe
+
+from recorder.adapter import ModelSpec
+from recorder.qwen_omni import QwenOmni
+
+hf: Any = transformers
+_modeling: Any = modeling_qwen3_omni_moe
+
+
+def load(spec: ModelSpec, dtype: torch.dtype | str, device: torch.device, fps: float) -> Qwen3Omni:
+    """Load processor and thinker (never the talker), sdpa attention, for inference."""
+    thinker = hf.Qwen3OmniMoeThinkerForConditionalGeneration.from_pretrained(
+        **spec.source, dtype=dtype, attn_implementation="sdpa"
+    )
+    processor = hf.Qwen3OmniMoeProcessor.from_pretrained(**spec.source)
+    return Qwen3Omni(thinker.to(device).eval().requires_grad_(False), processor, fps)
+
+
+class Qwen3Omni(QwenOmni):
+    """A thinker and its processor."""
+
+    def _sound_tokens(self, frames: int) -> int:
+        count = torch.tensor(frames)
+        return int(_modeling._get_feat_extract_output_lengths(count, self.processor.n_window))
