@@ -12,13 +12,13 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any, Protocol
 
-import torch
 import transformers
 from safetensors import SafetensorError
 
 from omnitrace.errors import CommandError
 from omnitrace.timeline import Int32, Medium, Part, Timeline
 from recorder.samples import Sample
+from recorder.weights import Weights, first_sentence
 
 
 @dataclass(frozen=True)
@@ -87,7 +87,7 @@ class Adapter(Protocol):
         """The token ids of a text that stands alone, nothing added."""
 
 
-Load = Callable[[ModelSpec, torch.dtype | str, torch.device, float], Adapter]
+Load = Callable[[ModelSpec, Weights, float], Adapter]
 
 ADAPTERS = {
     "qwen2_5_omni": "recorder.qwen_omni",
@@ -95,7 +95,7 @@ ADAPTERS = {
     "qwen3_omni_moe": "recorder.qwen3_omni",
     "qwen3_omni_moe_thinker": "recorder.qwen3_omni",
 }
-"""transformers' model type → the module that has `load(spec, dtype, device, fps) -> Adapter`."""
+"""transformers' model type → the module that has `load(spec, weights, fps) -> Adapter`."""
 
 GENERAL = "recorder.chat"
 """The module for all other types of chat models that transformers knows."""
@@ -113,39 +113,23 @@ def describe_model(path: str, revision: str = "", trusted: bool = False) -> Mode
         config = transformers.AutoConfig.from_pretrained(path, trust_remote_code=trusted, **asked)
     except (OSError, ValueError, KeyError) as error:
         raise CommandError(
-            f"cannot load the model '{path}': {_first_sentence(error)} Name a folder that holds "
+            f"cannot load the model '{path}': {first_sentence(error)} Name a folder that holds "
             "config.json, weights and processor, or a model id of the hub."
         ) from error
     commit = None if Path(path).is_dir() else getattr(config, "_commit_hash", None)
     return ModelSpec(path, commit or "", config, trusted)
 
 
-def load_adapter(spec: ModelSpec, dtype: str, device: str, fps: float) -> Adapter:
-    """Load weights and processor; `dtype` and `device` as in RecordConfig."""
+def load_adapter(spec: ModelSpec, weights: Weights, fps: float) -> Adapter:
+    """Load weights and processor; CommandError if that cannot be done."""
     _quiet()
     load: Load = import_module(ADAPTERS.get(spec.config.model_type, GENERAL)).load
-    kind = "auto" if dtype == "auto" else getattr(torch, dtype)
     try:
-        return load(spec, kind, choose_device(device), fps)
-    except (OSError, ValueError, RuntimeError, SafetensorError) as error:
+        return load(spec, weights, fps)
+    except (OSError, ValueError, RuntimeError, ImportError, SafetensorError) as error:
         raise CommandError(
-            f"cannot load the model '{spec.path}': {_first_sentence(error)}"
+            f"cannot load the model '{spec.path}': {first_sentence(error)}"
         ) from error
-
-
-def choose_device(name: str) -> torch.device:
-    """`auto` is CUDA where there is one; CommandError for what torch does not know or have."""
-    if name == "auto":
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    try:
-        device = torch.device(name)
-        torch.empty(0, device=device)
-    except (RuntimeError, AssertionError) as error:
-        raise CommandError(
-            f"device '{name}' cannot be used here: {_first_sentence(error)} "
-            "Legal: auto, cpu, cuda, cuda:0 …"
-        ) from error
-    return device
 
 
 def _quiet() -> None:
@@ -153,8 +137,3 @@ def _quiet() -> None:
     logging: Any = transformers.utils.logging
     logging.set_verbosity_error()
     logging.disable_progress_bar()
-
-
-def _first_sentence(error: BaseException) -> str:
-    text = " ".join(str(error).split()) or type(error).__name__
-    return text.split(". ")[0].rstrip(".")[:200] + "."

@@ -24,6 +24,7 @@ from omnitrace.timeline import Int32, Medium, Modality, Timeline
 from recorder import layout, media
 from recorder.adapter import ModelSpec, Prepared
 from recorder.samples import Sample
+from recorder.weights import Weights
 
 TEXT_TYPES = frozenset(modeling_auto.MODEL_FOR_CAUSAL_LM_MAPPING_NAMES)
 SEEING_TYPES = frozenset(modeling_auto.MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING_NAMES)
@@ -43,11 +44,11 @@ class Seen:
     film: media.Video | None = None
 
 
-def load(spec: ModelSpec, dtype: torch.dtype | str, device: torch.device, fps: float) -> ChatModel:
+def load(spec: ModelSpec, weights: Weights, fps: float) -> ChatModel:
     """Load model and tokenizer or processor; CommandError for a model that is no chat model."""
     if getattr(spec.config, "is_encoder_decoder", False):
         raise CommandError(f"'{spec.path}' is an encoder-decoder; only decoders can be recorded.")
-    options = {**spec.source, "dtype": dtype, "attn_implementation": "sdpa"}
+    options = {**spec.source, **weights.options}
     if spec.config.model_type in SEEING_TYPES:
         model = hf.AutoModelForImageTextToText.from_pretrained(**options)
         processor = hf.AutoProcessor.from_pretrained(**spec.source)
@@ -58,7 +59,7 @@ def load(spec: ModelSpec, dtype: torch.dtype | str, device: torch.device, fps: f
         raise CommandError(
             f"'{spec.path}' has no chat template, so that messages cannot be put to it."
         )
-    return ChatModel(model.to(device).eval().requires_grad_(False), processor, fps)
+    return ChatModel(weights.settle(model), processor, fps)
 
 
 class ChatModel:

@@ -13,8 +13,8 @@ LEVELS = ("tokens", "layers", "heads", "qk")
 class RecordConfig:
     """How samples are answered and recorded.
 
-    All is part of the run's identity but where it runs (`device`, `batch_size`) and which samples
-    (`ids`, `shard`, `limit`).
+    All is part of the run's identity but where it runs (`device`, `device_map`, `batch_size`) and
+    which samples (`ids`, `shard`, `limit`).
     """
 
     model: str = knob("", "a model folder or hub id; empty: the bundled tiny model")
@@ -47,7 +47,16 @@ class RecordConfig:
         "sdpa", "the model's own fast attention", choices=("sdpa", "flash_attention_2")
     )
     spacy_model: str = knob("", "spaCy pipeline for tags and sentences; empty: the bundled one")
+    quantize: str = knob(
+        "no",
+        "load the weights in 8 or 4 bits (needs the extra [quantised]); a checkpoint that is "
+        "stored quantised loads as it is",
+        choices=("no", "8bit", "4bit"),
+    )
     device: str = knob("auto", "cpu, cuda, cuda:1 …; auto: a GPU if there is one")
+    device_map: str = knob(
+        "", "spread the layers over several GPUs: auto, balanced …; empty: all on the device"
+    )
     batch_size: str = knob("1", "samples at a time, or auto: as many as the memory holds")
     ids: str = knob("", "record only these samples: ids with commas between")
     shard: str = knob("", "record only the i-th of N parts of the samples: i/N, from 1/N to N/N")

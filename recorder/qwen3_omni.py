@@ -13,18 +13,19 @@ from transformers.models.qwen3_omni_moe import modeling_qwen3_omni_moe
 
 from recorder.adapter import ModelSpec
 from recorder.qwen_omni import QwenOmni
+from recorder.weights import Weights
 
 hf: Any = transformers
 _modeling: Any = modeling_qwen3_omni_moe
 
 
-def load(spec: ModelSpec, dtype: torch.dtype | str, device: torch.device, fps: float) -> Qwen3Omni:
-    """Load processor and thinker (never the talker), sdpa attention, for inference."""
+def load(spec: ModelSpec, weights: Weights, fps: float) -> Qwen3Omni:
+    """Load processor and thinker (never the talker), for inference."""
     thinker = hf.Qwen3OmniMoeThinkerForConditionalGeneration.from_pretrained(
-        **spec.source, dtype=dtype, attn_implementation="sdpa"
+        **spec.source, **weights.options
     )
     processor = hf.Qwen3OmniMoeProcessor.from_pretrained(**spec.source)
-    return Qwen3Omni(thinker.to(device).eval().requires_grad_(False), processor, fps)
+    return Qwen3Omni(weights.settle(thinker), processor, fps)
 
 
 class Qwen3Omni(QwenOmni):

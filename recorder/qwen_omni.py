@@ -23,6 +23,7 @@ from omnitrace.timeline import Int32, Medium, Modality, Timeline
 from recorder import layout, media
 from recorder.adapter import ModelSpec, Prepared
 from recorder.samples import Sample
+from recorder.weights import Weights
 
 FLOAT_INPUTS = ("input_features", "pixel_values", "pixel_values_videos")
 NONE = torch.zeros(0, 0, dtype=torch.long)
@@ -57,13 +58,13 @@ class Size:
         return patches + self.sounds + (2 if patches and self.sounds else 0)
 
 
-def load(spec: ModelSpec, dtype: torch.dtype | str, device: torch.device, fps: float) -> QwenOmni:
-    """Load processor and thinker (never the talker), sdpa attention, for inference."""
+def load(spec: ModelSpec, weights: Weights, fps: float) -> QwenOmni:
+    """Load processor and thinker (never the talker), for inference."""
     thinker: Any = transformers.Qwen2_5OmniThinkerForConditionalGeneration.from_pretrained(
-        **spec.source, dtype=dtype, attn_implementation="sdpa"
+        **spec.source, **weights.options
     )
     processor = transformers.Qwen2_5OmniProcessor.from_pretrained(**spec.source)
-    return QwenOmni(thinker.to(device).eval().requires_grad_(False), processor, fps)
+    return QwenOmni(weights.settle(thinker), processor, fps)
 
 
 class QwenOmni:

@@ -113,6 +113,7 @@ def run_identity(spec: ModelSpec, config: RecordConfig, tagger: str) -> dict[str
         "revision": revision,
         "dtype": stored if config.dtype == "auto" else config.dtype,
         "generation": "given" if config.responses else asdict(options_of(config)),
+        "quantize": config.quantize,
         "attention": config.attn,
         "fps": config.fps,
         "level": config.level,

@@ -28,6 +28,7 @@ from recorder.responses import Response
 from recorder.samples import Sample
 from recorder.signals import GRADIENT_SIGNALS, SIGNALS
 from recorder.tags import Tagger, align_pos, prompt_sentences
+from recorder.weights import Weights
 
 
 @dataclass(frozen=True)
@@ -51,7 +52,7 @@ class Tracer:
     @classmethod
     def load(cls, spec: ModelSpec, config: RecordConfig, tagger: Tagger) -> Tracer:
         """Load the model that `config` names; CommandError if that cannot be done."""
-        adapter = load_adapter(spec, config.dtype, config.device, config.fps)
+        adapter = load_adapter(spec, Weights.of(config), config.fps)
         install(adapter.model, adapter.decoder, config.attn)
         confirm(adapter.model, adapter.layers)
         return cls(adapter, tagger, config)

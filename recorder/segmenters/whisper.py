@@ -17,10 +17,10 @@ from omnitrace.errors import CommandError, OmniTraceError
 from omnitrace.text import one_line
 from omnitrace.timeline import Segments
 from recorder import fingerprint
-from recorder.adapter import choose_device
 from recorder.config import SegmentConfig
 from recorder.segmenters import RATE, Sound
 from recorder.segmenters.words import Piece, stretches
+from recorder.weights import choose_device
 
 USUAL = "openai/whisper-large-v3"
 

@@ -20,6 +20,7 @@ from recorder.bundled import TINY_OMNI
 from recorder.capture import install
 from recorder.qwen_omni import QwenOmni
 from recorder.samples import Sample, read_samples
+from recorder.weights import Weights
 
 WAV_SECONDS = 2.31
 MP4_SECONDS = 4
@@ -33,7 +34,7 @@ def one_thread() -> None:
 @pytest.fixture(scope="session")
 def adapter() -> QwenOmni:
     """The bundled model, ready to record."""
-    loaded = load_adapter(describe_model(str(TINY_OMNI)), "float32", "cpu", 2.0)
+    loaded = load_adapter(describe_model(str(TINY_OMNI)), Weights("float32", "cpu"), 2.0)
     assert isinstance(loaded, QwenOmni)
     install(loaded.model, loaded.decoder)
     return loaded

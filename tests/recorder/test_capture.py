@@ -21,6 +21,7 @@ from recorder.observers import Lengths, Norms, PromptMean, Rows
 from recorder.qwen_omni import QwenOmni, load
 from recorder.samples import Sample
 from recorder.signals import SIGNALS
+from recorder.weights import Weights
 from tests.recorder.answers import answer_one
 
 STEPS = 12
@@ -40,13 +41,13 @@ PROMPTS = {
 @pytest.fixture(scope="module")
 def plain() -> Any:
     """The same weights, untouched by us: transformers' own sdpa."""
-    return load(describe_model(str(TINY_OMNI)), torch.float32, torch.device("cpu"), 2.0).model
+    return load(describe_model(str(TINY_OMNI)), Weights("float32", "cpu"), 2.0).model
 
 
 @pytest.fixture(scope="module")
 def eager() -> Any:
     """The same weights in eager attention, in the decoder alone."""
-    model = load(describe_model(str(TINY_OMNI)), torch.float32, torch.device("cpu"), 2.0).model
+    model = load(describe_model(str(TINY_OMNI)), Weights("float32", "cpu"), 2.0).model
     model.set_attn_implementation({"text_config": "eager"})
     return model
 

@@ -18,6 +18,7 @@ from recorder.draw import Options
 from recorder.generate import force, generate
 from recorder.samples import Sample
 from recorder.signals import GRADIENT_SIGNALS
+from recorder.weights import Weights
 from tests.recorder.answers import EVERYTHING, answer_one
 from tests.recorder.test_batch import assert_same
 from tests.recorder.test_capture import rows_of
@@ -53,7 +54,7 @@ def load(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Adapter]:
         if family not in folders:
             folders[family] = tmp_path_factory.mktemp(family)
             TOYS[family](folders[family])
-        return load_adapter(describe_model(str(folders[family])), "float32", "cpu", 2.0)
+        return load_adapter(describe_model(str(folders[family])), Weights("float32", "cpu"), 2.0)
 
     return loaded
 
@@ -239,10 +240,10 @@ def test_models_that_cannot_be_recorded(tmp_path: Path) -> None:
     tokens.save_pretrained(tmp_path / "silent")
     (tmp_path / "silent" / "chat_template.jinja").unlink(missing_ok=True)
     with pytest.raises(CommandError, match="no chat template"):
-        load_adapter(describe_model(str(tmp_path / "silent")), "float32", "cpu", 2.0)
+        load_adapter(describe_model(str(tmp_path / "silent")), Weights("float32", "cpu"), 2.0)
     hf.T5Config(d_model=8, num_layers=1).save_pretrained(tmp_path / "t5")
     with pytest.raises(CommandError, match="encoder-decoder"):
-        load_adapter(describe_model(str(tmp_path / "t5")), "float32", "cpu", 2.0)
+        load_adapter(describe_model(str(tmp_path / "t5")), Weights("float32", "cpu"), 2.0)
 
 
 def test_attention_outside_the_interface_is_noticed() -> None:

@@ -18,6 +18,7 @@ from recorder.generate import Wanted
 from recorder.qwen_omni import QwenOmni, load
 from recorder.samples import Sample
 from recorder.signals import GRADIENT_SIGNALS, SIGNALS
+from recorder.weights import Weights
 from tests.recorder.answers import EVERYTHING, answer_one
 from tests.recorder.test_capture import PROMPTS, rows_of
 
@@ -29,7 +30,7 @@ RELATIVE = 1e-5
 @pytest.fixture(scope="module")
 def eager() -> Any:
     """The same weights in eager attention, in the decoder alone."""
-    model = load(describe_model(str(TINY_OMNI)), torch.float32, torch.device("cpu"), 2.0).model
+    model = load(describe_model(str(TINY_OMNI)), Weights("float32", "cpu"), 2.0).model
     model.set_attn_implementation({"text_config": "eager"})
     for parameter in model.model.language_model.embed_tokens.parameters():
         parameter.requires_grad_()

@@ -15,10 +15,11 @@ import torch
 from omnitrace.errors import CommandError, OmniTraceError
 from omnitrace.timeline import Modality, Part
 from recorder import media
-from recorder.adapter import Prepared, choose_device, describe_model, load_adapter
+from recorder.adapter import Prepared, describe_model, load_adapter
 from recorder.bundled import TINY_OMNI
 from recorder.qwen_omni import QwenOmni, rope_positions
 from recorder.samples import Content, Message, Sample, read_samples
+from recorder.weights import Weights, choose_device
 from tests.recorder.conftest import MP4_SECONDS, WAV_SECONDS, user, write_rows, write_speech
 
 MIXED = (
@@ -300,7 +301,7 @@ def test_the_full_models_checkpoint(
     thinker = json.loads((TINY_OMNI / "config.json").read_text())
     config = {"model_type": "qwen2_5_omni", "thinker_config": thinker, "dtype": "float32"}
     (tmp_path / "config.json").write_text(json.dumps(config))
-    loaded = load_adapter(describe_model(str(tmp_path)), "auto", "cpu", 2.0)
+    loaded = load_adapter(describe_model(str(tmp_path)), Weights("auto", "cpu"), 2.0)
     ours = loaded.prepare(make_sample("image:photo.png", "What?"))
     theirs = adapter.prepare(make_sample("image:photo.png", "What?"))
     with torch.inference_mode():
@@ -316,10 +317,10 @@ def test_models_that_cannot_be_recorded(tmp_path: Path) -> None:
         describe_model(str(tmp_path))
     (tmp_path / "config.json").write_text('{"model_type": "bert"}')
     with pytest.raises(CommandError, match=r"cannot load the model"):
-        load_adapter(describe_model(str(tmp_path)), "auto", "cpu", 2.0)
+        load_adapter(describe_model(str(tmp_path)), Weights("auto", "cpu"), 2.0)
     (tmp_path / "config.json").write_bytes((TINY_OMNI / "config.json").read_bytes())
     with pytest.raises(CommandError, match="cannot load the model"):
-        load_adapter(describe_model(str(tmp_path)), "auto", "cpu", 2.0)
+        load_adapter(describe_model(str(tmp_path)), Weights("auto", "cpu"), 2.0)
 
 
 @pytest.mark.parametrize("name", ["tpu9000", "cuda:77"])
