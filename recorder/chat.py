@@ -106,7 +106,7 @@ class ChatModel:
     def prepare(self, sample: Sample) -> Prepared:
         layout.refuse_control_tokens(sample.messages, self.tokenizer)
         seen = self._load_media(sample)
-        prompt, spans = layout.render(sample.messages, self._template)
+        prompt, spans = layout.render(sample.messages, self.template)
         batch = self._process(prompt, seen)
         ids = batch["input_ids"][0].numpy().astype(np.int32)
         template = layout.tokenize(self.tokenizer, prompt, sorted(self._holder_ids))
@@ -160,7 +160,8 @@ class ChatModel:
         about = Medium(kind, name, sha256, film.duration_s, film.width, film.height)
         return Seen(about, film=film)
 
-    def _template(self, messages: list[dict[str, Any]]) -> str:
+    def template(self, messages: list[dict[str, Any]]) -> str:
+        """The prompt of messages, whose contents are lists of parts, one placeholder a medium."""
         if not self.sees:  # a tokenizer's template takes texts, not lists of parts
             messages = [
                 {**message, "content": "".join(part["text"] for part in message["content"])}

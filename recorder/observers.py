@@ -16,6 +16,7 @@ import numpy.typing as npt
 import torch
 
 from omnitrace.attention import HeadMass, QueryKeys
+from omnitrace.errors import OmniTraceError
 from recorder.capture import LayerPass
 from recorder.signals.kinds import AttentionSignal, LayerRows
 
@@ -44,6 +45,10 @@ class Lengths:
     def asked(self, seen: LayerPass) -> int:
         """How many of the last queries predict a token of the response."""
         return max(0, min(seen.query.shape[2], seen.key.shape[2] - self.width + 1))
+
+
+OUTPUT_NAMES = ("o_proj", "out_proj", "dense", "c_proj", "wo")
+"""What the output projection of attention is called."""
 
 
 class Norms:
@@ -84,7 +89,13 @@ class Norms:
 
 def output_matrix(seen: LayerPass) -> torch.Tensor:
     """W_O, (heads · d, hidden): asked of the layer itself, which may hold it quantised."""
-    module = seen.module.o_proj
+    names = [name for name in OUTPUT_NAMES if hasattr(seen.module, name)]
+    if not names:
+        raise OmniTraceError(
+            "the model's attention layers have no output projection of a known name, which "
+            "'attnorm' needs; choose others with --signals."
+        )
+    module = getattr(seen.module, names[0])
     width = seen.query.shape[1] * seen.value.shape[3]
     unit = torch.eye(width, dtype=seen.value.dtype, device=seen.value.device)
     with torch.no_grad():
