@@ -19,13 +19,14 @@ import torch
 from transformers import AttentionInterface
 from transformers.masking_utils import ALL_MASK_ATTENTION_FUNCTIONS, AttentionMaskInterface
 from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
+from transformers.utils import is_flash_attn_2_available as flash_is_there
 
 from omnitrace.errors import CommandError, OmniTraceError
 from recorder import gradients
 
-NAME = "omnitrace"
-KINDS = ("sdpa", "flash_attention_2")
-"""The fast attentions that can be watched."""
+NAMES = {"sdpa": "omnitrace", "flash_attention_2": "omnitrace-fa2"}
+"""The fast attentions that can be watched → what ours are called. (transformers looks for a kernel
+of every name that has "flash" in it.)"""
 
 
 class Observer(Protocol):
@@ -39,9 +40,16 @@ _observers: ContextVar[Sequence[Observer]] = ContextVar("observers", default=())
 
 
 def install(model: Any, decoder: str, kind: str = "sdpa") -> None:
-    """Let the decoder (the configuration key of its text model) attend by `kind` through us."""
-    name = NAME if kind == "sdpa" else f"{NAME}-{kind}"
-    AttentionInterface.register(name, _through(ALL_ATTENTION_FUNCTIONS[kind]))
+    """Let the decoder (the configuration key of its text model) attend by `kind` through us.
+
+    Raises CommandError where that kind is not installed.
+    """
+    if kind == "flash_attention_2" and not flash_is_there():
+        raise CommandError(
+            "--attn flash_attention_2 needs a GPU and pip install flash-attn; sdpa needs nothing."
+        )
+    name = NAMES[kind]
+    AttentionInterface.register(name, _through(kind))
     AttentionMaskInterface.register(name, ALL_MASK_ATTENTION_FUNCTIONS[kind])
     model.set_attn_implementation({decoder: name})
 
@@ -81,8 +89,20 @@ class _Seen:
         self.layers.append(seen.layer)
 
 
-def _through(fast: Callable[..., Any]) -> Callable[..., Any]:
+@contextmanager
+def _named(config: Any, kind: str) -> Iterator[None]:
+    """While inside, the configuration names the fast attention itself, which looks there."""
+    ours = config._attn_implementation
+    config._attn_implementation = kind
+    try:
+        yield
+    finally:
+        config._attn_implementation = ours
+
+
+def _through(kind: str) -> Callable[..., Any]:
     """The fast attention, watched."""
+    fast = ALL_ATTENTION_FUNCTIONS[kind]
 
     def attend(
         module: Any,
@@ -95,21 +115,17 @@ def _through(fast: Callable[..., Any]) -> Callable[..., Any]:
     ) -> Any:
         _refuse_unknown(kwargs)
         scale = query.shape[-1] ** -0.5 if scaling is None else scaling
+        window = kwargs.get("sliding_window")
+        seen = LayerPass(module, query, key, value, attention_mask, scale, window)
         if (tape := gradients.current_tape()) is not None:
-            return gradients.attend(tape, query, key, value, attention_mask, scale), None
+            allowed = seen.allowed(0, query.shape[2], key.shape[2])
+            return gradients.attend(tape, query, key, value, allowed, scale), None
         for observer in _observers.get():
-            observer.observe(
-                LayerPass(
-                    module,
-                    query,
-                    key,
-                    value,
-                    attention_mask,
-                    scale,
-                    kwargs.get("sliding_window"),
-                )
-            )
-        return fast(module, query, key, value, attention_mask, scaling=scaling, **kwargs)
+            observer.observe(seen)
+        if kind == "sdpa":
+            return fast(module, query, key, value, attention_mask, scaling=scaling, **kwargs)
+        with _named(module.config, kind):
+            return fast(module, query, key, value, attention_mask, scaling=scaling, **kwargs)
 
     return attend
 
@@ -161,12 +177,14 @@ class LayerPass:
         """Softmax rows of queries start … end - 1: (batch, heads, end - start, keys that the last
         of them may see) float32."""
         reach = self.key.shape[2] - self.query.shape[2] + end
-        allowed = self._allowed(start, end, reach)
+        allowed = self.allowed(start, end, reach)
         return attention_rows(
             self.query[:, :, start:end], self.key[:, :, :reach], allowed, self.scaling
         )
 
-    def _allowed(self, start: int, end: int, reach: int) -> torch.Tensor | None:
+    def allowed(self, start: int, end: int, reach: int) -> torch.Tensor | None:
+        """Which of the first `reach` keys each of these queries may see, boolean or added, to be
+        broadcast to (batch, heads, end - start, reach); None: all."""
         mask = self.mask
         if mask is not None and mask.dim() == 4:
             return mask[..., start:end, :reach]

@@ -21,8 +21,8 @@ class RecordConfig:
     responses: str = knob("", "JSON lines of answers to record instead of generating any")
     level: str = knob(
         "tokens",
-        "how much is kept: a row a signal; also a row a layer; also every head's mass on each "
-        "unit; or also queries and keys",
+        "how much is kept: tokens, a row a signal; layers, also a row a layer; heads, also every "
+        "head's mass on each unit; qk, also queries and keys",
         choices=LEVELS,
     )
     signals: str = knob("", "names with commas between; empty: all that the level has")

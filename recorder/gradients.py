@@ -118,13 +118,14 @@ def attend(
     query: torch.Tensor,
     key: torch.Tensor,
     value: torch.Tensor,
-    mask: torch.Tensor | None,
+    allowed: torch.Tensor | None,
     scaling: float,
 ) -> torch.Tensor:
     """Attention in which the keys and values of row t are attached for row t alone.
 
-    query (1, heads, b, d); key, value (1, groups, k, d), the last b of k the rows' own; returns
-    (1, b, heads, d) and appends the float32 attention (heads, b, k) to the tape.
+    query (1, heads, b, d); key, value (1, groups, k, d), the last b of k the rows' own; `allowed`
+    (1, 1 or heads, b, k) lets through, or is added and lets 0 through. Returns (1, b, heads, d) and
+    appends the float32 attention (heads, b, k) to the tape.
     """
     rows, keys = query.shape[2], key.shape[2]
     q, k, v = query[0].float(), key[0].float(), value[0].float()
@@ -132,10 +133,10 @@ def attend(
     own_key, own_value = (_own(x[:, -rows:]).repeat_interleave(repeat, 0) for x in (k, v))
     own_score = torch.diag_embed((q * own_key).sum(-1))
     scores = (_grouped(q, k.detach().mT) + pad(own_score, (keys - rows, 0))) * scaling
-    allowed = torch.ones(rows, keys, dtype=torch.bool, device=key.device).tril(keys - rows)
-    if mask is not None:
-        allowed = allowed & (mask[0] if mask.dtype == torch.bool else mask[0] >= 0)
-    attention = scores.masked_fill(~allowed, -torch.inf).softmax(dim=-1)
+    if allowed is not None:
+        let_through = allowed if allowed.dtype == torch.bool else allowed >= 0
+        scores = scores.masked_fill(~let_through.reshape(-1, rows, keys), -torch.inf)
+    attention = scores.softmax(dim=-1)
     tape.append(attention if attention.requires_grad else attention.requires_grad_())
     own_share = attention.diagonal(keys - rows, -2, -1).unsqueeze(-1)
     output = _grouped(attention, v.detach()) + own_share * own_value

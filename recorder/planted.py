@@ -153,12 +153,13 @@ def media_names(plan: Plan) -> dict[int, str]:
 def _draw_entries(rng: np.random.Generator, kind: str) -> list[str | Saying | Spec]:
     """Facts, fillers and media of a prompt, not yet in order."""
     pictures, recordings, films, sound = _draw_counts(rng, kind)
-    most = {"text": (3, 5), "mixed": (1, 3)}.get(kind, (1, 4))
+    most = {"text": (3, 6), "mixed": (1, 3)}.get(kind, (1, 4))
     sayings = wording.draw_sayings(rng, int(rng.integers(most[0], most[1] + 1)))
     fillers = rng.choice(wording.FILLERS, size=int(rng.integers(0, 3)), replace=False)
     stock = Stock(rng)
     media: list[Spec] = [stock.picture() for _ in range(pictures)]
-    media += [stock.recording() for _ in range(recordings)]
+    longest = 3 if recordings > 1 or films else len(wording.SECONDS)
+    media += [stock.recording(longest) for _ in range(recordings)]
     media += [stock.film(sound, 2 if films == 1 else 1) for _ in range(films)]
     return [*sayings, *(str(filler) for filler in fillers), *media]
 
@@ -176,7 +177,7 @@ def _draw_counts(rng: np.random.Generator, kind: str) -> tuple[int, int, int, bo
     if kind == "image":
         return int(rng.integers(2, 4)), 0, 0, False
     if kind == "audio":
-        return 0, 1, 0, False
+        return 0, int(rng.integers(1, 3)), 0, False
     if kind == "video":
         return 0, 0, 1, True
     if kind == "video-silent":
@@ -185,17 +186,18 @@ def _draw_counts(rng: np.random.Generator, kind: str) -> tuple[int, int, int, bo
         return 0, 0, 0, False
     choices = ((2, 1, 0), (1, 1, 0), (1, 0, 1), (2, 0, 1), (0, 1, 1), (1, 1, 1))
     pictures, recordings, films = choices[int(rng.integers(len(choices)))]
-    return pictures, recordings, films, not recordings and bool(rng.random() < 0.5)
+    return pictures, recordings, films, bool(rng.random() < 0.5)
 
 
 class Stock:
-    """Draws media; no colour and no shape of a sort of medium twice in a prompt."""
+    """Draws media; no colour, no shape of a sort of medium, and no pitch twice in a prompt."""
 
     def __init__(self, rng: np.random.Generator) -> None:
         self.rng = rng
         self.colours = list(rng.permutation(wording.COLOURS))
         self.drawn = list(rng.permutation(wording.SHAPES))
         self.filmed = list(rng.permutation(wording.SHAPES))
+        self.pitches = list(rng.permutation(wording.PITCHES))
 
     def _pick(self, words: tuple[str, ...]) -> str:
         return str(words[int(self.rng.integers(len(words)))])
@@ -212,10 +214,13 @@ class Stock:
         return Picture(shape, colour, self._pick(wording.PLACES), self._size(96, 128), self._seed())
 
     def _tones(self, seconds: int) -> tuple[tuple[str, int], ...]:
-        return ((self._pick(wording.PITCHES), int(self.rng.integers(seconds))),)
+        """One or two tones, in two seconds; one where few pitches are left."""
+        count = int(self.rng.integers(1, min(2, len(self.pitches) - 1) + 1))
+        times = sorted(self.rng.permutation(seconds)[:count])
+        return tuple((str(self.pitches.pop()), int(time)) for time in times)
 
-    def recording(self) -> Recording:
-        seconds = int(self.rng.integers(2, len(wording.SECONDS) + 1))
+    def recording(self, longest: int) -> Recording:
+        seconds = int(self.rng.integers(2, longest + 1))
         return Recording(self._tones(seconds), seconds, self._seed())
 
     def film(self, sound: bool, most_scenes: int) -> Film:
@@ -259,15 +264,15 @@ def _shown(spec: Spec, ordinal: int, part: int) -> list[Fact]:
     """The facts that one medium shows, the `ordinal`-th of its sort."""
     nth = wording.ORDINALS[ordinal]
     if isinstance(spec, Picture):
-        report = wording.report_picture(ordinal, spec.shape, spec.colour, spec.place)
-        keys = frozenset({"picture", f"picture {nth}"})
+        report = wording.report_picture(spec.shape, spec.colour, spec.place)
+        keys = frozenset({"picture", f"picture {nth}", f"picture with {spec.shape}"})
         return [Fact(report, keys, part)]
     if isinstance(spec, Recording):
         return [_heard(tone, {f"recording {nth}"}, part, None) for tone in spec.tones]
     scenes = [
         Fact(
             wording.report_scene(*scene),
-            frozenset({f"film {nth}"}),
+            frozenset({f"film {nth}", f"film with {scene[0]}"}),
             part,
             seconds=(float(SCENE_SECONDS * i), float(SCENE_SECONDS * (i + 1))),
             stream="vision",
@@ -292,8 +297,8 @@ def _heard(tone: tuple[str, int], keys: set[str], part: int, stream: str | None)
 
 
 def _draw_questions(rng: np.random.Generator, kind: str, facts: Sequence[Fact]) -> list[Question]:
-    """One or two questions that no fact answers twice; some ask for what is not there."""
-    wanted = 1 if rng.random() < 0.25 else 2
+    """One to three questions that no fact answers twice; some ask for what is not there."""
+    wanted = int(rng.choice(3, p=(0.25, 0.45, 0.3))) + 1
     chosen: list[Question] = []
     answered: set[int] = set()
     for key in _candidates(rng, kind, facts):
@@ -313,7 +318,7 @@ def _candidates(rng: np.random.Generator, kind: str, facts: Sequence[Fact]) -> l
     told = sorted({key for fact in facts if fact.text is not None for key in fact.keys})
     media = [str(key) for key in rng.permutation(shown)] if shown else []
     text = [str(key) for key in rng.permutation(told)]
-    mixed = media[:1] + [str(key) for key in rng.permutation(media[1:] + text)]
+    mixed = media[:2] + [str(key) for key in rng.permutation(media[2:] + text)]
     absent = _absent(facts, bool(media))
     return [
         str(rng.choice(absent)) if absent and rng.random() < 0.125 else key

@@ -37,9 +37,9 @@ _RGB = {
 _CENTRES = {
     "at the top": (0.5, 0.22),
     "at the bottom": (0.5, 0.78),
-    "on the left": (0.22, 0.5),
-    "on the right": (0.78, 0.5),
-    "in the middle": (0.5, 0.5),
+    "at the left": (0.22, 0.5),
+    "at the right": (0.78, 0.5),
+    "at the centre": (0.5, 0.5),
 }
 _MOVES = {
     "to the left": (-1.0, 0.0),

@@ -21,7 +21,7 @@ ORDINALS = ("first", "second", "third", "fourth")
 SECONDS = ("one", "two", "three", "four", "five")
 SHAPES = ("circle", "square", "triangle", "cross", "ring")
 COLOURS = ("red", "green", "blue", "yellow", "purple", "black")
-PLACES = ("at the top", "at the bottom", "on the left", "on the right", "in the middle")
+PLACES = ("at the top", "at the bottom", "at the left", "at the right", "at the centre")
 DIRECTIONS = ("to the left", "to the right", "up", "down")
 PITCHES = ("low", "middle", "high", "rising")
 FILLERS = (
@@ -125,17 +125,17 @@ class Saying:
 
 
 def draw_sayings(rng: np.random.Generator, count: int) -> list[Saying]:
-    """`count` text facts, each on another object and another attribute."""
+    """`count` text facts, each on another object; an attribute told twice has two values."""
     objects = rng.permutation(OBJECTS)[:count]
-    chosen = rng.permutation(len(ATTRIBUTES))[:count]
+    values = [list(rng.permutation(a.values)) for a in ATTRIBUTES]
+    chosen = rng.integers(len(ATTRIBUTES), size=count)
     return [
-        _say(str(o), ATTRIBUTES[a], int(rng.integers(2)), int(rng.integers(7)))
+        _say(str(o), ATTRIBUTES[a], int(rng.integers(2)), str(values[a].pop()))
         for o, a in zip(objects, chosen, strict=True)
     ]
 
 
-def _say(o: str, attribute: Attribute, way: int, value: int) -> Saying:
-    v = attribute.values[value]
+def _say(o: str, attribute: Attribute, way: int, v: str) -> Saying:
     keys = frozenset({f"{attribute.name} of {o}"})
     return Saying(attribute.told[way].format(o=o, v=v), attribute.report.format(o=o, v=v), keys)
 
@@ -145,8 +145,8 @@ def label(noun: str, ordinal: int) -> str:
     return f"The {ORDINALS[ordinal]} {noun}:"
 
 
-def report_picture(ordinal: int, shape: str, colour: str, place: str) -> str:
-    return f"The {ORDINALS[ordinal]} picture shows a {colour} {shape} {place}."
+def report_picture(shape: str, colour: str, place: str) -> str:
+    return f"A {colour} {shape} is drawn {place}."
 
 
 def report_tone(pitch: str, second: int) -> str:
@@ -175,6 +175,28 @@ def _about_media(noun: str, ask: str, absent: str) -> list[Question]:
         Question(f"{noun} {n}", ask.format(n=n), f"the {n} {noun}", absent.format(n=n))
         for n in ORDINALS
     ]
+
+
+def _about_shapes() -> list[Question]:
+    pictures = [
+        Question(
+            f"picture with {s}",
+            f"Where is the {s} drawn?",
+            f"the drawing of the {s}",
+            f"No {s} is drawn.",
+        )
+        for s in SHAPES
+    ]
+    scenes = [
+        Question(
+            f"film with {s}",
+            f"Which way does the {s} move?",
+            f"the motion of the {s}",
+            f"No {s} moves.",
+        )
+        for s in SHAPES
+    ]
+    return pictures + scenes
 
 
 def _about_pitches() -> list[Question]:
@@ -207,6 +229,7 @@ def _catalogue() -> dict[str, Question]:
             "Nothing is heard in the {n} recording.",
         ),
         *_about_media("film", "What moves in the {n} film?", "Nothing moves in the {n} film."),
+        *_about_shapes(),
         *_about_pitches(),
     ]
     return {question.key: question for question in questions}

@@ -87,12 +87,14 @@ def record(
     spec = describe_model(config.model or str(TINY_OMNI))
     tagger = load_tagger(config.spacy_model or None)
     identity = run_identity(spec, config, tagger.name)
+    # A run that is there says first what it lacks; a new one is made when the model is there.
+    tracer = None if run_path.exists() else Tracer.load(spec, config, tagger)
     with RunWriter.open(run_path, identity) as writer:
         todo = [s for s in samples if not _is_done(s, given.get(s.id), writer, identity)]
         summary = RecordSummary(len(samples), len(samples) - len(todo))
         report(summary.progress())
         if todo:
-            tracer = Tracer.load(spec, config, tagger)
+            tracer = tracer or Tracer.load(spec, config, tagger)
             with Interruption() as stop:
                 loop = _Loop(tracer, writer, summary, report, stop, identity)
                 loop.run([(s, given.get(s.id)) for s in todo], limit)

@@ -25,9 +25,8 @@ from recorder.planted import KINDS, SPLITS, ask_anew, make_plan
 from training.omni_check import RESULTS, report
 from training.omni_data import Encoded, Encoder, Example, branch, collate, hide
 from training.omni_drill import drill
-from training.omni_listen import listen
-from training.omni_look import look
 from training.omni_model import build_model, build_processor
+from training.omni_senses import listen, look
 
 SAVE_EVERY = 250
 HIDING = 0.45
@@ -35,32 +34,46 @@ HIDING = 0.45
 WHOLE_KINDS = (*KINDS, "image", "mixed", "audio", "video-silent")
 SHORT_KINDS = ("text", *("image", "audio", "video-silent") * 2, "video")
 """What training draws from: most often what takes longest to learn."""
+LAST_KINDS = (*KINDS, *("audio",) * 2, *("mixed",) * 5)
+"""What the last course draws from: media among media, where one is taken for another."""
 
 
 @dataclass(frozen=True)
 class Schedule:
     """Steps, batch and learning rates.
 
-    `looks`, `listens`, `drills`: steps of vision, sound and language alone, before; `short`: the
-    share of short prompts; `branches`: requests to a prompt.
+    `drills`, `looks`, `listens`: steps of language, vision and sound alone, before; `last`: steps
+    of the last course, which begins anew; `short`: the share of short prompts before it;
+    `branches`: requests to a prompt.
     """
 
-    steps: int = 3000
-    looks: int = 800
-    listens: int = 300
+    steps: int = 6000
     drills: int = 1000
+    looks: int = 3000
+    listens: int = 400
     short: float = 0.3
     batch: int = 10
     branches: int = 4
     peak: float = 1.5e-3
     warmup: int = 60
+    last: int = 3000
 
     def rate(self, step: int) -> float:
-        """Linear warm-up, a plateau, and a cosine to a fiftieth over the second half."""
+        """Linear warm-up, a plateau, and a cosine to a fiftieth over the last two thirds.
+
+        In the last course a lower peak, and a cosine at once.
+        """
+        if step >= self.steps:
+            step -= self.steps
+            return 0.6 * min(1.0, (step + 1) / self.warmup) * _cosine(1 - step / self.last)
         if step < self.warmup:
             return (step + 1) / self.warmup
-        left = min(1.0, 2 * (1 - step / self.steps))
-        return 0.02 + 0.98 * 0.5 * (1 - math.cos(math.pi * left))
+        return _cosine(min(1.0, 1.5 * (1 - step / self.steps)))
+
+
+def _cosine(left: float) -> float:
+    """From 1, where all is left, to a fiftieth."""
+    return 0.02 + 0.98 * 0.5 * (1 - math.cos(math.pi * left))
 
 
 def examples(
@@ -69,17 +82,19 @@ def examples(
     """Batches of whole and short prompts; nearly half of them with hidden units."""
     rng = np.random.default_rng([seed, start])
     kept: list[Encoded] = []
-    for _ in range(start, schedule.steps):
+    for step in range(start, schedule.steps + schedule.last):
+        if step == schedule.steps:
+            rng, kept = np.random.default_rng([seed, step]), []
         fresh = schedule.batch // 2 if kept else 8 * schedule.batch
-        kept += [_draw(encoder, rng, schedule.short) for _ in range(fresh)]
+        kept += [_draw(encoder, rng, schedule, step >= schedule.steps) for _ in range(fresh)]
         del kept[: max(0, len(kept) - 12 * schedule.batch)]
         yield _pick(encoder, rng, kept, schedule)
 
 
-def _draw(encoder: Encoder, rng: np.random.Generator, share: float) -> Encoded:
+def _draw(encoder: Encoder, rng: np.random.Generator, schedule: Schedule, last: bool) -> Encoded:
     train = SPLITS["train"]
-    short = bool(rng.random() < share)
-    kinds = SHORT_KINDS if short else WHOLE_KINDS
+    short = not last and bool(rng.random() < schedule.short)
+    kinds = LAST_KINDS if last else SHORT_KINDS if short else WHOLE_KINDS
     kind = kinds[int(rng.integers(len(kinds)))]
     return encoder.encode(make_plan(int(rng.integers(train.start, train.stop)), kind, short=short))
 
@@ -132,10 +147,12 @@ def train(
     weights = [*model.model.language_model.parameters(), *model.lm_head.parameters()]
     optimizer = torch.optim.AdamW(weights, betas=(0.9, 0.98), weight_decay=0.01)
     start = _resume(model, optimizer, checkpoint)
-    if start == 0:
+    if start is None:
+        start = 0
+        drill(model, seed, schedule.drills)
         look(model, encoder, seed, schedule.looks)
         listen(model, encoder, seed, schedule.listens)
-        drill(model, seed, schedule.drills)
+        _save(model, optimizer, checkpoint, start)
     # The towers stay as they were taught: through the language model they unlearn again.
     model.model.visual.requires_grad_(False)
     model.model.audio_tower.requires_grad_(False)
@@ -157,7 +174,7 @@ def train(
         _note(seen, drawn, batch, logits, asked)
         if (step + 1) % 100 == 0:
             _narrate(seen, step + 1, time.monotonic() - began)
-        if checkpoint and (step + 1) % SAVE_EVERY == 0:
+        if (step + 1) % SAVE_EVERY == 0:
             _save(model, optimizer, checkpoint, step + 1)
 
 
@@ -191,9 +208,11 @@ def _narrate(seen: dict[str, list[float]], step: int, seconds: float) -> None:
 def _save(
     model: Any,
     optimizer: torch.optim.AdamW,
-    checkpoint: Path,
+    checkpoint: Path | None,
     step: int,
 ) -> None:
+    if checkpoint is None:
+        return
     checkpoint.mkdir(parents=True, exist_ok=True)
     state = {"model": model.state_dict(), "optimizer": optimizer.state_dict(), "step": step}
     torch.save(state, checkpoint / "new.pt")
@@ -204,10 +223,10 @@ def _resume(
     model: Any,
     optimizer: torch.optim.AdamW,
     checkpoint: Path | None,
-) -> int:
-    """The step to go on from."""
+) -> int | None:
+    """The step to go on from; None: nothing is learnt yet."""
     if checkpoint is None or not (checkpoint / "last.pt").exists():
-        return 0
+        return None
     state = torch.load(checkpoint / "last.pt", weights_only=True)
     model.load_state_dict(state["model"])
     optimizer.load_state_dict(state["optimizer"])

@@ -9,9 +9,11 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
 
 from omnitrace.errors import CommandError, OmniTraceError
 from omnitrace.timeline import Modality
+from recorder import capture
 from recorder.adapter import Adapter, describe_model, load_adapter
 from recorder.capture import confirm, install
 from recorder.draw import Options
@@ -254,3 +256,55 @@ def test_attention_outside_the_interface_is_noticed() -> None:
     layer.forward = lambda hidden_states, **_: (hidden_states, None)
     with pytest.raises(CommandError, match="only 3 of the model's 4 layers"):
         confirm(model, 4)
+
+
+def flash_double(
+    module: Any, query: Any, key: Any, value: Any, mask: Any, scaling: float, **given: Any
+) -> Any:
+    """Attends as flash attention is asked to: (batch, keys) masks, windows in words."""
+    assert module.config._attn_implementation == "flash_attention_2"
+    keys = torch.arange(key.shape[2])
+    last = keys[key.shape[2] - query.shape[2] :, None]
+    allowed = (keys <= last) & (keys > last - (given.get("sliding_window") or 1 << 30))
+    if mask is not None:
+        assert mask.dim() == 2
+        allowed = allowed & mask[:, None, None].bool() | (keys == last)
+    repeat = query.shape[1] // key.shape[1]
+    k, v = (x.repeat_interleave(repeat, dim=1) for x in (key, value))
+    out = torch.nn.functional.scaled_dot_product_attention(
+        query, k, v, attn_mask=allowed, scale=scaling
+    )
+    return out.transpose(1, 2).contiguous(), None
+
+
+@pytest.mark.parametrize("family", ["llama", "mistral", "qwen2_5_vl"])
+def test_flash_attention_is_watched_as_sdpa_is(
+    family: str,
+    load: Callable[[str], Adapter],
+    watched: Callable[[str], Adapter],
+    make_sample: Callable[..., Sample],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(capture, "flash_is_there", lambda: True)
+    monkeypatch.setitem(ALL_ATTENTION_FUNCTIONS, "flash_attention_2", flash_double)
+    adapter = load(family)
+    install(adapter.model, adapter.decoder, "flash_attention_2")
+    confirm(adapter.model, adapter.layers)
+    prompts = [(FACT,), ("Who owns the lamp?",)]
+    flash, sdpa = (
+        generate(
+            one,
+            [one.prepare(make_sample(*prompt)) for prompt in prompts],
+            Options(max_new_tokens=STEPS),
+            EVERYTHING,
+        )
+        for one in (adapter, watched(family))
+    )
+    for a, b in zip(flash, sdpa, strict=True):
+        assert_same(a, b)
+
+
+def test_flash_attention_that_is_not_installed(load: Callable[[str], Adapter]) -> None:
+    adapter = load("llama")
+    with pytest.raises(CommandError, match="pip install flash-attn"):
+        install(adapter.model, adapter.decoder, "flash_attention_2")

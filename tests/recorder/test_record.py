@@ -207,6 +207,13 @@ def test_mistakes_are_found_before_a_run_is_made(
             record(bring(rows), tmp_path / "run", CONFIG)
     with pytest.raises(CommandError, match="cannot load the model"):
         record(bring(texts("a")), tmp_path / "run", RecordConfig(model=str(tmp_path)))
+    for wrong in (
+        replace(CONFIG, attn="flash_attention_2"),
+        replace(CONFIG, signals="x"),
+        replace(CONFIG, batch_size="0"),
+    ):
+        with pytest.raises(CommandError):
+            record(bring(texts("a")), tmp_path / "run", wrong)
     assert not (tmp_path / "run").exists()
 
 
