@@ -35,8 +35,8 @@ def print_claims(claims: list[Claim]) -> None:
     print(json.dumps({"claims": [{**asdict(claim), "holds": claim.holds} for claim in claims]}))
 
 
-def save(name: str, measured: dict[str, Any]) -> Path:
-    """Write `measured` to results/NAME.json with date, machine, versions and command."""
+def save(name: str, measured: dict[str, Any], suffix: str = "") -> Path:
+    """Write what benchmark `name` measured to results/, with date, machine, versions, command."""
     document = {
         "date": datetime.date.today().isoformat(),
         "command": " ".join(["python", "-m", f"benchmarks.{name}", *sys.argv[1:]]),
@@ -44,7 +44,7 @@ def save(name: str, measured: dict[str, Any]) -> Path:
         "versions": {package: version(package) for package in PACKAGES},
         **measured,
     }
-    path = RESULTS / f"{name}.json"
+    path = RESULTS / f"{name}{suffix}.json"
     path.write_text(json.dumps(document, indent=1) + "\n", "utf-8")
     return path
 

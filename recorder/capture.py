@@ -19,7 +19,7 @@ import torch
 from transformers import AttentionInterface
 from transformers.masking_utils import ALL_MASK_ATTENTION_FUNCTIONS, AttentionMaskInterface
 from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
-from transformers.utils import is_flash_attn_2_available as flash_is_there
+from transformers.utils.import_utils import is_flash_attn_2_available as flash_is_there
 
 from omnitrace.errors import CommandError, OmniTraceError
 from recorder import gradients

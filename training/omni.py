@@ -13,7 +13,7 @@ import sys
 import time
 from collections import defaultdict
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -245,7 +245,9 @@ def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--out", type=Path, required=True, help="folder for model and processor")
-    parser.add_argument("--steps", type=int, default=Schedule.steps)
+    parser.add_argument(
+        "--steps", type=int, default=Schedule.steps, help="before the last course, half as long"
+    )
     parser.add_argument("--lessons", type=int, help="steps of each tower and of language alone")
     parser.add_argument("--device", default="cpu", help="cpu or cuda")
     parser.add_argument("--threads", type=int, default=1, help="CPU threads")
@@ -258,11 +260,10 @@ def _arguments() -> argparse.Namespace:
 def main() -> None:
     arguments = _arguments()
     torch.set_num_threads(arguments.threads)
-    schedule = (
-        Schedule(arguments.steps)
-        if arguments.lessons is None
-        else Schedule(arguments.steps, *[arguments.lessons] * 3)
-    )
+    schedule = Schedule(arguments.steps, last=arguments.steps // 2)
+    if arguments.lessons is not None:
+        lessons = arguments.lessons
+        schedule = replace(schedule, drills=lessons, looks=lessons, listens=lessons)
     began = time.monotonic()
     processor = build_processor(arguments.seed)
     model = build_model(processor.tokenizer, arguments.seed).to(arguments.device)

@@ -48,7 +48,7 @@ def test_the_automatic_class_knows_its_processor() -> None:
 def test_it_is_right_about_fresh_samples(model: Any, processor: Any, kind: str) -> None:
     """A smoke test; the numbers that count are in training/results/omni.json."""
     seeds = SPLITS["choose"][9_000:9_040]
-    assert measure(model, processor, seeds, [kind])[kind] >= 0.9
+    assert measure(model, processor, seeds, [kind])[kind] >= (0.94 if kind == "mixed" else 0.97)
 
 
 @pytest.mark.parametrize("size", [(1, 1), (640, 97), (50, 2000)])

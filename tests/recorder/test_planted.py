@@ -144,7 +144,7 @@ def test_samples_and_truth_are_written_side_by_side(written: Path) -> None:
 
 
 def _check_part(sentence: str, evidence: dict[str, Any], part: dict[str, Any]) -> None:
-    if " picture " in sentence:
+    if " is drawn " in sentence:
         assert part["type"] == "image"
     elif " moves " in sentence:
         assert (part["type"], evidence["stream"]) == ("video", "vision")

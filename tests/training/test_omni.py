@@ -202,7 +202,7 @@ def test_training_lowers_the_loss_and_repeats(processor: Any) -> None:
             model,
             processor,
             0,
-            omni.Schedule(steps=4, looks=2, listens=2, drills=2, batch=4, warmup=1),
+            omni.Schedule(steps=4, looks=2, listens=2, drills=2, batch=4, warmup=1, last=2),
         )
         drawn = next(omni.examples(Encoder(processor, model), 1, omni.Schedule(batch=4), 0))
         with torch.inference_mode():
