@@ -96,7 +96,7 @@ def main() -> None:
         claims = [Claim("gradients to generating", (whole - without) / generating, 1, "lower")]
     print(found)
     if not given.quick:
-        save(f"gradients-{device.split(':')[0]}", found)
+        save("gradients", found, f"-{device.split(':')[0]}")
     if given.json:
         print_claims(claims)
 

@@ -130,7 +130,7 @@ def main() -> None:
             value = found[str(n)][what]["attention"]
             claims.append(Claim(f"recorded to plain, {what}, n={n}", value, target, "lower"))
     if not given.quick:
-        save(f"record_overhead-{given.device.split(':')[0]}", {"steps": STEPS, "ratios": found})
+        save("record_overhead", {"steps": STEPS, "ratios": found}, f"-{given.device.split(':')[0]}")
     if given.json:
         print_claims(claims)
     return None

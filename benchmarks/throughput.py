@@ -89,7 +89,7 @@ def main() -> None:
     }
     print(found)
     if not given.quick:
-        save(f"throughput-{given.device.split(':')[0]}", found)
+        save("throughput", found, f"-{given.device.split(':')[0]}")
     if given.json:
         print_claims(
             [
