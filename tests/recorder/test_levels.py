@@ -93,7 +93,8 @@ def test_heads_keep_each_heads_mass_on_each_unit(
             ranges = units.ranges[units.offset[unit] : units.offset[unit + 1]]
             tokens = np.concatenate([np.arange(*each) for each in ranges])
             mass = attention[:, :, tokens].sum(-1)
-            np.testing.assert_allclose(heads.mass[:, :, t, unit], mass, atol=1e-6, rtol=0)
+            # A mass sums many weights, each within 1e-6 of the eager pass's.
+            np.testing.assert_allclose(heads.mass[:, :, t, unit], mass, atol=3e-6, rtol=0)
             assert (heads.unit_of[tokens] == unit).all()
 
 
