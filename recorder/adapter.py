@@ -6,6 +6,7 @@ model; capture and generation know adapters only through what stands here.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from importlib import import_module
@@ -52,11 +53,12 @@ class ModelSpec:
     @property
     def source(self) -> dict[str, Any]:
         """Keyword arguments of every `from_pretrained`."""
-        return (
-            {"pretrained_model_name_or_path": self.path}
-            | ({"revision": self.revision} if self.revision else {})
-            | ({"trust_remote_code": True} if self.trusted else {})
-        )
+        # Said outright: where it is left open, transformers asks on the terminal.
+        source: dict[str, Any] = {
+            "pretrained_model_name_or_path": self.path,
+            "trust_remote_code": self.trusted,
+        }
+        return source | ({"revision": self.revision} if self.revision else {})
 
 
 class Adapter(Protocol):
@@ -90,12 +92,15 @@ class Adapter(Protocol):
 Load = Callable[[ModelSpec, Weights, float], Adapter]
 
 ADAPTERS = {
+    "minicpmo": "recorder.minicpm_o",
     "qwen2_5_omni": "recorder.qwen_omni",
     "qwen2_5_omni_thinker": "recorder.qwen_omni",
     "qwen3_omni_moe": "recorder.qwen3_omni",
     "qwen3_omni_moe_thinker": "recorder.qwen3_omni",
 }
 """transformers' model type → the module that has `load(spec, weights, fps) -> Adapter`."""
+
+COMMIT = re.compile("[0-9a-f]{40}")
 
 GENERAL = "recorder.chat"
 """The module for all other types of chat models that transformers knows."""
@@ -104,20 +109,38 @@ GENERAL = "recorder.chat"
 def describe_model(path: str, revision: str = "", trusted: bool = False) -> ModelSpec:
     """Read a model's configuration, local or from the hub; CommandError if that cannot be done.
 
-    `revision`: the commit of the hub; `trusted`: whether the model's own code may be run.
+    `revision`: the commit of the hub; `trusted`: whether the model's own code may be run, from the
+    hub only that of a revision in full, so that what was read is what runs.
     """
-    if path.startswith(("/", "./", "../", "~")) and not Path(path).is_dir():
+    folder = Path(path).is_dir()
+    if path.startswith(("/", "./", "../", "~")) and not folder:
         raise CommandError(f"cannot load the model: there is no folder {path}.")
+    if folder and revision:
+        raise CommandError(f"{path} is a folder, which has no revisions: leave out --revision.")
+    if trusted and not folder and not COMMIT.fullmatch(revision):
+        raise CommandError(
+            f"to run the code of '{path}', say which one: --revision takes the commit that you "
+            "read, all 40 characters of it."
+        )
     asked = {"revision": revision} if revision else {}
     try:
         config = transformers.AutoConfig.from_pretrained(path, trust_remote_code=trusted, **asked)
-    except (OSError, ValueError, KeyError) as error:
-        raise CommandError(
-            f"cannot load the model '{path}': {first_sentence(error)} Name a folder that holds "
-            "config.json, weights and processor, or a model id of the hub."
-        ) from error
-    commit = None if Path(path).is_dir() else getattr(config, "_commit_hash", None)
-    return ModelSpec(path, commit or "", config, trusted)
+    except (OSError, ValueError, KeyError, ImportError) as error:
+        raise _unreadable(path, error, trusted) from error
+    commit = None if folder else getattr(config, "_commit_hash", None)
+    return ModelSpec(path, commit or revision, config, trusted)
+
+
+def _unreadable(path: str, error: Exception, trusted: bool) -> CommandError:
+    if not trusted and "trust_remote_code" in str(error):
+        return CommandError(
+            f"the model '{path}' brings code of its own: read it, then allow it with "
+            "--trust-remote-code."
+        )
+    return CommandError(
+        f"cannot load the model '{path}': {first_sentence(error)} Name a folder that holds "
+        "config.json, weights and processor, or a model id of the hub."
+    )
 
 
 def load_adapter(spec: ModelSpec, weights: Weights, fps: float) -> Adapter:

@@ -18,6 +18,10 @@ class RecordConfig:
     """
 
     model: str = knob("", "a model folder or hub id; empty: the bundled tiny model")
+    revision: str = knob("", "the model's commit on the hub; empty: the newest")
+    trust_remote_code: bool = knob(
+        False, "run the code that the model brings; of the hub's only with --revision, in full"
+    )
     responses: str = knob("", "JSON lines of answers to record instead of generating any")
     level: str = knob(
         "tokens",

@@ -21,12 +21,10 @@ from omnitrace.segment import segment_files
 from omnitrace.text import one_line
 from omnitrace.trace import Trace
 from omnitrace.writer import SEGMENT_BYTES, SEGMENT_SECONDS, trace_nbytes
-from recorder.adapter import describe_model
 from recorder.batch import fits
-from recorder.bundled import TINY_OMNI
 from recorder.config import RecordConfig
 from recorder.memory import batch_limit
-from recorder.record import Progress, Report, given_responses
+from recorder.record import Progress, Report, asked_model, given_responses
 from recorder.responses import Response
 from recorder.samples import Sample, read_samples
 from recorder.select import select
@@ -114,7 +112,7 @@ def plan(
     every = read_samples(samples_path)
     given = given_responses(config, every)
     tagger = load_tagger(config.spacy_model or None)
-    tracer = Tracer.load(describe_model(config.model or str(TINY_OMNI)), config, tagger)
+    tracer = Tracer.load(asked_model(config), config, tagger)
     failed: dict[str, str] = {}
     chosen = [(sample, given.get(sample.id)) for sample in select(every, config)]
     layouts = _lay_out(tracer, chosen, failed, report)

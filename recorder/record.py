@@ -84,7 +84,7 @@ def record(
     every = read_samples(samples_path)
     samples = select(every, config)
     given = given_responses(config, every)
-    spec = describe_model(config.model or str(TINY_OMNI))
+    spec = asked_model(config)
     tagger = load_tagger(config.spacy_model or None)
     identity = run_identity(spec, config, tagger.name)
     # A run that is there says first what it lacks; a new one is made when the model is there.
@@ -102,6 +102,12 @@ def record(
         raise _stopped(stop, summary, run_path)
     report(summary.progress())
     return summary
+
+
+def asked_model(config: RecordConfig) -> ModelSpec:
+    """The model that is to be recorded, the bundled one if none is named."""
+    path = config.model or str(TINY_OMNI)
+    return describe_model(path, config.revision, config.trust_remote_code)
 
 
 def run_identity(spec: ModelSpec, config: RecordConfig, tagger: str) -> dict[str, Any]:

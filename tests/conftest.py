@@ -1,11 +1,17 @@
-"""How Hypothesis draws: without deadlines (machines are shared), and the same examples in CI."""
+"""How Hypothesis draws: without deadlines (machines are shared), and the same examples in CI.
+
+Code that comes with a model is copied to a folder of the session's, not to the user's cache.
+"""
 
 from __future__ import annotations
 
 import os
+import tempfile
 
 from hypothesis import settings
 
 settings.register_profile("here", deadline=None)
 settings.register_profile("ci", deadline=None, derandomize=True)
 settings.load_profile("ci" if os.environ.get("CI") else "here")
+MODULES = tempfile.TemporaryDirectory(prefix="omnitrace-modules-")
+os.environ["HF_MODULES_CACHE"] = MODULES.name

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -10,6 +12,8 @@ import torch
 import transformers
 
 from recorder.bundled import TINY_OMNI
+from tests.recorder import minicpm_double
+from tests.recorder.minicpm_double import MiniCPMO, MiniCPMOConfig
 from training.omni_model import CHAT_TEMPLATE, PIXELS
 
 hf: Any = transformers
@@ -176,6 +180,26 @@ def _qwen3_omni(folder: Path) -> None:
     _save(hf.Qwen3OmniMoeThinkerForConditionalGeneration(config), processor, folder)
 
 
+def _minicpm_o(folder: Path) -> None:
+    torch.manual_seed(0)
+    tokens = tokenizer()
+    marks = ["image", "/image", "slice", "/slice", "image_id", "/image_id", "unit", "unk"]
+    marks = [f"<{mark}>" for mark in marks] + ["<|audio_start|>", "<|audio_end|>"]
+    tokens.add_special_tokens({"additional_special_tokens": marks})
+    tokens.chat_template = TEXT_TEMPLATE
+    config = MiniCPMOConfig(**sizes(tokens, rope_parameters=ROPE, tie_word_embeddings=False))
+    MiniCPMO(config).save_pretrained(folder)
+    tokens.save_pretrained(folder)
+    code = "modeling_minicpmo"
+    shutil.copy(minicpm_double.__file__, folder / f"{code}.py")
+    path = folder / "config.json"
+    own = {"AutoConfig": f"{code}.MiniCPMOConfig", "AutoModel": f"{code}.MiniCPMO"}
+    about = json.loads(path.read_text()) | {"model_type": "minicpmo", "auto_map": own}
+    path.write_text(json.dumps(about))
+    processor = {"auto_map": {"AutoProcessor": f"{code}.MiniCPMOProcessor"}}
+    (folder / "processor_config.json").write_text(json.dumps(processor))
+
+
 TOYS: dict[str, Callable[[Path], None]] = {
     "llama": _text("LlamaForCausalLM", "LlamaConfig", rope_parameters=ROPE),
     "mistral": _text("MistralForCausalLM", "MistralConfig", sliding_window=8, rope_parameters=ROPE),
@@ -183,4 +207,5 @@ TOYS: dict[str, Callable[[Path], None]] = {
     "qwen2_5_vl": _qwen2_5_vl,
     "llava": _llava,
     "qwen3_omni": _qwen3_omni,
+    "minicpm_o": _minicpm_o,
 }

@@ -1,0 +1,323 @@
+"""MiniCPM-o 4.5: pictures, sound and films, by the code that is published with its weights.
+
+That code turns media into embeddings; the decoder inside it is transformers' own Qwen3, which is
+what answers and is recorded. Films go in as published: a frame a second, each with its second of
+sound. Written against the published code and tested on a double of its interface, never on the
+weights. Knows nothing of capture or stores.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import PIL.Image
+import torch
+import transformers
+
+from omnitrace.errors import CommandError, OmniTraceError
+from omnitrace.timeline import Int32, Medium, Modality, Timeline
+from recorder import layout, media
+from recorder.adapter import ModelSpec, Prepared
+from recorder.samples import Sample
+from recorder.weights import Weights
+
+PICTURE, SOUND = "(<image>./</image>)", "(<audio>./</audio>)"
+SLOT = re.compile(f"{re.escape(PICTURE)}|{re.escape(SOUND)}")
+UNIT = "<unit>"
+RATE = 16_000
+CHUNK_SECONDS = 1
+"""The processor cuts sound into stretches of this length, each with its own marks."""
+
+hf: Any = transformers
+
+
+@dataclass(frozen=True)
+class Slot:
+    """One placeholder: a picture or a stretch of sound of `medium`, from second `start_s` on."""
+
+    medium: int
+    modality: Modality
+    content: Any
+    start_s: float = 0.0
+
+    @property
+    def holder(self) -> str:
+        return SOUND if self.modality == Modality.AUDIO else PICTURE
+
+
+@dataclass(frozen=True)
+class Loaded:
+    """A decoded medium as slots, and how they are written in the prompt."""
+
+    medium: Medium
+    slots: tuple[Slot, ...]
+    film: bool = False
+
+    @property
+    def sounds(self) -> bool:
+        return any(slot.modality == Modality.AUDIO for slot in self.slots)
+
+    def written(self, between: str) -> str:
+        holders = [slot.holder for slot in self.slots]
+        if not (self.film and self.sounds):
+            return between.join(holders)
+        return "".join(UNIT + a + b for a, b in zip(holders[::2], holders[1::2], strict=True))
+
+
+def load(spec: ModelSpec, weights: Weights, fps: float) -> MiniCPMO:
+    """Load the model, never its voice; CommandError unless its own code may be run."""
+    if not spec.trusted:
+        raise CommandError(
+            f"'{spec.path}' brings code of its own: read it, then allow it with "
+            "--trust-remote-code."
+        )
+    parts = {"init_vision": True, "init_audio": True, "init_tts": False}
+    outer = hf.AutoModel.from_pretrained(**spec.source, **weights.options, **parts)
+    processor = hf.AutoProcessor.from_pretrained(**spec.source)
+    return MiniCPMO(weights.settle(outer), processor)
+
+
+class MiniCPMO:
+    """`outer` is the whole model, whose `llm` is recorded."""
+
+    decoder = ""
+
+    def __init__(self, outer: Any, processor: Any) -> None:
+        self.outer = outer
+        self.model = outer.llm
+        self.processor = processor
+        self.tokenizer = processor.tokenizer
+
+    @property
+    def layers(self) -> int:
+        return int(self.model.config.num_hidden_layers)
+
+    @property
+    def max_tokens(self) -> int:
+        return int(self.model.config.max_position_embeddings)
+
+    @property
+    def eos_ids(self) -> frozenset[int]:
+        return frozenset(self.tokenizer.convert_tokens_to_ids(list(self.outer.terminators)))
+
+    def decode(self, ids: list[int]) -> str:
+        text: str = self.tokenizer.decode(
+            ids, skip_special_tokens=False, clean_up_tokenization_spaces=False
+        )
+        return text
+
+    def encode(self, text: str) -> list[int]:
+        ids: list[int] = self.tokenizer.encode(text, add_special_tokens=False)
+        return ids
+
+    def prepare(self, sample: Sample) -> Prepared:
+        _refuse_holders(sample)
+        layout.refuse_control_tokens(sample.messages, self.tokenizer)
+        contents = [c for m in sample.messages for c in m.parts if c.path is not None]
+        loaded = [_load(c.kind, c.path, i) for i, c in enumerate(contents) if c.path is not None]
+        slots = [slot for each in loaded for slot in each.slots]
+        prompt, spans = layout.render(sample.messages, partial(self._template, loaded=loaded))
+        batch = self._process(prompt, loaded, slots)
+        ids = batch["input_ids"][0].numpy().astype(np.int32)
+        prompt, spans, places = _expand(prompt, spans, self._expansions(batch, loaded, slots))
+        template = layout.tokenize(self.tokenizer, prompt, [])
+        everywhere = template.spread(ids, [])
+        timeline = Timeline.blank(len(ids))
+        parts = layout.parts_of(sample.messages)
+        texts = template.texts(everywhere, spans)
+        said = layout.place_texts(timeline, ids, parts, texts, self.decode)
+        held = _held(batch, len(ids))
+        for slot, tokens in zip(slots, template.texts(everywhere, places), strict=True):
+            self._place(timeline, tokens[held[tokens]], slot, loaded[slot.medium].medium)
+            layout.place_medium(timeline, tokens, parts, slot.medium)
+        return Prepared(
+            self._inputs(batch), ids, timeline, said, parts, tuple(m.medium for m in loaded)
+        )
+
+    def _template(self, messages: list[dict[str, Any]], loaded: Sequence[Loaded]) -> str:
+        """The prompt, one placeholder a slot; parts stand on lines but where films sound."""
+        between = "" if any(m.film and m.sounds for m in loaded) else "\n"
+        written = iter([m.written(between) for m in loaded])
+        said = [
+            {
+                "role": message["role"],
+                "content": between.join(
+                    part["text"] if part["type"] == "text" else next(written)
+                    for part in message["content"]
+                ),
+            }
+            for message in messages
+        ]
+        text: str = self.tokenizer.apply_chat_template(
+            said, tokenize=False, add_generation_prompt=True, enable_thinking=False
+        )
+        return text
+
+    def _process(
+        self, prompt: str, loaded: Sequence[Loaded], slots: Sequence[Slot]
+    ) -> dict[str, Any]:
+        """Ids, features and bounds by the model's own processor, on the CPU."""
+        sounds = [slot for slot in slots if slot.modality == Modality.AUDIO]
+        try:
+            batch = self.processor(
+                [prompt],
+                [[slot.content for slot in slots if slot.modality != Modality.AUDIO]],
+                [[slot.content for slot in sounds]],
+                # Sounds of one number are heard as one: the seconds of a film.
+                [[slot.medium for slot in sounds]],
+                chunk_input=True,
+                return_tensors="pt",
+                max_length=self.max_tokens + 1,
+                **_slicing(loaded),
+            )
+        except (ValueError, TypeError) as error:
+            raise OmniTraceError(f"the model's processor refuses the sample: {error}.") from error
+        if batch["input_ids"].shape[1] > self.max_tokens:
+            raise OmniTraceError(
+                f"the prompt has more than the {self.max_tokens} tokens that the model takes: "
+                "shorten it, or give it shorter media."
+            )
+        return dict(batch)
+
+    def _expansions(
+        self, batch: dict[str, Any], loaded: Sequence[Loaded], slots: Sequence[Slot]
+    ) -> list[str]:
+        """What the processor writes for each slot: marks, and a token for each embedding."""
+        sizes = iter(enumerate(batch["image_sizes"][0]))
+        slicing = _slicing(loaded)
+        draw = self.processor.image_processor.get_slice_image_placeholder
+        written = []
+        for slot in slots:
+            if slot.modality == Modality.AUDIO:
+                length = len(slot.content)
+                written.append(self.processor.get_audio_placeholder(length, True, CHUNK_SECONDS))
+            else:
+                number, size = next(sizes)
+                written.append(
+                    draw(size, number, slicing["max_slice_nums"], slicing["use_image_id"])
+                )
+        return written
+
+    def _place(
+        self, timeline: Timeline, tokens: layout.Indices, slot: Slot, medium: Medium
+    ) -> None:
+        """Fill in the embeddings of one slot: no patch of them is one place of the picture."""
+        timeline.modality[tokens] = slot.modality
+        if slot.modality == Modality.AUDIO:
+            if not len(tokens):
+                raise OmniTraceError(f"{medium.name} is too short: its sound makes no token.")
+            step = self._token_seconds
+            starts = slot.start_s + np.arange(len(tokens), dtype=np.float64) * step
+            layout.place_seconds(timeline, tokens, starts, step, medium.duration_s or 0.0)
+        elif slot.modality == Modality.VIDEO:
+            timeline.frame[tokens] = int(slot.start_s)
+            starts = np.full(len(tokens), slot.start_s, np.float64)
+            layout.place_seconds(timeline, tokens, starts, 1.0, medium.duration_s or 0.0)
+
+    @property
+    def _token_seconds(self) -> float:
+        whole = self.processor.get_audio_placeholder(RATE, False, CHUNK_SECONDS)
+        count = len(self.encode(whole)) - 2  # without the marks at either end
+        return CHUNK_SECONDS / count
+
+    def _inputs(self, batch: dict[str, Any]) -> dict[str, Any]:
+        """Input of the decoder: ids, and the embeddings that the outer model makes of all."""
+        data = {key: self._to_model(v) for key, v in batch.items() if key != "image_sizes"}
+        data["input_ids"] = data["input_ids"].long()
+        with torch.no_grad():
+            embeds, _ = self.outer.get_vllm_embedding(data)
+            embeds = self.outer.get_omni_embedding(
+                data, input_embeddings=embeds, chunk_length=self.outer.config.audio_chunk_length
+            )
+        ids = data["input_ids"]
+        mask = torch.ones_like(ids)
+        return {"input_ids": ids, "attention_mask": mask, "inputs_embeds": embeds.detach()}
+
+    def _to_model(self, value: Any) -> Any:
+        if isinstance(value, torch.Tensor):
+            return value.to(self.model.device)
+        return [self._to_model(each) for each in value] if isinstance(value, list) else value
+
+
+def _refuse_holders(sample: Sample) -> None:
+    texts = [part.text for message in sample.messages for part in message.parts]
+    found = [match[0] for match in map(SLOT.search, texts) if match]
+    if found:
+        raise OmniTraceError(
+            f"a text of the sample contains '{found[0]}', which stands for a medium here; "
+            "remove it or write it differently."
+        )
+
+
+def _slicing(loaded: Sequence[Loaded]) -> dict[str, Any]:
+    """Pictures are cut into slices and numbered; frames, and pictures beside them, are not."""
+    if any(m.film for m in loaded):
+        return {"max_slice_nums": 1, "use_image_id": False}
+    return {"max_slice_nums": None, "use_image_id": None}
+
+
+def _load(kind: str, path: Path, index: int) -> Loaded:
+    name, sha256 = path.name, media.file_sha256(path)
+    if kind == "image":
+        image = media.load_image(path)
+        size = {"width": image.width, "height": image.height}
+        return Loaded(Medium(kind, name, sha256, **size), (Slot(index, Modality.IMAGE, image),))
+    if kind == "audio":
+        sound = media.load_audio(path, RATE)
+        about = Medium(kind, name, sha256, len(sound) / RATE)
+        return Loaded(about, (Slot(index, Modality.AUDIO, sound),))
+    if media.affordable_fps(path, 1.0) < 1.0:
+        raise OmniTraceError(
+            f"{path} is longer than {media.MAX_FRAMES} seconds, of each of which this model takes "
+            "a frame: cut it."
+        )
+    film = media.load_video(path, 1.0, RATE)
+    about = Medium(kind, name, sha256, film.duration_s, film.width, film.height)
+    return Loaded(about, tuple(_seconds_of(film, index)), film=True)
+
+
+def _seconds_of(film: media.Video, index: int) -> list[Slot]:
+    """A frame a second, and behind each its second of sound, the last filled up with silence."""
+    slots = []
+    sound = film.sound if film.sound is None else _whole_seconds(film.sound, len(film.frames))
+    for second, frame in enumerate(film.frames):
+        picture = PIL.Image.fromarray(frame)
+        slots.append(Slot(index, Modality.VIDEO, picture, float(second)))
+        if sound is not None:
+            slots.append(Slot(index, Modality.AUDIO, sound[second], float(second)))
+    return slots
+
+
+def _whole_seconds(sound: media.Float32, seconds: int) -> media.Float32:
+    """(seconds, RATE) float32."""
+    whole = np.zeros(seconds * RATE, np.float32)
+    whole[: len(sound)] = sound[: len(whole)]
+    return whole.reshape(seconds, RATE)
+
+
+def _expand(prompt: str, spans: Int32, written: Sequence[str]) -> tuple[str, Int32, Int32]:
+    """The prompt with each placeholder replaced; where texts and replacements lie in it."""
+    holders = np.array([match.span() for match in SLOT.finditer(prompt)], int).reshape(-1, 2)
+    growth = np.array([len(new) for new in written], int) - (holders[:, 1] - holders[:, 0])
+    shift = np.concatenate([[0], np.cumsum(growth)])
+    moved = spans + shift[np.searchsorted(holders[:, 1], spans[:, 0], side="right")][:, None]
+    places = np.stack([holders[:, 0] + shift[:-1], holders[:, 1] + shift[1:]], axis=1)
+    replacements = iter(written)
+    text = SLOT.sub(lambda _: next(replacements), prompt)
+    return text, moved.astype(np.int32), places.astype(np.int32)
+
+
+def _held(batch: dict[str, Any], n: int) -> npt.NDArray[np.bool_]:
+    """(n,) which tokens hold an embedding of a medium, and are no mark."""
+    held = np.zeros(n, np.bool_)
+    for name in ("image_bound", "audio_bounds"):
+        for start, end in np.asarray(batch[name][0], int).reshape(-1, 2):
+            held[start:end] = True
+    return held
