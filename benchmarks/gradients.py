@@ -22,8 +22,8 @@ from benchmarks import release
 from benchmarks.common import Claim, print_claims, save
 from benchmarks.record_overhead import load
 from benchmarks.thinker import Thinker, synchronise
-from recorder.draw import Options
-from recorder.generate import Answer, Wanted, force, generate
+from recorder.passes.draw import Options
+from recorder.passes.generate import Answer, Wanted, force, generate
 from recorder.signals import GRADIENT_SIGNALS
 
 WANTED = Wanted({}, {name: s for name, s in GRADIENT_SIGNALS.items() if not s.by_layer})

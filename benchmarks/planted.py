@@ -17,7 +17,7 @@ from pathlib import Path
 from benchmarks.common import Claim, print_claims, save
 from omnitrace import Run, open_run
 from omnitrace.cli.record import record
-from recorder.planted import KINDS, SPLITS, make_sample, write_samples
+from recorder.planted.samples import KINDS, SPLITS, make_sample, write_samples
 from replay import PRESETS, ReplayConfig, attribute
 from replay.evaluate import Scores, evaluate
 from replay.truth import Truth, read_truths

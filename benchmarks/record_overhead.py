@@ -22,8 +22,8 @@ import torch
 
 from benchmarks.common import Claim, print_claims, save
 from benchmarks.thinker import FULL, SMALL, Thinker, synchronise
-from recorder.draw import Options
-from recorder.generate import Wanted, generate
+from recorder.passes.draw import Options
+from recorder.passes.generate import Wanted, generate
 from recorder.signals import GRADIENT_SIGNALS, SIGNALS
 
 STEPS = 64

@@ -11,7 +11,7 @@ from typing import Any
 import torch
 
 from benchmarks.thinker import Thinker
-from recorder.adapter import Prepared
+from recorder.models.adapter import Prepared
 
 
 def generate(thinker: Thinker, prepared: Prepared, steps: int) -> Any:

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from benchmarks.common import Claim, print_claims, save
 from recorder.config import RecordConfig
-from recorder.planted import KINDS, SPLITS, make_sample, write_samples
+from recorder.planted.samples import KINDS, SPLITS, make_sample, write_samples
 from recorder.record import Progress, record
 
 WARM = 50

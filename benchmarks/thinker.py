@@ -14,9 +14,9 @@ import torch
 import transformers
 
 from omnitrace.timeline import Timeline
-from recorder.adapter import Prepared
-from recorder.capture import install
-from recorder.samples import Sample
+from recorder.inputs.samples import Sample
+from recorder.models.adapter import Prepared
+from recorder.passes.capture import install
 
 hf: Any = transformers
 """Its constructors are untyped."""

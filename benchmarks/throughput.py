@@ -17,8 +17,8 @@ from benchmarks import release
 from benchmarks.common import Claim, print_claims, save
 from benchmarks.record_overhead import ATTENTION, GRADIENTS, load
 from benchmarks.thinker import Thinker, synchronise
-from recorder.draw import Options
-from recorder.generate import Answer, Wanted, force, generate
+from recorder.passes.draw import Options
+from recorder.passes.generate import Answer, Wanted, force, generate
 
 PROMPT, STEPS, SAMPLES = 512, 32, 8
 EVERYTHING = Wanted(ATTENTION, GRADIENTS, prompt_mean=False)

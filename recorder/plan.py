@@ -21,13 +21,13 @@ from omnitrace.segment import segment_files
 from omnitrace.text import one_line
 from omnitrace.trace import Trace
 from omnitrace.writer import SEGMENT_BYTES, SEGMENT_SECONDS, trace_nbytes
-from recorder.batch import fits
 from recorder.config import RecordConfig
-from recorder.memory import batch_limit
+from recorder.inputs.responses import Response
+from recorder.inputs.samples import Sample, read_samples
+from recorder.inputs.select import select
+from recorder.passes.batch import fits
+from recorder.passes.memory import batch_limit
 from recorder.record import Progress, Report, asked_model, given_responses
-from recorder.responses import Response
-from recorder.samples import Sample, read_samples
-from recorder.select import select
 from recorder.tags import load_tagger
 from recorder.tracer import Task, Tracer
 

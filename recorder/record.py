@@ -17,16 +17,16 @@ from omnitrace.text import one_line
 from omnitrace.trace import Trace
 from omnitrace.writer import RunWriter
 from recorder import fingerprint
-from recorder.adapter import ModelSpec, describe_model
-from recorder.batch import fits
 from recorder.bundled import TINY_OMNI
 from recorder.config import RecordConfig
+from recorder.inputs.media import file_sha256
+from recorder.inputs.responses import Response, read_responses
+from recorder.inputs.samples import Sample, read_samples
+from recorder.inputs.select import select
 from recorder.interrupt import Interruption
-from recorder.media import file_sha256
-from recorder.memory import batch_limit, is_out_of_memory, tokens_that_fit
-from recorder.responses import Response, read_responses
-from recorder.samples import Sample, read_samples
-from recorder.select import select
+from recorder.models.adapter import ModelSpec, describe_model
+from recorder.passes.batch import fits
+from recorder.passes.memory import batch_limit, is_out_of_memory, tokens_that_fit
 from recorder.tags import load_tagger
 from recorder.tracer import Task, Tracer, options_of, signal_names
 

@@ -103,7 +103,7 @@ def _in_folder(folder: Path) -> Find:
 
 
 def _in_samples(samples: Path) -> Find:
-    from recorder.samples import read_samples
+    from recorder.inputs.samples import read_samples
 
     paths = {sample.id: sample.paths for sample in read_samples(samples, check_files=False)}
 
@@ -115,7 +115,7 @@ def _in_samples(samples: Path) -> Find:
 
 def _unchanged(medium: Medium, paths: Sequence[Path], where: str) -> Path:
     """The one of `paths` that was recorded."""
-    from recorder.media import file_sha256
+    from recorder.inputs.media import file_sha256
 
     for path in paths:
         if file_sha256(path) == medium.sha256:

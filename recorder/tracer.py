@@ -19,16 +19,16 @@ from omnitrace.errors import CommandError, OmniTraceError, nearest
 from omnitrace.timeline import Int32
 from omnitrace.trace import Trace
 from omnitrace.units import UnitConfig
-from recorder.adapter import Adapter, ModelSpec, Prepared, load_adapter
-from recorder.capture import confirm, install
 from recorder.config import RecordConfig
-from recorder.draw import Options
-from recorder.generate import Answer, Wanted, force, generate
-from recorder.responses import Response
-from recorder.samples import Sample
+from recorder.inputs.responses import Response
+from recorder.inputs.samples import Sample
+from recorder.models.adapter import Adapter, ModelSpec, Prepared, load_adapter
+from recorder.models.weights import Weights
+from recorder.passes.capture import confirm, install
+from recorder.passes.draw import Options
+from recorder.passes.generate import Answer, Wanted, force, generate
 from recorder.signals import GRADIENT_SIGNALS, SIGNALS
 from recorder.tags import Tagger, align_pos, prompt_sentences
-from recorder.weights import Weights
 
 
 @dataclass(frozen=True)

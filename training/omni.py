@@ -21,7 +21,7 @@ import numpy as np
 import torch
 from torch.nn import functional
 
-from recorder.planted import KINDS, SPLITS, ask_anew, make_plan
+from recorder.planted.samples import KINDS, SPLITS, ask_anew, make_plan
 from training.omni_check import RESULTS, report
 from training.omni_data import Encoded, Encoder, Example, branch, collate, hide
 from training.omni_drill import drill

@@ -18,9 +18,9 @@ import torch
 import transformers
 from transformers import Qwen2_5OmniProcessor, Qwen2_5OmniThinkerForConditionalGeneration
 
-from recorder import media
 from recorder.bundled import TINY_OMNI
-from recorder.planted import KINDS, SPLITS, make_sample, write_samples
+from recorder.inputs import media
+from recorder.planted.samples import KINDS, SPLITS, make_sample, write_samples
 
 RESULTS = Path(__file__).parent / "results" / "omni.json"
 FPS = 2.0

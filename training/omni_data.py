@@ -16,10 +16,10 @@ import numpy.typing as npt
 import torch
 from tokenizers import Tokenizer
 
-from recorder import planted_text as wording
-from recorder.planted import Plan, Spec
-from recorder.planted_media import SAMPLE_RATE, Audio, Image, Video, render
-from recorder.planted_text import Fact, Question
+from recorder.planted import text as wording
+from recorder.planted.media import SAMPLE_RATE, Audio, Image, Video, render
+from recorder.planted.samples import Plan, Spec
+from recorder.planted.text import Fact, Question
 
 FPS = 2
 HOP = 160

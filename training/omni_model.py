@@ -21,8 +21,8 @@ from tokenizers import (
 )
 from transformers.models.qwen2.tokenization_qwen2 import PRETOKENIZE_REGEX
 
-from recorder import planted_text as wording
-from recorder.planted import KINDS, SPLITS, make_plan
+from recorder.planted import text as wording
+from recorder.planted.samples import KINDS, SPLITS, make_plan
 
 hf: Any = transformers
 """Its constructors are typed for strings where they take arrays."""

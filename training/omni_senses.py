@@ -18,9 +18,9 @@ import numpy as np
 import torch
 from torch.nn import functional
 
-from recorder import planted_text as wording
-from recorder.planted import Stock
-from recorder.planted_media import SCENE_SECONDS, Picture, render
+from recorder.planted import text as wording
+from recorder.planted.media import SCENE_SECONDS, Picture, render
+from recorder.planted.samples import Stock
 from training.omni_data import MEL_FRAMES_PER_SECOND, TOKENS_PER_SECOND, Encoder, Features
 
 Words = dict[str, tuple[str, ...]]

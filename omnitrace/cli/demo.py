@@ -46,7 +46,7 @@ def demo(folder: Path = Path("omnitrace-demo")) -> int:
 def write_demo_samples(folder: Path) -> None:
     """The bundled samples as files that a user could have made; CommandError without [record]."""
     try:
-        from recorder.planted import SPLITS, make_sample, write_samples
+        from recorder.planted.samples import SPLITS, make_sample, write_samples
     except ImportError as error:
         raise CommandError(
             f"the demo needs {error.name}: pip install 'omnitrace-replay[record]'."

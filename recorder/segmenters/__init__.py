@@ -47,7 +47,7 @@ class Sound:
 
     def samples(self) -> npt.NDArray[np.float32]:
         """(samples,) float32 mono at RATE; OmniTraceError if the file cannot be decoded."""
-        from recorder import media
+        from recorder.inputs import media
 
         assert self.path is not None, "only a segmenter that hears may ask for the samples"
         load = media.load_film_sound if self.medium.kind == "video" else media.load_audio

@@ -19,9 +19,9 @@ from omnitrace.errors import CommandError, OmniTraceError
 from omnitrace.text import one_line
 from omnitrace.timeline import Segments
 from recorder.config import SegmentConfig
+from recorder.models.weights import choose_device
 from recorder.segmenters import Sound
 from recorder.segmenters.words import Piece, stretches
-from recorder.weights import choose_device
 
 USUAL = "paraformer-zh"
 _HAN = "\u3400-\u4dbf\u4e00-\u9fff"

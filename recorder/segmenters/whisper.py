@@ -18,9 +18,9 @@ from omnitrace.text import one_line
 from omnitrace.timeline import Segments
 from recorder import fingerprint
 from recorder.config import SegmentConfig
+from recorder.models.weights import choose_device
 from recorder.segmenters import RATE, Sound
 from recorder.segmenters.words import Piece, stretches
-from recorder.weights import choose_device
 
 USUAL = "openai/whisper-large-v3"
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from recorder.adapter import Adapter, Prepared
-from recorder.draw import Options
-from recorder.generate import Answer, Wanted, generate
+from recorder.models.adapter import Adapter, Prepared
+from recorder.passes.draw import Options
+from recorder.passes.generate import Answer, Wanted, generate
 from recorder.signals import GRADIENT_SIGNALS, SIGNALS
 
 ATTENTION = Wanted(SIGNALS)

@@ -15,12 +15,12 @@ import pytest
 import soundfile
 import torch
 
-from recorder.adapter import describe_model, load_adapter
 from recorder.bundled import TINY_OMNI
-from recorder.capture import install
-from recorder.qwen_omni import QwenOmni
-from recorder.samples import Sample, read_samples
-from recorder.weights import Weights
+from recorder.inputs.samples import Sample, read_samples
+from recorder.models.adapter import describe_model, load_adapter
+from recorder.models.qwen_omni import QwenOmni
+from recorder.models.weights import Weights
+from recorder.passes.capture import install
 
 WAV_SECONDS = 2.31
 MP4_SECONDS = 4

@@ -17,7 +17,7 @@ from transformers import (
 )
 
 from recorder.bundled import TINY_OMNI
-from recorder.planted import KINDS, SPLITS
+from recorder.planted.samples import KINDS, SPLITS
 from training.omni_check import answer, measure
 
 # transformers hands a tensor to numpy the old way where films have sound.

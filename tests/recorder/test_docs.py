@@ -14,14 +14,14 @@ import pytest
 import torch
 
 from omnitrace.timeline import Modality
-from recorder import adapter as adapters
-from recorder.adapter import Adapter, describe_model, load_adapter
-from recorder.capture import confirm, install
-from recorder.draw import Options
-from recorder.samples import Sample
-from recorder.weights import Weights
+from recorder.inputs.samples import Sample
+from recorder.models import adapter as adapters
+from recorder.models.adapter import Adapter, describe_model, load_adapter
+from recorder.models.weights import Weights
+from recorder.passes.capture import confirm, install
+from recorder.passes.draw import Options
 from tests.recorder.answers import answer_one
-from tests.recorder.test_capture import rows_of
+from tests.recorder.passes.test_capture import rows_of
 from tests.recorder.toys import hf, sizes, tokenizer
 
 PAGE = Path(__file__).parents[2] / "docs" / "add-a-model.md"
@@ -31,7 +31,7 @@ def test_the_adapter_of_the_page_records(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, make_sample: Callable[..., Sample]
 ) -> None:
     [code] = re.findall(r"```python\n(.*?)```", PAGE.read_text("utf-8"), re.DOTALL)
-    module = ModuleType("recorder.plain_text")
+    module = ModuleType("recorder.models.plain_text")
     monkeypatch.setitem(sys.modules, module.__name__, module)
     exec(compile(code, "plain_text.py", "exec"), module.__dict__)
     monkeypatch.setitem(adapters.ADAPTERS, "gpt_neox", module.__name__)
@@ -72,7 +72,7 @@ def test_every_name_on_the_page_is_there() -> None:
     text = PAGE.read_text("utf-8")
     root = PAGE.parents[1]
     for path in re.findall(r"`((?:recorder|tests)/[\w/.]+\.py)`", text):
-        assert path == "recorder/plain_text.py" or (root / path).is_file(), path
+        assert path == "recorder/models/plain_text.py" or (root / path).is_file(), path
     for member in ("model", "decoder", "layers", "max_tokens", "eos_ids", "prepare", "decode"):
         assert member in Adapter.__annotations__ or hasattr(Adapter, member)
         assert f"`{member}" in text

@@ -13,17 +13,17 @@ from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
 
 from omnitrace.errors import CommandError, OmniTraceError
 from omnitrace.timeline import Modality
-from recorder import capture
-from recorder.adapter import Adapter, describe_model, load_adapter
-from recorder.capture import confirm, install
-from recorder.draw import Options
-from recorder.generate import force, generate
-from recorder.samples import Sample
+from recorder.inputs.samples import Sample
+from recorder.models.adapter import Adapter, describe_model, load_adapter
+from recorder.models.weights import Weights
+from recorder.passes import capture
+from recorder.passes.capture import confirm, install
+from recorder.passes.draw import Options
+from recorder.passes.generate import force, generate
 from recorder.signals import GRADIENT_SIGNALS
-from recorder.weights import Weights
 from tests.recorder.answers import EVERYTHING, answer_one
-from tests.recorder.test_batch import assert_same
-from tests.recorder.test_capture import rows_of
+from tests.recorder.passes.test_batch import assert_same
+from tests.recorder.passes.test_capture import rows_of
 from tests.recorder.toys import TOYS, hf, sizes, tokenizer
 
 STEPS = 5

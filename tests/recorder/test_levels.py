@@ -18,14 +18,14 @@ from omnitrace.run import open_run
 from omnitrace.trace import SignalRows
 from omnitrace.units import UnitConfig
 from omnitrace.writer import RunWriter
-from recorder.capture import install, watching
 from recorder.config import RecordConfig
-from recorder.observers import Lengths, QueriesAndKeys
-from recorder.qwen_omni import QwenOmni
-from recorder.samples import Sample
+from recorder.inputs.samples import Sample
+from recorder.models.qwen_omni import QwenOmni
+from recorder.passes.capture import install, watching
+from recorder.passes.observers import Lengths, QueriesAndKeys
 from recorder.tags import load_tagger
 from recorder.tracer import Tracer, signal_names
-from tests.recorder.test_capture import PROMPTS, attentions_of, eager, rows_of  # noqa: F401
+from tests.recorder.passes.test_capture import PROMPTS, attentions_of, eager, rows_of  # noqa: F401
 
 Trace = Any
 

@@ -13,8 +13,8 @@ from omnitrace import CommandError, open_run
 from omnitrace.cli import main
 from recorder import tracer
 from recorder.config import LEVELS, RecordConfig
+from recorder.models.qwen_omni import QwenOmni
 from recorder.plan import plan
-from recorder.qwen_omni import QwenOmni
 from recorder.record import record
 from tests.recorder.conftest import user, write_rows
 from tests.recorder.test_record import ROWS, bring, texts  # noqa: F401

@@ -22,7 +22,7 @@ from recorder import tracer as module
 from recorder.bundled import TINY_OMNI
 from recorder.config import RecordConfig
 from recorder.interrupt import Interruption
-from recorder.qwen_omni import QwenOmni
+from recorder.models.qwen_omni import QwenOmni
 from recorder.record import Progress, RecordSummary, record
 from recorder.tracer import Tracer
 from tests.recorder.conftest import user, write_rows

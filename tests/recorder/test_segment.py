@@ -17,7 +17,7 @@ from omnitrace.timeline import Modality, Segments
 from omnitrace.writer import RunWriter
 from recorder import segmenters
 from recorder.config import SegmentConfig
-from recorder.media import file_sha256
+from recorder.inputs.media import file_sha256
 from recorder.segment import segment
 from recorder.segmenters import RATE, Sound, load_segmenter
 from recorder.segmenters.words import sentences

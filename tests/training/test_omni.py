@@ -13,8 +13,8 @@ import pytest
 import torch
 from torch.nn import functional
 
-from recorder.planted import KINDS, ask_anew, make_plan, make_sample
-from recorder.planted_media import Audio, Image, render
+from recorder.planted.media import Audio, Image, render
+from recorder.planted.samples import KINDS, ask_anew, make_plan, make_sample
 from training import omni
 from training.omni_check import compare
 from training.omni_data import Encoder, Example, as_decoded, branch, collate, hide

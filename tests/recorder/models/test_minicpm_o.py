@@ -12,12 +12,12 @@ import pytest
 from omnitrace import open_run
 from omnitrace.errors import CommandError, OmniTraceError
 from omnitrace.timeline import Modality
-from recorder.adapter import Adapter, describe_model, load_adapter
 from recorder.config import RecordConfig
-from recorder.minicpm_o import MiniCPMO
+from recorder.inputs.samples import Sample
+from recorder.models.adapter import Adapter, describe_model, load_adapter
+from recorder.models.minicpm_o import MiniCPMO
+from recorder.models.weights import Weights
 from recorder.record import record
-from recorder.samples import Sample
-from recorder.weights import Weights
 from tests.recorder.conftest import user, write_rows
 from tests.recorder.toys import TOYS
 
@@ -89,7 +89,7 @@ def test_what_it_cannot_take(
         model.prepare(make_sample("Is (<audio>./</audio>) a sound?"))
     with pytest.raises(OmniTraceError, match="control token"):
         model.prepare(make_sample("Is <image> a picture?"))
-    monkeypatch.setattr("recorder.media.MAX_FRAMES", 3)
+    monkeypatch.setattr("recorder.inputs.media.MAX_FRAMES", 3)
     with pytest.raises(OmniTraceError, match=r"film\.mp4 is longer than 3 seconds"):
         model.prepare(make_sample("video:film.mp4", "What?"))
     monkeypatch.setattr(model.model.config, "max_position_embeddings", 40)

@@ -13,9 +13,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from recorder import media, planted, planted_media, planted_text
-from recorder.planted import KINDS, SPLITS, Plan, make_plan, make_sample, write_samples
-from recorder.planted_media import Audio, Film, Image, Picture, Recording, Video
+from recorder.inputs import media
+from recorder.planted import media as planted_media
+from recorder.planted import samples as planted
+from recorder.planted import text as planted_text
+from recorder.planted.media import Audio, Film, Image, Picture, Recording, Video
+from recorder.planted.samples import KINDS, SPLITS, Plan, make_plan, make_sample, write_samples
 
 RATE = 16_000
 seeds = st.integers(0, SPLITS["train"].stop)

@@ -11,9 +11,9 @@ import torch
 import transformers
 from transformers.models.qwen3_omni_moe import modeling_qwen3_omni_moe
 
-from recorder.adapter import ModelSpec
-from recorder.qwen_omni import QwenOmni
-from recorder.weights import Weights
+from recorder.models.adapter import ModelSpec
+from recorder.models.qwen_omni import QwenOmni
+from recorder.models.weights import Weights
 
 hf: Any = transformers
 _modeling: Any = modeling_qwen3_omni_moe

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from omnitrace.errors import CommandError, nearest
 from recorder.config import RecordConfig
-from recorder.samples import Sample
+from recorder.inputs.samples import Sample
 
 
 def select(samples: Sequence[Sample], config: RecordConfig) -> list[Sample]:

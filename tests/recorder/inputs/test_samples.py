@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from omnitrace.errors import CommandError
-from recorder.samples import Content, read_samples
+from recorder.inputs.samples import Content, read_samples
 
 HELLO = {"id": "a", "messages": [{"role": "user", "content": "Hello."}]}
 

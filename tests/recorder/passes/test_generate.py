@@ -9,10 +9,10 @@ import pytest
 import torch
 
 from omnitrace.errors import OmniTraceError
-from recorder.draw import Options
-from recorder.generate import generate
-from recorder.qwen_omni import QwenOmni
-from recorder.samples import Sample
+from recorder.inputs.samples import Sample
+from recorder.models.qwen_omni import QwenOmni
+from recorder.passes.draw import Options
+from recorder.passes.generate import generate
 from tests.recorder.answers import ATTENTION, answer_one
 
 QUESTION = "The lamp costs forty euros. What does the lamp cost?"

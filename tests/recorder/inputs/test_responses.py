@@ -10,9 +10,9 @@ import pytest
 
 from omnitrace.errors import CommandError
 from recorder.config import RecordConfig
-from recorder.responses import Response, read_responses
-from recorder.samples import Sample
-from recorder.select import select
+from recorder.inputs.responses import Response, read_responses
+from recorder.inputs.samples import Sample
+from recorder.inputs.select import select
 
 IDS = ["a", "b", "c"]
 

@@ -17,7 +17,7 @@ import torch
 
 from omnitrace.attention import HeadMass, QueryKeys
 from omnitrace.errors import OmniTraceError
-from recorder.capture import LayerPass
+from recorder.passes.capture import LayerPass
 from recorder.signals.kinds import AttentionSignal, LayerRows
 
 Float32 = npt.NDArray[np.float32]

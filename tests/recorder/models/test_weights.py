@@ -10,14 +10,14 @@ import pytest
 import torch
 
 from omnitrace.errors import CommandError
-from recorder.adapter import Adapter, describe_model, load_adapter
-from recorder.capture import confirm, install
 from recorder.config import RecordConfig
-from recorder.draw import Options
-from recorder.samples import Sample
-from recorder.weights import Weights
+from recorder.inputs.samples import Sample
+from recorder.models.adapter import Adapter, describe_model, load_adapter
+from recorder.models.weights import Weights
+from recorder.passes.capture import confirm, install
+from recorder.passes.draw import Options
 from tests.recorder.answers import ATTENTION, answer_one
-from tests.recorder.test_capture import attentions_of, rows_of
+from tests.recorder.passes.test_capture import attentions_of, rows_of
 from tests.recorder.test_families import FACT
 from tests.recorder.toys import TOYS
 

@@ -23,10 +23,11 @@ import transformers
 
 from omnitrace.errors import CommandError, OmniTraceError
 from omnitrace.timeline import Int32, Medium, Modality, Timeline
-from recorder import layout, media
-from recorder.adapter import ModelSpec, Prepared
-from recorder.samples import Sample
-from recorder.weights import Weights
+from recorder.inputs import media
+from recorder.inputs.samples import Sample
+from recorder.models import layout
+from recorder.models.adapter import ModelSpec, Prepared
+from recorder.models.weights import Weights
 
 PICTURE, SOUND = "(<image>./</image>)", "(<audio>./</audio>)"
 SLOT = re.compile(f"{re.escape(PICTURE)}|{re.escape(SOUND)}")

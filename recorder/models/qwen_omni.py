@@ -20,10 +20,11 @@ import transformers
 
 from omnitrace.errors import OmniTraceError
 from omnitrace.timeline import Int32, Medium, Modality, Timeline
-from recorder import layout, media
-from recorder.adapter import ModelSpec, Prepared
-from recorder.samples import Sample
-from recorder.weights import Weights
+from recorder.inputs import media
+from recorder.inputs.samples import Sample
+from recorder.models import layout
+from recorder.models.adapter import ModelSpec, Prepared
+from recorder.models.weights import Weights
 
 FLOAT_INPUTS = ("input_features", "pixel_values", "pixel_values_videos")
 NONE = torch.zeros(0, 0, dtype=torch.long)

@@ -17,8 +17,8 @@ from typing import Any
 
 import numpy as np
 
-from recorder import planted_text as wording
-from recorder.planted_media import (
+from recorder.planted import text as wording
+from recorder.planted.media import (
     SCENE_SECONDS,
     Audio,
     Film,
@@ -31,7 +31,7 @@ from recorder.planted_media import (
     write_image,
     write_video,
 )
-from recorder.planted_text import Fact, Question, Saying
+from recorder.planted.text import Fact, Question, Saying
 
 KINDS = ("text", "image", "audio", "video", "video-silent", "mixed")
 

@@ -13,8 +13,8 @@ import pytest
 import soundfile
 
 from omnitrace.errors import OmniTraceError
-from recorder import media
-from recorder.media import affordable_fps, file_sha256, load_audio, load_image, load_video
+from recorder.inputs import media
+from recorder.inputs.media import affordable_fps, file_sha256, load_audio, load_image, load_video
 from tests.recorder.conftest import MP4_SECONDS, WAV_SECONDS
 
 RATE = 16_000

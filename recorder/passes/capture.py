@@ -3,7 +3,8 @@
 `install` gives the text decoder an attention function that is the fast one's; while observers are
 `watching`, each is also shown every layer's queries, keys and values, the very ones that sdpa gets:
 rotary positions, grouped heads, windows and masks included. Gradients have their own attention
-(recorder/gradients.py). Knows transformers' attention interface; no model, no generation loop.
+(recorder/passes/gradients.py). Knows transformers' attention interface; no model, no generation
+loop.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
 from transformers.utils.import_utils import is_flash_attn_2_available as flash_is_there
 
 from omnitrace.errors import CommandError, OmniTraceError
-from recorder import gradients
+from recorder.passes import gradients
 
 NAMES = {"sdpa": "omnitrace", "flash_attention_2": "omnitrace-fa2"}
 """The fast attentions that can be watched → what ours are called. (transformers looks for a kernel

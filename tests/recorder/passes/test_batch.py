@@ -10,14 +10,14 @@ import pytest
 import torch
 
 from omnitrace.errors import OmniTraceError
-from recorder import prefill
-from recorder.batch import collate, fits
-from recorder.draw import Options
-from recorder.generate import Answer, force, generate
-from recorder.qwen_omni import QwenOmni
-from recorder.samples import Sample
+from recorder.inputs.samples import Sample
+from recorder.models.qwen_omni import QwenOmni
+from recorder.passes import prefill
+from recorder.passes.batch import collate, fits
+from recorder.passes.draw import Options
+from recorder.passes.generate import Answer, force, generate
 from tests.recorder.answers import EVERYTHING, answer_one
-from tests.recorder.test_capture import PROMPTS
+from tests.recorder.passes.test_capture import PROMPTS
 
 STEPS = 8
 ATOL = 1e-5
@@ -79,7 +79,7 @@ def test_forced_equals_decoded(
 def test_a_forced_batch_of_unequal_answers(
     adapter: QwenOmni, make_sample: Callable[..., Sample], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("recorder.generate.MAX_SCORES", 1)  # a token at a time
+    monkeypatch.setattr("recorder.passes.generate.MAX_SCORES", 1)  # a token at a time
     prepared = [adapter.prepare(make_sample(*PROMPTS[kind])) for kind in ("text", "audio")]
     said = [answer_one(adapter, one, Options(max_new_tokens=5), EVERYTHING) for one in prepared]
     short = replace(said[1], ids=said[1].ids[:2])

@@ -21,10 +21,11 @@ from transformers.models.auto import modeling_auto
 
 from omnitrace.errors import CommandError, OmniTraceError
 from omnitrace.timeline import Int32, Medium, Modality, Timeline
-from recorder import layout, media
-from recorder.adapter import ModelSpec, Prepared
-from recorder.samples import Sample
-from recorder.weights import Weights
+from recorder.inputs import media
+from recorder.inputs.samples import Sample
+from recorder.models import layout
+from recorder.models.adapter import ModelSpec, Prepared
+from recorder.models.weights import Weights
 
 TEXT_TYPES = frozenset(modeling_auto.MODEL_FOR_CAUSAL_LM_MAPPING_NAMES)
 SEEING_TYPES = frozenset(modeling_auto.MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING_NAMES)

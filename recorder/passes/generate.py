@@ -25,12 +25,13 @@ from omnitrace.attention import HeadMass, QueryKeys
 from omnitrace.errors import OmniTraceError
 from omnitrace.timeline import Int32
 from omnitrace.trace import SignalRows
-from recorder.adapter import Adapter, Prepared
-from recorder.batch import collate
-from recorder.capture import watching
-from recorder.draw import Draw, Options, filler
-from recorder.gradients import Generated, gradient_rows, own_cache
-from recorder.observers import (
+from recorder.models.adapter import Adapter, Prepared
+from recorder.models.offsets import decode_with_offsets
+from recorder.passes.batch import collate
+from recorder.passes.capture import watching
+from recorder.passes.draw import Draw, Options, filler
+from recorder.passes.gradients import Generated, gradient_rows, own_cache
+from recorder.passes.observers import (
     MAX_SCORES,
     Lengths,
     Norms,
@@ -40,8 +41,7 @@ from recorder.observers import (
     Rows,
     packed,
 )
-from recorder.offsets import decode_with_offsets
-from recorder.prefill import in_pieces
+from recorder.passes.prefill import in_pieces
 from recorder.signals.kinds import AttentionSignal, GradientSignal
 
 Float32 = npt.NDArray[np.float32]

@@ -16,8 +16,8 @@ import numpy.typing as npt
 
 from omnitrace.errors import OmniTraceError
 from omnitrace.timeline import Int32, Modality, Part, Timeline
-from recorder.offsets import Decode, decode_with_offsets
-from recorder.samples import Message
+from recorder.inputs.samples import Message
+from recorder.models.offsets import Decode, decode_with_offsets
 
 Indices = npt.NDArray[np.intp]
 Fill = Callable[[list[dict[str, Any]]], str]

@@ -18,8 +18,8 @@ from safetensors import SafetensorError
 
 from omnitrace.errors import CommandError
 from omnitrace.timeline import Int32, Medium, Part, Timeline
-from recorder.samples import Sample
-from recorder.weights import Weights, first_sentence
+from recorder.inputs.samples import Sample
+from recorder.models.weights import Weights, first_sentence
 
 
 @dataclass(frozen=True)
@@ -92,17 +92,17 @@ class Adapter(Protocol):
 Load = Callable[[ModelSpec, Weights, float], Adapter]
 
 ADAPTERS = {
-    "minicpmo": "recorder.minicpm_o",
-    "qwen2_5_omni": "recorder.qwen_omni",
-    "qwen2_5_omni_thinker": "recorder.qwen_omni",
-    "qwen3_omni_moe": "recorder.qwen3_omni",
-    "qwen3_omni_moe_thinker": "recorder.qwen3_omni",
+    "minicpmo": "recorder.models.minicpm_o",
+    "qwen2_5_omni": "recorder.models.qwen_omni",
+    "qwen2_5_omni_thinker": "recorder.models.qwen_omni",
+    "qwen3_omni_moe": "recorder.models.qwen3_omni",
+    "qwen3_omni_moe_thinker": "recorder.models.qwen3_omni",
 }
 """transformers' model type → the module that has `load(spec, weights, fps) -> Adapter`."""
 
 COMMIT = re.compile("[0-9a-f]{40}")
 
-GENERAL = "recorder.chat"
+GENERAL = "recorder.models.chat"
 """The module for all other types of chat models that transformers knows."""
 
 

@@ -12,16 +12,16 @@ import torch
 import transformers
 
 from omnitrace.trace import SignalRows
-from recorder import observers
-from recorder.adapter import describe_model
 from recorder.bundled import TINY_OMNI
-from recorder.capture import attention_rows, install, watching
-from recorder.draw import Options
-from recorder.observers import Lengths, Norms, PromptMean, Rows
-from recorder.qwen_omni import QwenOmni, load
-from recorder.samples import Sample
+from recorder.inputs.samples import Sample
+from recorder.models.adapter import describe_model
+from recorder.models.qwen_omni import QwenOmni, load
+from recorder.models.weights import Weights
+from recorder.passes import observers
+from recorder.passes.capture import attention_rows, install, watching
+from recorder.passes.draw import Options
+from recorder.passes.observers import Lengths, Norms, PromptMean, Rows
 from recorder.signals import SIGNALS
-from recorder.weights import Weights
 from tests.recorder.answers import answer_one
 
 STEPS = 12

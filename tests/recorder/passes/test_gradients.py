@@ -10,17 +10,17 @@ import pytest
 import torch
 
 from omnitrace.trace import SignalRows
-from recorder import gradients
-from recorder.adapter import describe_model
 from recorder.bundled import TINY_OMNI
-from recorder.draw import Options
-from recorder.generate import Wanted
-from recorder.qwen_omni import QwenOmni, load
-from recorder.samples import Sample
+from recorder.inputs.samples import Sample
+from recorder.models.adapter import describe_model
+from recorder.models.qwen_omni import QwenOmni, load
+from recorder.models.weights import Weights
+from recorder.passes import gradients
+from recorder.passes.draw import Options
+from recorder.passes.generate import Wanted
 from recorder.signals import GRADIENT_SIGNALS, SIGNALS
-from recorder.weights import Weights
 from tests.recorder.answers import EVERYTHING, answer_one
-from tests.recorder.test_capture import PROMPTS, rows_of
+from tests.recorder.passes.test_capture import PROMPTS, rows_of
 
 STEPS = 5
 RELATIVE = 1e-5
