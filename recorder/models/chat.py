@@ -25,6 +25,7 @@ from recorder.inputs import media
 from recorder.inputs.samples import Sample
 from recorder.models import layout
 from recorder.models.adapter import ModelSpec, Prepared
+from recorder.models.tokens import Tokens
 from recorder.models.weights import Weights
 
 TEXT_TYPES = frozenset(modeling_auto.MODEL_FOR_CAUSAL_LM_MAPPING_NAMES)
@@ -63,7 +64,7 @@ def load(spec: ModelSpec, weights: Weights, fps: float) -> ChatModel:
     return ChatModel(weights.settle(model), processor, fps)
 
 
-class ChatModel:
+class ChatModel(Tokens):
     """A model with its processor, or with its tokenizer if it only reads."""
 
     def __init__(self, model: Any, processor: Any, fps: float = 2.0) -> None:
@@ -93,16 +94,6 @@ class ChatModel:
         if ids is None:
             ids = self.tokenizer.eos_token_id
         return frozenset([ids] if isinstance(ids, int) else ids or ())
-
-    def decode(self, ids: list[int]) -> str:
-        text: str = self.tokenizer.decode(
-            ids, skip_special_tokens=False, clean_up_tokenization_spaces=False
-        )
-        return text
-
-    def encode(self, text: str) -> list[int]:
-        ids: list[int] = self.tokenizer.encode(text, add_special_tokens=False)
-        return ids
 
     def prepare(self, sample: Sample) -> Prepared:
         layout.refuse_control_tokens(sample.messages, self.tokenizer)
@@ -187,11 +178,7 @@ class ChatModel:
             batch = self.processor(text=[prompt], return_tensors="pt", **given, **options)
         except (ValueError, TypeError) as error:
             raise OmniTraceError(f"the model's processor refuses the sample: {error}.") from error
-        if batch["input_ids"].shape[1] > self.max_tokens:
-            raise OmniTraceError(
-                f"the prompt has {batch['input_ids'].shape[1]} tokens; the model takes at most "
-                f"{self.max_tokens}: shorten it, or take fewer frames a second of its films."
-            )
+        layout.refuse_length(batch["input_ids"].shape[1], self.max_tokens)
         return {k: v for k, v in batch.items() if isinstance(v, torch.Tensor)}
 
     def _regions(self, ids: Int32, count: int) -> list[layout.Indices]:

@@ -45,6 +45,15 @@ def refuse_control_tokens(messages: Sequence[Message], tokenizer: Any) -> None:
         )
 
 
+def refuse_length(count: int, most: int) -> None:
+    """OmniTraceError if a prompt of `count` tokens is more than a model takes."""
+    if count > most:
+        raise OmniTraceError(
+            f"the prompt has {count} tokens; the model takes at most {most}: shorten it, or take "
+            "fewer frames a second of its films."
+        )
+
+
 def render(messages: Sequence[Message], template: Fill) -> tuple[str, Int32]:
     """The prompt with one placeholder a medium, and where each text part lies in it, (texts, 2).
 

@@ -27,6 +27,7 @@ from recorder.inputs import media
 from recorder.inputs.samples import Sample
 from recorder.models import layout
 from recorder.models.adapter import ModelSpec, Prepared
+from recorder.models.tokens import Tokens
 from recorder.models.weights import Weights
 
 PICTURE, SOUND = "(<image>./</image>)", "(<audio>./</audio>)"
@@ -85,7 +86,7 @@ def load(spec: ModelSpec, weights: Weights, fps: float) -> MiniCPMO:
     return MiniCPMO(weights.settle(outer), processor)
 
 
-class MiniCPMO:
+class MiniCPMO(Tokens):
     """`outer` is the whole model, whose `llm` is recorded."""
 
     decoder = ""
@@ -107,16 +108,6 @@ class MiniCPMO:
     @property
     def eos_ids(self) -> frozenset[int]:
         return frozenset(self.tokenizer.convert_tokens_to_ids(list(self.outer.terminators)))
-
-    def decode(self, ids: list[int]) -> str:
-        text: str = self.tokenizer.decode(
-            ids, skip_special_tokens=False, clean_up_tokenization_spaces=False
-        )
-        return text
-
-    def encode(self, text: str) -> list[int]:
-        ids: list[int] = self.tokenizer.encode(text, add_special_tokens=False)
-        return ids
 
     def prepare(self, sample: Sample) -> Prepared:
         _refuse_holders(sample)

@@ -24,6 +24,7 @@ from recorder.inputs import media
 from recorder.inputs.samples import Sample
 from recorder.models import layout
 from recorder.models.adapter import ModelSpec, Prepared
+from recorder.models.tokens import Tokens
 from recorder.models.weights import Weights
 
 FLOAT_INPUTS = ("input_features", "pixel_values", "pixel_values_videos")
@@ -68,7 +69,7 @@ def load(spec: ModelSpec, weights: Weights, fps: float) -> QwenOmni:
     return QwenOmni(weights.settle(thinker), processor, fps)
 
 
-class QwenOmni:
+class QwenOmni(Tokens):
     """A thinker and its processor. `fps`: frames a second taken from films."""
 
     decoder = "text_config"
@@ -76,6 +77,7 @@ class QwenOmni:
     def __init__(self, model: Any, processor: Any, fps: float = 2.0) -> None:
         self.model = model
         self.processor = processor
+        self.tokenizer = processor.tokenizer
         self.fps = fps
         self.rate = int(processor.feature_extractor.sampling_rate)
         frames = 1200  # a whole number of seconds, so that no token is cut
@@ -94,27 +96,17 @@ class QwenOmni:
     def eos_ids(self) -> frozenset[int]:
         ids = self.model.generation_config.eos_token_id
         if ids is None:
-            ids = self.processor.tokenizer.eos_token_id
+            ids = self.tokenizer.eos_token_id
         return frozenset([ids] if isinstance(ids, int) else ids)
 
-    def decode(self, ids: list[int]) -> str:
-        text: str = self.processor.tokenizer.decode(
-            ids, skip_special_tokens=False, clean_up_tokenization_spaces=False
-        )
-        return text
-
-    def encode(self, text: str) -> list[int]:
-        ids: list[int] = self.processor.tokenizer.encode(text, add_special_tokens=False)
-        return ids
-
     def prepare(self, sample: Sample) -> Prepared:
-        layout.refuse_control_tokens(sample.messages, self.processor.tokenizer)
+        layout.refuse_control_tokens(sample.messages, self.tokenizer)
         loaded = self._load_media(sample)
         prompt, spans = layout.render(sample.messages, self._template)
         batch = self._process(prompt, loaded)
         ids = batch["input_ids"][0].numpy().astype(np.int32)
         sizes = self._sizes(batch, loaded)
-        template = layout.tokenize(self.processor.tokenizer, prompt, self._placeholders)
+        template = layout.tokenize(self.tokenizer, prompt, self._placeholders)
         starts = template.spread(ids, [size.tokens for size in sizes])
         timeline = Timeline.blank(len(ids))
         parts = layout.parts_of(sample.messages)
@@ -189,11 +181,7 @@ class QwenOmni:
                 batch = self.processor(text=[prompt], return_tensors="pt", **given)
         except ValueError as error:
             raise OmniTraceError(f"the model's processor refuses the sample: {error}.") from error
-        if batch["input_ids"].shape[1] > self.max_tokens:
-            raise OmniTraceError(
-                f"the prompt has {batch['input_ids'].shape[1]} tokens; the model takes at most "
-                f"{self.max_tokens}: shorten it, or take fewer frames a second of its films."
-            )
+        layout.refuse_length(batch["input_ids"].shape[1], self.max_tokens)
         return {k: v for k, v in batch.items() if k not in UNUSED_INPUTS}
 
     def _padding(self, loaded: Sequence[Loaded]) -> int:
