@@ -160,12 +160,14 @@ def _is_done(
     sample: Sample, given: Response | None, writer: RunWriter, identity: Mapping[str, Any]
 ) -> bool:
     key = writer.done.get(sample.id)
-    if key is not None and key != sample_key(sample, identity, given):
+    if key is None or not all(path.is_file() for path in sample.paths):
+        return key is not None  # what was recorded of media that are gone since stays
+    if key != sample_key(sample, identity, given):
         raise CommandError(
             f"sample '{one_line(sample.id)}', one of its media or its given answer changed since "
             "it was recorded: give the new sample another id, or record into another path."
         )
-    return key is not None
+    return True
 
 
 @dataclass(frozen=True)

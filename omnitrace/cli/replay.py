@@ -5,6 +5,7 @@ from __future__ import annotations
 import json as json_format
 import sys
 from collections.abc import Iterator, Mapping
+from itertools import chain, islice
 from pathlib import Path
 from typing import Any
 
@@ -52,6 +53,7 @@ def replay(
     chosen = layered(preset_of(preset), config, given)
     opened = open_run(run)
     check_added(opened, chosen)
+    check_samples(opened, sample)
     damaged: list[str] = []
     attributions = attribute_all(opened, sample or tuple(opened), chosen, damaged)
     if json:
@@ -62,6 +64,13 @@ def replay(
     for message in damaged:
         narrate(f"omnitrace: {message}")
     return 1 if damaged else 0
+
+
+def check_samples(run: Run, ids: tuple[str, ...]) -> None:
+    """UnknownSample before anything is printed, so that no JSON document stays half."""
+    for id in ids:
+        if id not in run:
+            run[id]
 
 
 def check_added(run: Run, config: ReplayConfig) -> None:
@@ -98,9 +107,10 @@ def attribute_all(
 
 def print_json(attributions: Iterator[Attribution], config: ReplayConfig) -> None:
     """Stream one JSON document to stdout, a sample at a time, so that any run fits in memory."""
+    first = list(islice(attributions, 1))  # what is wrong with every sample comes before the head
     head = to_json([], config)
     sys.stdout.write(json_format.dumps(head)[: -len("]}")])
-    for position, attribution in enumerate(attributions):
+    for position, attribution in enumerate(chain(first, attributions)):
         (sample,) = to_json([attribution], config)["samples"]
         sys.stdout.write((",\n" if position else "\n") + json_format.dumps(sample))
     sys.stdout.write("\n]}\n")

@@ -113,7 +113,8 @@ def read_samples(path: Path, check_files: bool = True) -> list[Sample]:
 
     Media paths are relative to the file's folder. Raises CommandError, naming file, line (or
     number in the list), field and legal values: unreadable or empty file, invalid JSON, unknown
-    fields, wrong types, an id twice, addresses instead of files, missing media (`check_files`).
+    fields, wrong types, an id twice, addresses instead of files, and (`check_files`) media of
+    which not one is there; a file that is missing alone is said when its sample's turn comes.
     """
     text = _read(path)
     if not text.strip():
@@ -256,8 +257,12 @@ def _unique(rows: Iterator[tuple[str, Sample]]) -> Iterator[tuple[str, Sample]]:
 
 
 def _check_files(samples: Sequence[Sample]) -> None:
-    missing = [(s.id, path) for s in samples for path in s.paths if not path.is_file()]
-    if missing:
-        id, path = missing[0]
-        more = f" (and {len(missing) - 1} more)" if len(missing) > 1 else ""
-        raise CommandError(f"sample '{id}': there is no file {path}{more}.")
+    """Not one file there: the folder is wrong, and it is known before a model is loaded."""
+    paths = [(sample.id, path) for sample in samples for path in sample.paths]
+    if paths and not any(path.is_file() for _, path in paths):
+        id, path = paths[0]
+        more = f" (and {len(paths) - 1} more)" if len(paths) > 1 else ""
+        raise CommandError(
+            f"sample '{id}': there is no file {path}{more}; media paths are relative to the folder "
+            "of the samples file."
+        )

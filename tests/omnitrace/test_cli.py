@@ -184,6 +184,12 @@ def test_damage_is_said_and_the_rest_is_shown(
         pytest.param(["replay", "RUN", "--curation.gamma", "99"], "from 0 to 8", id="bounds"),
         pytest.param(["replay", "RUN", "--sample", "sample-9"], "sample-9", id="no such sample"),
         pytest.param(["replay", "RUN", "--signal", "attgrad"], "attmean", id="no such signal"),
+        pytest.param(
+            ["replay", "RUN", "--json", "--sample", "sample-0", "--sample", "x"],
+            "'x'",
+            id="JSON, id",
+        ),
+        pytest.param(["replay", "RUN", "--json", "--signal", "x"], "attmean", id="JSON, signal"),
         pytest.param(["replay", "RUN", "--config", "no.toml"], "no.toml", id="no such file"),
         pytest.param(["browse", "RUN", "--sample", "x"], "no sample 'x'", id="browse nothing"),
     ],

@@ -144,6 +144,8 @@ def test_changed_samples_and_media_are_refused(
     photo.write_bytes((folder / "tall.jpg").read_bytes())
     with pytest.raises(CommandError, match="sample 'pictures', one of its media or its"):
         record(bring(ROWS[:2]), tmp_path / "run", CONFIG)
+    photo.unlink()
+    assert record(bring(ROWS[:2]), tmp_path / "run", CONFIG).skipped == 2
 
 
 def test_another_configuration_needs_another_run(
@@ -166,21 +168,23 @@ def test_samples_that_fail_are_named_and_the_rest_go_on(
         {"id": "empty", "messages": [user("image:empty.png", "What?")]},
         *texts("good"),
         {"id": "cut", "messages": [user("video:cut.mp4", "What?")]},
+        {"id": "gone", "messages": [user("image:gone.png", "What?")]},
         {"id": "control", "messages": [user("<|IMAGE|>")]},
     ]
     seen: list[Progress] = []
     summary = record(bring(rows), tmp_path / "run", CONFIG, seen.append)
     assert summary.recorded == 1
-    assert list(summary.failed) == ["words", "empty", "cut", "control"]
-    for id, name in {"words": "words.wav", "empty": "empty.png", "cut": "cut.mp4"}.items():
+    assert list(summary.failed) == ["words", "empty", "cut", "gone", "control"]
+    files = {"words": "words.wav", "empty": "empty.png", "cut": "cut.mp4", "gone": "gone.png"}
+    for id, name in files.items():
         assert str(tmp_path / name) in summary.failed[id]
         assert summary.failed[id].startswith(f"sample '{id}': ")
         assert "\n" not in summary.failed[id]
     assert list(open_run(tmp_path / "run")) == ["good"]
-    assert seen[-1] == Progress(5, 5)
+    assert seen[-1] == Progress(6, 6)
     (tmp_path / "empty.png").write_bytes((folder / "photo.png").read_bytes())
     again = record(bring(rows), tmp_path / "run", CONFIG)
-    assert (again.skipped, again.recorded, len(again.failed)) == (1, 1, 3)
+    assert (again.skipped, again.recorded, len(again.failed)) == (1, 1, 4)
 
 
 def test_a_run_that_cannot_be_written_stops_all(

@@ -140,8 +140,16 @@ def test_no_file_and_a_folder(here: Path) -> None:
     assert "Is a directory" in complaint(here)
 
 
-def test_missing_media_are_found_before_anything_runs(here: Path) -> None:
+def test_a_wrong_folder_is_found_before_anything_runs(here: Path) -> None:
     path = write(
         here, message({"type": "image", "image": "no.png"}, {"type": "audio", "path": "."})
     )
-    assert complaint(path) == f"sample 'a': there is no file {here / 'no.png'} (and 1 more)."
+    assert f"sample 'a': there is no file {here / 'no.png'} (and 1 more)" in complaint(path)
+
+
+def test_one_missing_file_is_left_to_its_sample(here: Path) -> None:
+    (here / "there.png").touch()
+    path = write(
+        here, message({"type": "image", "image": "no.png"}, {"type": "image", "image": "there.png"})
+    )
+    assert len(read_samples(path)) == 1
