@@ -14,9 +14,10 @@ from itertools import product
 from pathlib import Path
 
 from benchmarks.common import save
-from benchmarks.planted import COLUMNS, record_split, score
+from benchmarks.planted import record_split, score
 from omnitrace import UnitConfig
 from replay import PRESETS, ReplayConfig
+from replay.evaluation import COLUMNS
 
 SIGNALS = ("attmean", "rawatt", "attgrads", "attgrads-last")
 REDUCES = ("sum", "max", "mean", "lift")
@@ -43,8 +44,8 @@ def main() -> None:
     parser.add_argument("--samples", type=int, default=120)
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
-        run, truths = record_split("choose", options.samples, Path(folder))
-        scores = {name: score(run, truths, config) for name, config in combinations().items()}
+        run, golds = record_split("choose", options.samples, Path(folder))
+        scores = {name: score(run, golds, config) for name, config in combinations().items()}
     f1 = {name: {c: round(s.micro[c].f1, 4) for c in COLUMNS} for name, s in scores.items()}
     ranked = dict(sorted(f1.items(), key=lambda item: item[1]["all"], reverse=True))
     for name, values in ranked.items():

@@ -19,27 +19,26 @@ from omnitrace import Run, open_run
 from omnitrace.cli.record import record
 from recorder.planted.samples import KINDS, SPLITS, make_sample, write_samples
 from replay import PRESETS, ReplayConfig, attribute
-from replay.evaluate import Scores, evaluate
-from replay.truth import Truth, read_truths
+from replay.evaluation import COLUMNS, Gold, Scores, evaluate, golds_of_truths, read_truths
 
-COLUMNS = ("text", "image", "audio", "video", "all")
 README = Path(__file__).parents[1] / "README.md"
 BEGIN, END = "<!-- planted:begin -->\n", "<!-- planted:end -->\n"
 QUICK_SAMPLES = 12
 
 
-def record_split(split: str, count: int, folder: Path) -> tuple[Run, Mapping[str, Truth]]:
-    """A run of `count` samples of `split`, the kinds in turn, and their truths."""
+def record_split(split: str, count: int, folder: Path) -> tuple[Run, Mapping[str, Gold]]:
+    """A run of `count` samples of `split`, the kinds in turn, and what is true of their answers."""
     seeds = list(SPLITS[split])
     samples = [make_sample(seeds[i // len(KINDS)], KINDS[i % len(KINDS)]) for i in range(count)]
     write_samples(samples, folder)
     record(folder / "samples.jsonl", folder / "run")
-    return open_run(folder / "run"), read_truths(folder / "truth.jsonl")
+    run = open_run(folder / "run")
+    return run, golds_of_truths(run, read_truths(folder / "truth.jsonl"))
 
 
-def score(run: Run, truths: Mapping[str, Truth], config: ReplayConfig) -> Scores:
+def score(run: Run, golds: Mapping[str, Gold], config: ReplayConfig) -> Scores:
     """Scores of the whole run under `config`."""
-    return evaluate((attribute(run[id], config) for id in run), run, truths)
+    return evaluate((attribute(run[id], config) for id in run), golds)
 
 
 def markdown(scores: Mapping[str, Scores], count: int) -> str:
@@ -70,8 +69,8 @@ def main() -> None:
     options = parse_options()
     count = QUICK_SAMPLES if options.quick else options.samples
     with tempfile.TemporaryDirectory() as folder:
-        run, truths = record_split("test", count, Path(folder))
-        scores = {name: score(run, truths, config) for name, config in PRESETS.items()}
+        run, golds = record_split("test", count, Path(folder))
+        scores = {name: score(run, golds, config) for name, config in PRESETS.items()}
     table = markdown(scores, count)
     print(table)
     if not options.quick:

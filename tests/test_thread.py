@@ -11,7 +11,7 @@ import pytest
 import omnitrace
 import replay
 from omnitrace.cli import main
-from replay.truth import read_truths
+from replay.evaluation import read_truths
 
 
 @pytest.fixture(scope="module")

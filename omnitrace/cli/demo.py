@@ -16,8 +16,7 @@ from omnitrace.cli.replay import unit_text
 from omnitrace.errors import CommandError
 from omnitrace.text import one_line
 from replay import Attribution, attribute
-from replay.evaluate import match
-from replay.truth import Evidence, Truth, read_truths, true_units
+from replay.evaluation.truth import Evidence, Truth, evidence_of, read_truths, true_units
 
 KINDS = ("image", "audio", "video", "mixed")
 SAID_WRONG = "(not what is true)"
@@ -60,7 +59,9 @@ def write_demo_samples(folder: Path) -> None:
 def truth_table(attribution: Attribution, trace: Trace, truth: Truth) -> Table:
     """Each sentence of the answer, what OmniTrace says caused it, and what truly did."""
     made = table(attribution.id, "said", "because of", "truly because of", expand=True)
-    for span, evidence in match(attribution, truth):
+    stretches = [(span.start, span.end) for span in attribution.spans]
+    known = evidence_of(attribution.response, stretches, truth)
+    for span, evidence in zip(attribution.spans, known, strict=True):
         found = [source.unit for source in span.sources]
         made.add_row(
             plain(one_line(span.text, 200)),

@@ -1,6 +1,7 @@
 """Truth files: which parts, sentences and seconds of the prompt caused each sentence of an answer.
 
-Read strictly; `true_units` says which source units of a trace hold the evidence. Knows no score.
+Read strictly; `evidence_of` says what caused each stretch of a response, `true_units` which source
+units of a trace hold it. Knows no score.
 """
 
 from __future__ import annotations
@@ -68,6 +69,48 @@ def read_truths(path: Path) -> dict[str, Truth]:
     return truths
 
 
+def evidence_of(
+    response: str, stretches: Sequence[Sequence[int]], truth: Truth
+) -> list[tuple[Evidence, ...] | None]:
+    """What causes each stretch (start, end) of a response, None if it does not say what is true.
+
+    As many stretches as true sentences: one by one, and the texts must be equal. Otherwise the
+    true sentences are looked up in the response, in order; a stretch that they fill has the
+    evidence of all that it overlaps.
+    """
+    if len(stretches) == len(truth.sentences):
+        return [
+            sentence.evidence if response[start:end] == sentence.text else None
+            for (start, end), sentence in zip(stretches, truth.sentences, strict=True)
+        ]
+    found = _locate(response, truth.sentences)
+    return [_evidence_within(response, start, end, found) for start, end in stretches]
+
+
+def _locate(response: str, sentences: Sequence[TrueSentence]) -> list[tuple[int, TrueSentence]]:
+    """Where the true sentences that the response says begin."""
+    found, after = [], 0
+    for sentence in sentences:
+        start = response.find(sentence.text, after)
+        if start >= 0:
+            found.append((start, sentence))
+            after = start + len(sentence.text)
+    return found
+
+
+def _evidence_within(
+    response: str, start: int, end: int, found: Sequence[tuple[int, TrueSentence]]
+) -> tuple[Evidence, ...] | None:
+    filled = list(response[start:end])
+    evidence: list[Evidence] = []
+    for at, sentence in found:
+        low, high = max(at, start), min(at + len(sentence.text), end)
+        if low < high:
+            filled[low - start : high - start] = " " * (high - low)
+            evidence += sentence.evidence
+    return None if "".join(filled).strip() else tuple(evidence)
+
+
 def true_units(units: Units, trace: Trace, evidence: Sequence[Evidence]) -> set[int]:
     """The units that hold any of the evidence: by words, by seconds, or by whole parts.
 
@@ -79,7 +122,7 @@ def true_units(units: Units, trace: Trace, evidence: Sequence[Evidence]) -> set[
     return {
         unit
         for one in evidence
-        for unit in np.unique(owner[_tokens(trace, one)]).tolist()
+        for unit in np.unique(owner[tokens_of(trace, one)]).tolist()
         if unit >= 0 and _overlaps(units, unit, one)
     }
 
@@ -94,8 +137,11 @@ def part_of(trace: Trace, one: Evidence) -> Part:
     return trace.parts[one.part]
 
 
-def _tokens(trace: Trace, one: Evidence) -> Bool:
-    """(n,): which prompt tokens hold the evidence, its seconds aside."""
+def tokens_of(trace: Trace, one: Evidence) -> Bool:
+    """(n,) bool: which prompt tokens hold the evidence, its seconds aside.
+
+    OmniTraceError if the evidence names a part or a sentence that the prompt lacks.
+    """
     part_of(trace, one)
     line = trace.timeline
     held: Bool = line.part == one.part
