@@ -25,6 +25,7 @@ VERBS = {
     "demo": "Record, replay and show the bundled samples: everything in one minute.",
     "record": "Run a model over samples and record what its answers were caused by.",
     "replay": "Attribute a recorded run's answers, on the CPU, under any configuration.",
+    "analyse": "Ask a question about a run's attributions: a table, a figure or JSON.",
     "segment": "Cut a recorded run's sound into words, sentences or bins, for replays to choose.",
     "tag": "Tag a recorded run's answers again with another spaCy pipeline.",
     "browse": "Read a run in the terminal: tokens, spans and their sources.",

@@ -1,0 +1,197 @@
+"""Stability: do the curated sources stay the same when the configuration changes?
+
+Two configurations agree on a span as much as their sources overlap: |A ∩ B| / |A ∪ B| (Jaccard),
+1 where both are empty. Units and spans are the chosen configuration's in all of them.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any, ClassVar
+
+import numpy as np
+import numpy.typing as npt
+
+from omnitrace.errors import CommandError
+from omnitrace.trace import Trace
+from replay.analyses.estimate import Estimate, Float64, pooled
+from replay.analyses.figure import ACCENT
+from replay.analyses.result import Result, Table
+from replay.attribution import Replayer
+from replay.config import ReplayConfig
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+BASE = "chosen"
+_FIXED = ("units", "tags", "chunker")
+"""What decides the units and spans, without which sources cannot be compared."""
+_FACTORS = (0.5, 2.0)
+
+
+@dataclass(frozen=True)
+class Stability(Result):
+    """How much the sources of C configurations agree, `configs[0]` being the chosen one.
+
+    - `agreement` (C, C): mean Jaccard over spans; `with_chosen`: by configuration;
+    - `overall`: mean over pairs of different configurations and spans;
+    - `samples`: mean over pairs and spans by sample id; `spans`: by sample id, over pairs;
+    - `knobs`: by knob, the least agreement that turning it alone leaves; lowest first, so that
+      what matters most comes first.
+    """
+
+    title: ClassVar[str] = "What the sources depend on"
+
+    configs: tuple[str, ...]
+    agreement: Float64
+    with_chosen: dict[str, Estimate]
+    overall: Estimate
+    samples: dict[str, float]
+    spans: dict[str, tuple[float, ...]]
+    knobs: dict[str, float]
+
+    @property
+    def empty(self) -> bool:
+        return not self.samples
+
+    def table(self) -> Table:
+        rows = [(name, str(estimate)) for name, estimate in self._ranked()]
+        rows.append(("all pairs", str(self.overall)))
+        return Table(("what changes", "sources in common (Jaccard, 95 %)>"), tuple(rows))
+
+    def draw(self, figure: Figure) -> None:
+        ranked = self._ranked()[::-1]
+        figure.set_size_inches(5.4, 1.2 + 0.2 * len(ranked))
+        axes = figure.subplots(1, 1, subplot_kw={"title": self.title})
+        at = np.arange(len(ranked))
+        value = np.array([estimate.value for _, estimate in ranked])
+        around = [
+            value - [estimate.low for _, estimate in ranked],
+            np.array([estimate.high for _, estimate in ranked]) - value,
+        ]
+        axes.errorbar(value, at, xerr=np.maximum(around, 0), fmt="o", ms=4, lw=1.2, color=ACCENT)
+        axes.set_yticks(at, [name for name, _ in ranked])
+        axes.set(xlim=(0, 1.02), xlabel="sources in common with the chosen configuration")
+
+    def _ranked(self) -> list[tuple[str, Estimate]]:
+        return sorted(self.with_chosen.items(), key=lambda item: item[1].value)
+
+
+def stability(
+    traces: Iterable[Trace], config: ReplayConfig, others: Mapping[str, ReplayConfig] | None = None
+) -> Stability:
+    """Agreement of `config` with `others` and among them; by default with a small grid around it.
+
+    The units, tags and chunker of `others` are replaced by those of `config`.
+    """
+    spans: dict[str, Float64] = {}
+    compared = others
+    for trace in traces:
+        if compared is None:
+            compared = neighbours(config, trace)
+        spans[trace.id] = _agreements(trace, [config, *compared.values()], config)
+    return _collect((BASE, *(compared or {})), {id: p for id, p in spans.items() if len(p)})
+
+
+def neighbours(config: ReplayConfig, trace: Trace) -> dict[str, ReplayConfig]:
+    """`config` with one knob turned, by the knob and its value: every other choice, the signals
+    that `trace` has, half and twice a number, and weights that are all 1; what needs something
+    that `trace` lacks is left out."""
+    replayer = Replayer(trace)
+    return {
+        f"{path} = {shown}": changed
+        for path, shown, changed in _turned(config, trace)
+        if changed != config and _possible(replayer, changed)
+    }
+
+
+def _possible(replayer: Replayer, config: ReplayConfig) -> bool:
+    try:
+        replayer.attribute(config)
+    except CommandError:
+        return False
+    return True
+
+
+def _turned(config: Any, trace: Trace) -> Iterator[tuple[str, str, Any]]:
+    for field in dataclasses.fields(config):
+        value = getattr(config, field.name)
+        if field.name in _FIXED:
+            continue
+        if dataclasses.is_dataclass(value):
+            for path, shown, changed in _turned(value, trace):
+                yield f"{field.name}.{path}", shown, replace(config, **{field.name: changed})
+            continue
+        for shown, other in _others(field, value, trace):
+            yield field.name, shown, replace(config, **{field.name: other})
+
+
+def _others(field: dataclasses.Field[Any], value: Any, trace: Trace) -> list[tuple[str, Any]]:
+    """Other legal values of a knob, and how to show them."""
+    if field.name == "signal":
+        return [(name, name) for name in sorted(trace.signals)]
+    if isinstance(value, dict):
+        return [("1", dict.fromkeys(value, 1.0))]
+    if isinstance(value, str):
+        return [(choice, choice) for choice in field.metadata["choices"]]
+    if isinstance(value, float) and field.metadata["bounds"]:
+        low, high, _ = field.metadata["bounds"]
+        turned = [min(max(value * factor, low), high) for factor in _FACTORS]
+        return [(f"{other:g}", other) for other in turned]
+    return []
+
+
+def _agreements(trace: Trace, configs: list[ReplayConfig], base: ReplayConfig) -> Float64:
+    """(spans, C, C): the Jaccard of each pair's sources."""
+    fixed = {name: getattr(base, name) for name in _FIXED}
+    replayer = Replayer(trace)
+    found = [replayer.attribute(replace(config, **fixed)) for config in configs]
+    held = np.zeros((len(found[0].spans), len(found), len(found[0].units)))
+    for c, attribution in enumerate(found):
+        for s, span in enumerate(attribution.spans):
+            held[s, c, [source.unit for source in span.sources]] = 1
+    return _jaccard(held)
+
+
+def _jaccard(held: npt.NDArray[np.float64]) -> Float64:
+    """(K, C, C) from sets as rows of 0 and 1, (K, C, m)."""
+    both = held @ held.transpose(0, 2, 1)
+    size = held.sum(axis=2)
+    either = size[:, :, None] + size[:, None, :] - both
+    agreement: Float64 = np.divide(both, either, out=np.ones(both.shape), where=either > 0)
+    return agreement
+
+
+def _collect(names: tuple[str, ...], spans: dict[str, Float64]) -> Stability:
+    total = np.array([pairs.sum(axis=0) for pairs in spans.values()])
+    total = total.reshape(-1, len(names), len(names))
+    count = np.array([len(pairs) for pairs in spans.values()], float)
+    over_pairs = {id: [_off_diagonal(pair) for pair in pairs] for id, pairs in spans.items()}
+    with_chosen = {
+        name: pooled(total[:, 0, c], count) for c, name in enumerate(names) if name != BASE
+    }
+    return Stability(
+        configs=names,
+        agreement=total.sum(axis=0) / count.sum() if len(count) else total.sum(axis=0) * np.nan,
+        with_chosen=with_chosen,
+        overall=pooled(np.array([sum(pairs) for pairs in over_pairs.values()], float), count),
+        samples={id: float(np.mean(pairs)) for id, pairs in over_pairs.items()},
+        spans={id: tuple(pairs) for id, pairs in over_pairs.items()},
+        knobs=_by_knob(with_chosen),
+    )
+
+
+def _off_diagonal(agreement: Float64) -> float:
+    """The mean over pairs of different configurations; 1 if there is but one."""
+    pairs = agreement[~np.eye(len(agreement), dtype=bool)]
+    return float(pairs.mean()) if len(pairs) else 1.0
+
+
+def _by_knob(with_chosen: Mapping[str, Estimate]) -> dict[str, float]:
+    least: dict[str, float] = {}
+    for name, estimate in with_chosen.items():
+        knob = name.split(" = ")[0]
+        least[knob] = min(least.get(knob, 1.0), estimate.value)
+    return dict(sorted(least.items(), key=lambda item: item[1]))
