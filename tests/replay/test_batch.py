@@ -1,0 +1,127 @@
+"""Many spans under many configurations at once keep what the paper's listing keeps, one by one."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
+
+from replay import CurationConfig
+from replay.batch import Ballots, Plan, _totals, curate_many, joined
+from replay.curate import curate, votes
+from tests.replay.test_curate import Step, columns, configs, listing, steps
+
+Cells = list[list[Step]]
+
+
+def ballots(cells: Cells) -> Ballots:
+    """The steps of each cell, their confidences rounded to float32."""
+    flat = [step for cell in cells for step in cell]
+    tags = tuple(dict.fromkeys(tag for _, tag, _ in flat))
+    return Ballots(
+        cells=len(cells),
+        cell=np.repeat(np.arange(len(cells), dtype=np.int32), [len(cell) for cell in cells]),
+        source=np.array([source for source, _, _ in flat], np.int32),
+        tag=np.array([tags.index(tag) for _, tag, _ in flat], np.int32),
+        confidence=np.array([c for _, _, c in flat], np.float32),
+        tags=tags,
+    )
+
+
+def rounded(cell: list[Step]) -> tuple[list[int], list[str], list[float]]:
+    sources, pos, confidence = columns(cell)
+    return sources, pos, [float(np.float32(c)) for c in confidence]
+
+
+cells = st.lists(steps, max_size=5)
+several = st.lists(configs, min_size=1, max_size=6)
+
+
+@given(cells, several)
+@example([[(1, "NOUN", 1.0), (0, "NOUN", 1.0)], [], [(2, "NOUN", 0.0)]], [CurationConfig()])
+@example([[(s, "NOUN", 0.1) for s in (3, 1, 2, 3, 1, 2, 0)]], [CurationConfig(coverage=1.0)])
+def test_sources_are_the_listings_in_its_order(made: Cells, chosen: list[CurationConfig]) -> None:
+    found = curate_many(ballots(made), Plan(chosen))
+    for g, config in enumerate(chosen):
+        for number, cell in enumerate(made):
+            assert found.sources(g, number) == listing(*rounded(cell), config)
+
+
+@given(cells, st.lists(configs, min_size=1, max_size=3), st.integers(0, 4))
+def test_other_weights_and_gammas_by_the_function(
+    made: Cells, chosen: list[CurationConfig], other: int
+) -> None:
+    varied = [
+        replace(c, pos_other=other / 4, pos_weights={"NOUN": i / 3}) for i, c in enumerate(chosen)
+    ]
+    found = curate_many(ballots(made), Plan(varied))
+    for g, config in enumerate(varied):
+        for number, (sources, pos, confidence) in enumerate(map(rounded, made)):
+            kept = curate(sources, votes(pos, confidence, config), config).sources
+            assert found.sources(g, number) == [source.unit for source in kept]
+
+
+@given(st.lists(cells, max_size=4), configs)
+def test_samples_curated_together_are_those_curated_apart(
+    samples: list[Cells], config: CurationConfig
+) -> None:
+    plan = Plan([config])
+    together = curate_many(joined([ballots(made) for made in samples]), plan)
+    apart = [(curate_many(ballots(made), plan), n) for made in samples for n in range(len(made))]
+    assert [together.sources(0, n) for n in range(len(apart))] == [
+        alone.sources(0, n) for alone, n in apart
+    ]
+
+
+@pytest.mark.parametrize("gamma", [0.0, 0.25, 0.37, 1.0, 2.0, 2.5, 3.0, 7.9, 8.0])
+def test_powers_are_pythons_to_the_last_bit(gamma: float) -> None:
+    confidence = np.random.default_rng(0).random(20_000, np.float32)
+    cell = [(0, "NOUN", float(c)) for c in confidence]
+    got = Plan([CurationConfig(gamma=gamma)]).votes(ballots([cell]))[0]
+    assert got.tolist() == [c**gamma for c in confidence.tolist()]
+
+
+def test_sums_are_added_as_python_adds_them() -> None:
+    # 0.1 ten times and thirds: sums whose order and rounding decide who is at the threshold.
+    cell = [(i % 3, "NOUN", [0.1, 1 / 3, 0.7][i % 3]) for i in range(31)]
+    sources, pos, confidence = rounded(cell)
+    gammas = [g / 16 for g in range(1, 120)]
+    for gamma in gammas:
+        vote = votes(pos, confidence, CurationConfig(gamma=gamma))
+        exact = CurationConfig(gamma=gamma, coverage=1.0, run_min=1.0)
+        shares = [s.mass for s in curate(sources, vote, replace(exact, p_min=0.0)).sources]
+        for share in shares:
+            for p_min in (share, math.nextafter(share, 1.0)):
+                config = replace(exact, p_min=p_min)
+                kept = curate_many(ballots([cell]), Plan([config])).sources(0, 0)
+                assert kept == [s.unit for s in curate(sources, vote, config).sources]
+
+
+@pytest.mark.parametrize("odd", [float("nan"), float("inf")])
+def test_what_is_not_finite_is_left_to_the_listing(odd: float) -> None:
+    cell: list[Step] = [(0, "NOUN", 0.5), (1, "NOUN", odd), (0, "VERB", 0.25), (2, "NOUN", 1.0)]
+    found = curate_many(ballots([cell, cell[:1]]), Plan([CurationConfig()]))
+    vote = votes(*rounded(cell)[1:], CurationConfig())
+    kept = curate([0, 1, 0, 2], vote, CurationConfig()).sources
+    assert found.sources(0, 0) == [source.unit for source in kept]
+    assert found.sources(0, 1) == [0]
+
+
+def test_nothing_to_curate() -> None:
+    assert curate_many(ballots([]), Plan([CurationConfig()])).kept.shape == (1, 0)
+    assert curate_many(ballots([[], []]), Plan([CurationConfig()])).sources(0, 1) == []
+
+
+def test_totals_are_python_sums_where_those_are_compensated(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    made = ballots([[(0, "NOUN", 0.1)] * 10, [], [(0, "NOUN", 0.3), (1, "VERB", 0.7)]])
+    plan = Plan([CurationConfig(gamma=1.0), CurationConfig(gamma=3.0)])
+    monkeypatch.setattr("sys.version_info", (3, 12))
+    found = _totals(plan.votes(made), made)
+    expected = [[sum(v[:10]), 0, sum(v[10:])] for v in plan.votes(made).tolist()]
+    assert found.tolist() == expected
