@@ -48,67 +48,58 @@ class Ballots:
 
 def joined(parts: Sequence[Ballots]) -> Ballots:
     """The ballots of many samples one after another, their cells numbered on."""
-    first = np.cumsum([0, *(part.cells for part in parts)])
+    first = np.cumsum([0, *(part.cells for part in parts)], dtype=np.int32)
     tags = tuple(dict.fromkeys(tag for part in parts for tag in part.tags))
     code = {tag: number for number, tag in enumerate(tags)}
-    recoded = [np.array([code[tag] for tag in p.tags] + [0], np.int32)[p.tag] for p in parts]
+    numbers = {p.tags: np.array([code[tag] for tag in p.tags], np.int32) for p in parts}
+    lengths = [len(part) for part in parts]
     none = np.empty(0, np.int32)
     return Ballots(
         cells=int(first[-1]),
-        cell=np.concatenate([none, *(p.cell + at for p, at in zip(parts, first[:-1], strict=True))])
-        .astype(np.int32),
+        cell=np.concatenate([none, *(p.cell for p in parts)]) + np.repeat(first[:-1], lengths),
         source=np.concatenate([none, *(part.source for part in parts)]),
-        tag=np.concatenate([none, *recoded]),
+        tag=np.concatenate([none, *(numbers[part.tags][part.tag] for part in parts)]),
         confidence=np.concatenate([none.astype(np.float32), *(p.confidence for p in parts)]),
         tags=tags,
-    )  # fmt: skip
+    )
 
 
 @dataclass(frozen=True)
 class Pairs:
     """P pairs of a cell and a source that was voted for in it, by cell, then by first vote.
 
-    `cell`, `source`, `place` (P,) int32: `place` counts within the cell. `of_vote` (N,): the pair
-    of each vote.
+    `cell`, `source` (P,) int32; `first` (cells + 1,) int64: cell k has the pairs from `first[k]`
+    up to `first[k + 1]`; `of_vote` (N,) int64: the pair of each vote.
     """
 
-    cells: int
     cell: Int32
     source: Int32
-    place: Int32
+    first: Int64
     of_vote: Int64
 
     def __len__(self) -> int:
         return len(self.cell)
-
-    @property
-    def width(self) -> int:
-        """The most pairs that a cell has."""
-        return int(self.place.max(initial=-1)) + 1
-
-    @property
-    def slot(self) -> Int64:
-        """(P,): where each pair stands in a flat table of (cells, width)."""
-        return self.cell.astype(np.int64) * self.width + self.place
 
 
 @dataclass(frozen=True)
 class Curations:
     """What G configurations keep of P pairs: `kept` (G, P) bool.
 
-    `rank` (G, P) int32: the place of a pair among those of its cell by score, best first; -1 in a
-    cell without votes.
+    `best` (width, A, cells): the pairs of each cell, best first, in each of the A ways to rank;
+    places beyond a cell's pairs mean nothing. `rank_of` (G,): a configuration's way to rank.
     """
 
     pairs: Pairs
     kept: Bool
-    rank: Int32
+    best: Int64
+    rank_of: Int64
 
     def sources(self, config: int, cell: int) -> list[int]:
         """Ŝ of one cell under one configuration, best first."""
-        here = np.flatnonzero((self.pairs.cell == cell) & self.kept[config])
-        best_first = here[np.argsort(self.rank[config, here])]
-        return [int(unit) for unit in self.pairs.source[best_first]]
+        count = int(self.pairs.first[cell + 1] - self.pairs.first[cell])
+        ranked = self.best[:count, self.rank_of[config], cell]
+        kept: list[int] = self.pairs.source[ranked[self.kept[config, ranked]]].tolist()
+        return kept
 
 
 class Plan:
@@ -157,13 +148,17 @@ def curate_many(ballots: Ballots, plan: Plan) -> Curations:
     """What each configuration keeps in each cell: `replay.curate.curate`, batched."""
     pairs = pair_up(ballots)
     if not len(pairs):
-        return Curations(pairs, *(np.empty((len(plan.configs), 0), t) for t in (bool, np.int32)))
+        kept = np.empty((len(plan.configs), 0), bool)
+        best = np.empty((0, len(plan.alpha), ballots.cells), np.int64)
+        return Curations(pairs, kept, best, plan.rank_of)
     vote = plan.votes(ballots)
     total = _totals(vote, ballots)
     if not np.isfinite(total).all():
         return _literally(ballots, pairs, plan)
-    share, run = _shares(vote, total, pairs)
-    return _cut(share, run, total > 0, pairs, plan)
+    share, run = (part[plan.vote_of] for part in _shares(vote, total, pairs))
+    best = _best_first(plan.alpha * share + (1.0 - plan.alpha) * run, pairs)
+    kept = _kept(share, run, best, (total > 0)[plan.vote_of], pairs, plan)
+    return Curations(pairs, kept, best, plan.rank_of)
 
 
 def pair_up(ballots: Ballots) -> Pairs:
@@ -177,12 +172,10 @@ def pair_up(ballots: Ballots) -> Pairs:
     first = table[key]
     opens = first == np.arange(count)
     cell = ballots.cell[opens]
-    starts = np.searchsorted(cell, cell)
     return Pairs(
-        cells=ballots.cells,
         cell=cell,
         source=ballots.source[opens],
-        place=(np.arange(len(cell)) - starts).astype(np.int32),
+        first=np.concatenate([[0], np.cumsum(np.bincount(cell, minlength=ballots.cells))]),
         of_vote=(np.cumsum(opens) - 1)[first],
     )
 
@@ -208,72 +201,62 @@ def _shares(vote: Float64, total: Float64, pairs: Pairs) -> tuple[Float64, Float
     breaks = np.flatnonzero(np.diff(pairs.of_vote, prepend=-1))
     run = np.repeat(np.arange(len(breaks)), np.diff(breaks, append=vote.shape[1]))
     runs = _sums(vote, run, len(breaks))
-    order = np.argsort(pairs.of_vote[breaks], kind="stable")
-    starts = np.searchsorted(pairs.of_vote[breaks][order], np.arange(len(pairs)))
-    longest = np.maximum.reduceat(runs[:, order], starts, axis=1)
+    longest = np.zeros((len(vote), len(pairs)))
+    flat = pairs.of_vote[breaks] + len(pairs) * np.arange(len(vote))[:, None]
+    np.maximum.at(longest.reshape(-1), flat.reshape(-1), runs.reshape(-1))
     whole = np.where(total > 0, total, 1.0)[:, pairs.cell]
     return _sums(vote, pairs.of_vote, len(pairs)) / whole, longest / whole
 
 
-def _cut(share: Float64, run: Float64, voted: Bool, pairs: Pairs, plan: Plan) -> Curations:
-    """Rank the pairs of each cell and keep them in that order until enough is covered.
-
-    `share`, `run` (V, P); `voted` (V, cells): where any vote was cast.
-    """
-    share, run = share[plan.vote_of], run[plan.vote_of]
-    order = _best_first(plan.alpha * share + (1.0 - plan.alpha) * run, pairs)
-    tables = [_ranked(values, order, pairs) for values in (share, run)]
-    filled = np.arange(pairs.width)[:, None] < np.bincount(pairs.cell, minlength=pairs.cells)
-    taken = np.zeros((len(plan.configs), *order.shape[1:]), bool)
-    some = np.zeros((len(plan.configs), pairs.cells), bool)
-    covered = np.zeros_like(some, float)
-    for place in range(pairs.width):
-        mass, length = (table[place][plan.rank_of] for table in tables)
-        keep = (mass >= plan.p_min) | (length >= plan.run_min)
-        keep &= ~(some & (covered >= plan.coverage)) & filled[place]
-        covered += np.where(keep, mass, 0.0)
-        some |= keep
-        taken[:, :, place] = keep
-    taken &= voted[plan.vote_of[plan.rank_of]][:, :, None]
-    rank = np.argsort(order, axis=-1)
-    kept = np.take_along_axis(taken, rank[plan.rank_of], axis=-1)
-    flat = (len(plan.configs), -1)
-    return Curations(
-        pairs,
-        kept.reshape(flat)[:, pairs.slot],
-        rank.astype(np.int32).reshape(len(rank), -1)[:, pairs.slot][plan.rank_of],
-    )
-
-
 def _best_first(score: Float64, pairs: Pairs) -> Int64:
-    """(A, cells, width): places of each cell's pairs by falling `score` (A, P), ties by place."""
-    table = np.full((len(score), pairs.cells * pairs.width), np.inf)
-    table[:, pairs.slot] = -score
-    return np.argsort(table.reshape(len(score), pairs.cells, -1), axis=-1, kind="stable")
+    """(width, A, cells): each cell's pairs by falling `score` (A, P), ties by first vote."""
+    ways, cells = len(score), len(pairs.first) - 1
+    width = int(np.diff(pairs.first).max())
+    place = np.arange(len(pairs)) - pairs.first[pairs.cell]
+    table = np.full((ways, cells * width), np.inf)
+    table[:, pairs.cell * width + place] = -score
+    order = np.argsort(table.reshape(ways, cells, width), axis=-1, kind="stable")
+    best: Int64 = np.minimum(np.moveaxis(order, -1, 0) + pairs.first[:-1], len(pairs) - 1)
+    return best
 
 
-def _ranked(values: Float64, order: Int64, pairs: Pairs) -> Float64:
-    """(width, A, cells): the `values` (A, P) of each cell's pairs in `order`."""
-    table = np.zeros((len(values), pairs.cells * pairs.width))
-    table[:, pairs.slot] = values
-    ranked = np.take_along_axis(table.reshape(order.shape), order, axis=-1)
-    return np.ascontiguousarray(np.moveaxis(ranked, -1, 0))
+def _kept(share: Float64, run: Float64, best: Int64, voted: Bool, pairs: Pairs, plan: Plan) -> Bool:
+    """(G, P): the pairs of each cell that are kept, best first, until enough is covered.
+
+    `share`, `run` (A, P); `voted` (A, cells): where any vote was cast.
+    """
+    flat = best + len(pairs) * np.arange(len(share))[:, None]
+    share, run = (values.take(flat)[:, plan.rank_of] for values in (share, run))
+    strong = (share >= plan.p_min) | (run >= plan.run_min)
+    taken = np.zeros(share.shape, bool)
+    going = voted[plan.rank_of]
+    covered, some = np.zeros(going.shape), np.zeros(going.shape, bool)
+    for place, left in enumerate(np.diff(pairs.first) > np.arange(len(best))[:, None]):
+        going &= left & ~(some & (covered >= plan.coverage))
+        if not going.any():
+            break
+        taken[place] = going & strong[place]
+        some |= taken[place]
+        covered += np.where(taken[place], share[place], 0.0)
+    kept = np.zeros((len(plan.configs), len(pairs)), bool)
+    at, config, cell = np.nonzero(taken)
+    kept[config, best[at, plan.rank_of[config], cell]] = True
+    return kept
 
 
 def _literally(ballots: Ballots, pairs: Pairs, plan: Plan) -> Curations:
     """As `curate_many`, cell by cell: where votes are not finite, what sorting does is Python's."""
-    bounds = np.searchsorted(ballots.cell, np.arange(ballots.cells + 1))
-    places = zip(pairs.cell.tolist(), pairs.source.tolist(), strict=True)
-    index = {place: pair for pair, place in enumerate(places)}
+    bounds = np.searchsorted(ballots.cell, np.arange(ballots.cells + 1)).tolist()
     pos = [ballots.tags[tag] for tag in ballots.tag]
-    rank = np.full((len(plan.configs), len(pairs)), -1, np.int32)
-    kept = np.zeros(rank.shape, bool)
+    kept = np.zeros((len(plan.configs), len(pairs)), bool)
+    best = np.zeros((int(np.diff(pairs.first).max()), len(plan.configs), ballots.cells), np.int64)
     for g, config in enumerate(plan.configs):
         vote = votes(pos, ballots.confidence.tolist(), config)
-        for cell in range(ballots.cells):
-            part = slice(bounds[cell], bounds[cell + 1])
-            found = curate(ballots.source[part].tolist(), vote[part], config)
-            for place, source in enumerate(found.sources):
-                rank[g, index[cell, source.unit]] = place
-                kept[g, index[cell, source.unit]] = True
-    return Curations(pairs, kept, rank)
+        for cell, (start, end) in enumerate(pairwise(bounds)):
+            sources = ballots.source[start:end].tolist()
+            found = curate(sources, vote[start:end], config)
+            ranked = [s.unit for s in found.sources] + [d.unit for d in found.dropped]
+            numbers = [pairs.of_vote[start + sources.index(unit)] for unit in ranked]
+            best[: len(numbers), g, cell] = numbers
+            kept[g, numbers[: len(found.sources)]] = True
+    return Curations(pairs, kept, best, np.arange(len(plan.configs)))
