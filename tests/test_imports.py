@@ -17,6 +17,7 @@ FORBIDDEN = {
     "recorder.segment": (*HEAVY, "replay", "tui"),
     "recorder.segmenters.scribe": (*HEAVY, "replay", "tui"),
     "recorder.segmenters.transcript": (*HEAVY, "replay", "tui"),
+    "recorder.datasets.write": (*HEAVY, "pyarrow", "replay", "tui"),
     "recorder.record": ("replay", "tui", "textual"),
     "replay": (*HEAVY, "recorder", "tui"),
     "tui": ("torch", "transformers", "spacy", "recorder"),

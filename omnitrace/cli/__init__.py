@@ -23,6 +23,7 @@ INTERRUPTED = 130
 
 VERBS = {
     "demo": "Record, replay and show the bundled samples: everything in one minute.",
+    "dataset": "Turn a published data set into samples to record.",
     "record": "Run a model over samples and record what its answers were caused by.",
     "replay": "Attribute a recorded run's answers, on the CPU, under any configuration.",
     "analyse": "Ask a question about a run's attributions: a table, a figure or JSON.",

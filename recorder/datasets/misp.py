@@ -1,0 +1,44 @@
+"""MISP-Meeting: recorded meetings, to be summarised (Chen et al. 2025, ACL; the paper's "MISP").
+
+The corpus is given out under a licence and its folders are not described in public. Assumed: a
+folder with a sound file a session, at any depth, and for each the human summary as SESSION.txt, at
+any depth too. Sound files without a summary are imported without a reference.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+from omnitrace.errors import CommandError, OmniTraceError
+from recorder.datasets.items import Item, MediaFile
+from recorder.datasets.media import MediaFolder
+from recorder.datasets.rows import read_text
+
+ASK = "\nSummarise the meeting."
+SOUNDS = {".wav", ".flac", ".mp3", ".m4a", ".ogg"}
+
+
+def read(source: Path, media: MediaFolder) -> Iterator[Item]:
+    """The sound of a session, then what is asked for."""
+    if not source.is_dir():
+        raise CommandError(f"{source} is no folder: name the one that holds the sessions.")
+    sounds = [path for path in media.paths if path.suffix.lower() in SOUNDS]
+    if not sounds:
+        raise CommandError(f"there is no sound file in {media.folder}.")
+    summaries = _by_session([path for path in MediaFolder(source).paths if path.suffix == ".txt"])
+    for session, sound in _by_session(sounds).items():
+        text = read_text(summaries[session]).strip() if session in summaries else ""
+        yield Item(session, (MediaFile("audio", sound.name, sound), ASK), reference=text)
+
+
+def _by_session(paths: list[Path]) -> dict[str, Path]:
+    """Files by their stems, in order; OmniTraceError if two have the same."""
+    found: dict[str, Path] = {}
+    for path in paths:
+        if path.stem in found:
+            raise OmniTraceError(
+                f"{found[path.stem]} and {path} are of the same session: keep one of them."
+            )
+        found[path.stem] = path
+    return found
