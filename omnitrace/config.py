@@ -9,6 +9,7 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
+import re
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
@@ -25,13 +26,15 @@ def knob(
     *,
     bounds: tuple[float, float, float] | None = None,
     choices: tuple[str, ...] = (),
+    form: tuple[str, str] | None = None,
 ) -> Any:
     """A dataclass field with its help and legal values.
 
     `bounds` is (min, max, step) of a number; `choices` are the legal strings, or the legal keys of
-    a table of weights (each from 0 to 1).
+    a table of weights (each from 0 to 1); `form` is the regular expression that a string matches
+    as a whole, and the same in words.
     """
-    metadata = {"help": help, "bounds": bounds, "choices": choices}
+    metadata = {"help": help, "bounds": bounds, "choices": choices, "form": form}
     if isinstance(default, dict):
         return dataclasses.field(default_factory=lambda: dict(default), metadata=metadata)
     return dataclasses.field(default=default, metadata=metadata)
@@ -114,10 +117,16 @@ def _parse(field: dataclasses.Field[Any], kind: Any, value: Any, where: str) -> 
     if isinstance(default, bool) or kind is bool:
         return _check(isinstance(value, bool), value, where, "true or false")
     if isinstance(default, str):
-        legal = ", ".join(field.metadata["choices"]) or "a string"
-        chosen = isinstance(value, str) and value in (field.metadata["choices"] or (value,))
-        return _check(chosen, value, where, legal)
+        return _string(field, value, where)
     return _number(field, default, value, where)
+
+
+def _string(field: dataclasses.Field[Any], value: Any, where: str) -> Any:
+    choices, (pattern, words) = field.metadata["choices"], field.metadata["form"] or (None, "")
+    right = isinstance(value, str) and value in (choices or (value,))
+    if right and pattern is not None:
+        right = re.fullmatch(pattern, value) is not None
+    return _check(right, value, where, words or ", ".join(choices) or "a string")
 
 
 def _number(field: dataclasses.Field[Any], default: Any, value: Any, where: str) -> Any:

@@ -124,16 +124,34 @@ class Trace:
         """
         rows = self.rows(signal)
         if layers is not None:
-            return self._dense(rows)[self._layer_positions(signal, rows, layers)]
+            return self._dense(rows)[self.layer_positions(signal, layers)]
         dense: Float32 = self._dense(rows).mean(axis=0, dtype=np.float32)
         if first_step == "prompt-mean" and self.T:
-            if rows.first_row is None:
-                raise CommandError(
-                    f"sample '{self.id}': the prompt-mean row of '{signal}' was not recorded; "
-                    'replay with first_step = "query".'
-                )
-            dense[0, : self.n] = rows.first_row
+            dense[0, : self.n] = self.first_row(signal)
         return dense
+
+    def first_row(self, signal: str) -> Float32:
+        """(n,) float32: the mean over all prompt queries; CommandError unless it was recorded."""
+        first_row = self.rows(signal).first_row
+        if first_row is None:
+            raise CommandError(
+                f"sample '{self.id}': the prompt-mean row of '{signal}' was not recorded; "
+                'replay with first_step = "query".'
+            )
+        return first_row
+
+    def layer_positions(self, signal: str, layers: Sequence[int]) -> list[int]:
+        """Where the rows of these layers lie among the signal's; CommandError naming those that
+        were recorded otherwise."""
+        recorded = self.rows(signal).layers
+        missing = sorted(set(layers) - set(recorded))
+        if missing:
+            had = f"layers {list(recorded)}" if recorded else "only the mean over layers"
+            raise CommandError(
+                f"sample '{self.id}': layers {missing} of '{signal}' were not recorded "
+                f"({had} were); record with --level layers to choose layers at replay."
+            )
+        return [recorded.index(layer) for layer in layers]
 
     def heads(self) -> HeadMass:
         """Attention of every layer and head, pooled to units; CommandError unless recorded so."""
@@ -189,16 +207,6 @@ class Trace:
         dense = np.zeros((max(1, len(rows.layers)), self.T, self.n + self.T), np.float32)
         dense[:, causal_mask(self.n, self.T)] = rows.values.reshape(len(dense), -1)
         return dense
-
-    def _layer_positions(self, signal: str, rows: SignalRows, layers: Sequence[int]) -> list[int]:
-        missing = sorted(set(layers) - set(rows.layers))
-        if missing:
-            had = f"layers {list(rows.layers)}" if rows.layers else "only the mean over layers"
-            raise CommandError(
-                f"sample '{self.id}': layers {missing} of '{signal}' were not recorded "
-                f"({had} were); record with --level layers to choose layers at replay."
-            )
-        return [rows.layers.index(layer) for layer in layers]
 
 
 def causal_mask(n: int, steps: int) -> npt.NDArray[np.bool_]:

@@ -90,6 +90,13 @@ class Units:
         """(R,) int32: the unit of each range."""
         return np.repeat(np.arange(len(self), dtype=np.int32), np.diff(self.offset))
 
+    def owner_of_tokens(self, n: int) -> Int32:
+        """(n,) int32: the unit of each of the prompt's n tokens, -1 for none."""
+        owner = np.full(n, -1, np.int32)
+        for unit, (start, end) in zip(self.owner.tolist(), self.ranges.tolist(), strict=True):
+            owner[start:end] = unit
+        return owner
+
 
 @dataclass
 class _Cut:

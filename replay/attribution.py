@@ -19,6 +19,8 @@ from replay.config import PRESETS, CurationConfig, ReplayConfig
 from replay.curate import Curation, Dropped, Source, curate, votes
 from replay.mapping import Race, best_unit, races
 from replay.mass import mass
+from replay.pooled import pooled_mass
+from replay.rows import rows_of
 
 Float32 = npt.NDArray[np.float32]
 
@@ -73,7 +75,7 @@ class Replayer:
         self.trace = trace
         self._tagged: dict[str, Trace] = {}
         self._units: dict[tuple[str, UnitConfig], Units] = {}
-        self._mass: dict[tuple[str, str, str, str, UnitConfig], Float32] = {}
+        self._mass: dict[tuple[object, ...], Float32] = {}
 
     def tagged(self, tags: str) -> Trace:
         """The trace with the tags and sentences of that name; empty: those recorded."""
@@ -89,10 +91,9 @@ class Replayer:
 
     def mass(self, config: ReplayConfig) -> Float32:
         """(T, m) float32: the masses under `config`; reading scores may touch the disk."""
-        key = (config.signal, config.first_step, config.reduce, config.tags, config.units)
+        key = mass_key(config)
         if key not in self._mass:
-            scores = self.trace.scores(config.signal, first_step=config.first_step)
-            self._mass[key] = mass(scores, self.units(config.units, config.tags), config.reduce)
+            self._mass[key] = _mass(self.trace, self.units(config.units, config.tags), config)
         return self._mass[key]
 
     def attribute(self, config: ReplayConfig) -> Attribution:
@@ -116,9 +117,29 @@ class Replayer:
             vote=_votes(trace, confidence, config.curation).astype(np.float32),
             spans=tuple(
                 _span(trace, piece, ballots, config.curation)
-                for piece in chunk(trace, config.chunker)
+                for piece in chunk(trace, config.chunker, config.window)
             ),
         )
+
+
+def mass_key(config: ReplayConfig) -> tuple[object, ...]:
+    """All of `config` that masses depend on."""
+    return (
+        config.signal,
+        config.layers,
+        config.heads,
+        config.first_step,
+        config.reduce,
+        config.indirect,
+        config.tags,
+        config.units,
+    )
+
+
+def _mass(trace: Trace, units: Units, config: ReplayConfig) -> Float32:
+    if config.heads and "queries" not in trace.arrays:
+        return pooled_mass(trace, units, config)
+    return mass(rows_of(trace, config), units, config.reduce, config.indirect)
 
 
 @dataclass(frozen=True)

@@ -20,6 +20,15 @@ POS_WEIGHTS = {
 UPOS = (*POS_WEIGHTS, "INTJ", "SYM", "X", "SPACE")
 
 
+_LAYER = "[0-9]{1,4}"
+_WEIGHT = "(:-?[0-9]*[.]?[0-9]+)?"
+
+
+def _weighted(name: str) -> str:
+    """The pattern of nothing, or of names separated by commas, each with or without a weight."""
+    return f"({name}{_WEIGHT}( *, *{name}{_WEIGHT})*)?"
+
+
 @dataclass(frozen=True)
 class CurationConfig:
     """Which of a span's sources are kept (paper, Appendix A.1)."""
@@ -54,6 +63,24 @@ class ReplayConfig:
     """Everything that turns a trace into an attribution (DESIGN §5)."""
 
     signal: str = knob("attmean", "the recorded signal to read")
+    layers: str = knob(
+        "",
+        "the layers to average, with or without weights (20,21 or 20:0.7,21:0.3), of a signal "
+        "recorded by layer (attention, gradients); empty: all alike",
+        form=(
+            _weighted(_LAYER),
+            'layers with or without a weight, as in "20,21" or "20:0.7,21:0.3"',
+        ),
+    )
+    heads: str = knob(
+        "",
+        "the heads (layer.head) to average, with or without weights (3.0,3.1 or 3.0:0.7,4.2:0.3), "
+        "of signal = attention where level heads or qk was recorded; empty: all",
+        form=(
+            _weighted(f"{_LAYER}[.]{_LAYER}"),
+            'heads as layer.head with or without a weight, as in "3.0,3.1" or "3.0:0.7,4.2:0.3"',
+        ),
+    )
     first_step: str = knob(
         "query",
         "row of the first step: its own query's, or the mean over all prompt queries",
@@ -61,9 +88,16 @@ class ReplayConfig:
     )
     reduce: str = knob(
         "sum",
-        "a unit's mass from its tokens' scores: their sum, largest or mean; or lift, the sum over "
-        "the unit's mean sum in this response",
-        choices=("sum", "max", "mean", "lift"),
+        "a unit's mass from its tokens' scores: their sum, largest or mean; uniform, the sum over "
+        "what even attention would give; lift, the sum over the unit's mean sum in this response; "
+        "surplus, the sum less that mean, not below 0",
+        choices=("sum", "max", "mean", "uniform", "lift", "surplus"),
+    )
+    indirect: float = knob(
+        0.0,
+        "weight of what reaches a unit by way of earlier steps, following their rows; 0: only "
+        "what goes there at once",
+        bounds=(0.0, 1.0, 0.1),
     )
     competition: str = knob(
         "together",
@@ -78,10 +112,12 @@ class ReplayConfig:
     )
     chunker: str = knob(
         "sentence",
-        "spans: recorded sentences; the release's (cut at newlines, list markers joined); the "
+        "spans: recorded sentences; the release's (cut at newlines, list markers joined); "
+        "clauses of sentences, cut at conjunctions and semicolons; windows of so many steps; the "
         "whole response",
-        choices=("sentence", "release", "response"),
+        choices=("sentence", "release", "clause", "window", "response"),
     )
+    window: int = knob(16, "steps a span when chunker = window", bounds=(1, 4096, 1))
     curation: CurationConfig = field(default_factory=CurationConfig)
 
 

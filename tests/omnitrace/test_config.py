@@ -30,6 +30,7 @@ class Outer:
     shape: str = knob("ring", "a choice", choices=("ring", "cross"))
     count: int = knob(3, "a count", bounds=(1, 9, 1))
     loud: bool = knob(False, "a switch")
+    code: str = knob("a1", "a formed string", form=("[a-z][0-9]", "a letter and a digit"))
     inner: Inner = field(default_factory=Inner)
 
 
@@ -52,6 +53,8 @@ def test_build_lays_values_over_the_base() -> None:
         ({"count": 2.0}, "f.toml: count: 2.0 is not legal; legal: a whole number from 1 to 9."),
         ({"count": True}, "f.toml: count: True is not legal"),
         ({"loud": 1}, "f.toml: loud: 1 is not legal; legal: true or false."),
+        ({"code": "b22"}, "f.toml: code: 'b22' is not legal; legal: a letter and a digit."),
+        ({"code": 2}, "f.toml: code: 2 is not legal; legal: a letter and a digit."),
         ({"inner": 1}, "f.toml: inner: expected a table of keys, got 1."),
         ({"inner": {"share": 1.5}}, "inner: share: 1.5 is not legal; legal: a number from 0 to 1."),
         ({"inner": {"share": float("nan")}}, "inner: share: nan is not legal"),

@@ -25,6 +25,7 @@ from recorder.passes.capture import install, watching
 from recorder.passes.observers import Lengths, QueriesAndKeys
 from recorder.tags import load_tagger
 from recorder.tracer import Tracer, signal_names
+from replay import ReplayConfig, Replayer
 from tests.recorder.passes.test_capture import PROMPTS, attentions_of, eager, rows_of  # noqa: F401
 
 Trace = Any
@@ -73,6 +74,22 @@ def test_layers_keep_a_row_a_layer(
     signed = trace.scores("gradients", layers=range(adapter.layers)).mean(0)
     scale = np.abs(signed).max()
     np.testing.assert_allclose(signed.clip(0), trace.scores("attgrads"), atol=1e-6 * scale)
+
+
+@pytest.mark.parametrize(
+    ("layers", "reduced"), [("attention", "attmean"), ("gradients", "attgrads")]
+)
+def test_all_layers_replayed_are_the_signal_over_layers(
+    layers: str, reduced: str, adapter: QwenOmni, make_sample: Callable[..., Sample]
+) -> None:
+    replayer = Replayer(record_at("layers", adapter, make_sample(*PROMPTS["images"])))
+    every = ",".join(map(str, range(adapter.layers)))
+    expected = replayer.mass(ReplayConfig(signal=reduced))
+    for choice in ("", every):
+        found = replayer.mass(ReplayConfig(signal=layers, layers=choice))
+        np.testing.assert_allclose(found, expected, atol=2e-6 * expected.max())
+    last = replayer.mass(ReplayConfig(signal=layers, layers=str(adapter.layers - 1)))
+    assert not np.allclose(last, expected, atol=1e-3 * expected.max())
 
 
 @pytest.mark.parametrize("kind", ["mixed", "text"])

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from random import Random
 from typing import Any
 
 import numpy as np
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -14,6 +16,7 @@ from tests.build import make_trace
 
 
 def answer(steps: list[str], sentences: list[tuple[int, int]], **over: Any) -> Trace:
+    over.setdefault("pos", ("NOUN",) * len(steps))
     ends = np.cumsum([len(step) for step in steps], dtype=np.int32)
     chars = np.stack([ends - [len(step) for step in steps], ends], axis=1).astype(np.int32)
     return make_trace(
@@ -60,24 +63,74 @@ def test_the_release_cuts_at_newlines_and_joins_markers() -> None:
 
 
 def test_no_steps_no_spans_and_no_sentences_one_span() -> None:
-    for chunker in ("sentence", "release", "response"):
+    for chunker in ("sentence", "release", "clause", "window", "response"):
         assert chunk(answer([], []), chunker) == []
         assert chunk(answer(["", ""], []), chunker) == [Chunk((0, 2), 0, 0)]
         assert cut(answer(["Yes"], []), chunker) == [((0, 1), "Yes")]
 
 
+def tagged(words: str, sentences: list[tuple[int, int]] | None = None) -> Trace:
+    """An answer of one step a word/TAG."""
+    pairs = [word.rsplit("/", 1) for word in words.split()]
+    steps = [" " * (i > 0) + word for i, (word, _) in enumerate(pairs)]
+    whole = [(0, len("".join(steps)))]
+    return answer(steps, sentences or whole, pos=tuple(tag for _, tag in pairs))
+
+
+@pytest.mark.parametrize(
+    ("words", "clauses"),
+    [
+        (
+            "It/PRON rains/VERB and/CCONJ the/DET sun/NOUN is/AUX out/ADV ./PUNCT",
+            ["It rains", "and the sun is out ."],
+        ),
+        ("Salt/NOUN and/CCONJ oil/NOUN are/AUX cheap/ADJ", ["Salt and oil are cheap"]),
+        ("He/PRON eats/VERB bread/NOUN or/CCONJ rice/NOUN", ["He eats bread or rice"]),
+        (
+            "He/PRON eats/VERB rice/NOUN and/CCONJ fish/NOUN but/CCONJ drinks/VERB tea/NOUN",
+            ["He eats rice and fish", "but drinks tea"],
+        ),
+        ("Red/ADJ ;/PUNCT it/PRON rains/VERB", ["Red ;", "it rains"]),
+        ("Stop/VERB and/CCONJ or/CCONJ go/VERB", ["Stop", "and or go"]),
+        (
+            "Run/VERB ;/PUNCT wine/NOUN and/CCONJ bread/NOUN cost/VERB",
+            ["Run ;", "wine and bread cost"],
+        ),
+        ("And/CCONJ it/PRON rains/VERB", ["And it rains"]),
+    ],
+)
+def test_clauses(words: str, clauses: list[str]) -> None:
+    assert [text for _, text in cut(tagged(words), "clause")] == clauses
+
+
+def test_a_clause_ends_with_its_sentence() -> None:
+    trace = tagged(
+        "It/PRON rains/VERB ./PUNCT Tea/NOUN and/CCONJ bread/NOUN cost/VERB", [(0, 10), (11, 30)]
+    )
+    assert [text for _, text in cut(trace, "clause")] == ["It rains .", "Tea and bread cost"]
+
+
+def test_windows_hold_so_many_steps() -> None:
+    spans = chunk(make_trace(), "window", 5)
+    assert [span.steps for span in spans] == [(0, 5), (5, 10), (10, 15), (15, 16)]
+    assert len(chunk(make_trace(), "window", 16)) == len(chunk(make_trace(), "window", 99)) == 1
+
+
 @given(
-    st.lists(st.text("ab. \n1", max_size=4), max_size=12),
+    st.lists(st.text("ab. \n1;", max_size=4), max_size=12),
     st.lists(st.integers(0, 40), max_size=8).map(sorted),
-    st.sampled_from(["sentence", "release", "response"]),
+    st.sampled_from(["sentence", "release", "clause", "window", "response"]),
+    st.integers(1, 5),
+    st.randoms(use_true_random=False),
 )
 def test_spans_partition_the_steps_and_the_words(
-    steps: list[str], edges: list[int], chunker: str
+    steps: list[str], edges: list[int], chunker: str, window: int, random: Random
 ) -> None:
     length = sum(map(len, steps))
     pairs = [(a, min(b, length)) for a, b in zip(edges[::2], edges[1::2], strict=False)]
-    trace = answer(steps, [(a, b) for a, b in pairs if a < b])
-    spans = chunk(trace, chunker)
+    pos = tuple(random.choice(["NOUN", "VERB", "CCONJ", "PUNCT"]) for _ in steps)
+    trace = answer(steps, [(a, b) for a, b in pairs if a < b], pos=pos)
+    spans = chunk(trace, chunker, window)
     covered = [step for span in spans for step in range(*span.steps)]
     assert covered == list(range(len(steps)))
     assert all(first < last for first, last in (span.steps for span in spans))

@@ -39,8 +39,11 @@ CURATION = {
 def test_the_papers_preset() -> None:
     assert to_dict(preset("paper")) == {
         "signal": "attmean",
+        "layers": "",
+        "heads": "",
         "first_step": "query",
         "reduce": "sum",
+        "indirect": 0.0,
         "competition": "together",
         "units": {
             "text": "sentence",
@@ -53,6 +56,7 @@ def test_the_papers_preset() -> None:
         },
         "tags": "",
         "chunker": "sentence",
+        "window": 16,
         "curation": CURATION,
     }
 
@@ -60,8 +64,11 @@ def test_the_papers_preset() -> None:
 def test_the_releases_preset() -> None:
     assert to_dict(preset("release")) == {
         "signal": "attmean",
+        "layers": "",
+        "heads": "",
         "first_step": "prompt-mean",
         "reduce": "max",
+        "indirect": 0.0,
         "competition": "release",
         "units": {
             "text": "release",
@@ -74,6 +81,7 @@ def test_the_releases_preset() -> None:
         },
         "tags": "",
         "chunker": "release",
+        "window": 16,
         "curation": CURATION,
     }
 
@@ -93,3 +101,27 @@ def test_weights_are_laid_over_the_papers() -> None:
     assert built.curation == CurationConfig(pos_weights={**CurationConfig().pos_weights, "X": 0.5})
     with pytest.raises(CommandError, match="unknown key 'NN'"):
         build(ReplayConfig(), {"curation": {"pos_weights": {"NN": 0.5}}}, "f")
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        ("layers", "20;21"), ("layers", "20:"), ("layers", "1-3"), ("layers", ",1"),
+        ("layers", "-1"), ("layers", "1.2"), ("heads", "3"), ("heads", "3.0.1"),
+        ("heads", "3.0:x"), ("heads", "3.0:1e3"),
+    ],
+)  # fmt: skip
+def test_layers_and_heads_have_a_form(key: str, value: str) -> None:
+    with pytest.raises(CommandError, match=f"f: {key}: '.*' is not legal; legal: {key} "):
+        build(ReplayConfig(), {key: value}, "f")
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        ("layers", ""), ("layers", "20"), ("layers", "20,21"), ("layers", "20:0.7, 21:-.3"),
+        ("heads", "3.0,3.1,4.2:0.5"),
+    ],
+)  # fmt: skip
+def test_layers_and_heads_of_that_form_are_legal(key: str, value: str) -> None:
+    assert getattr(build(ReplayConfig(), {key: value}, "f"), key) == value

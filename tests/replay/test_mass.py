@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
+from unittest.mock import patch
 
 import numpy as np
 import pytest
@@ -13,7 +15,8 @@ from omnitrace.timeline import Medium
 from omnitrace.units import UnitConfig, Units
 from replay.mapping import best_unit, races
 from replay.mass import mass
-from tests.build import make_trace
+from replay.rows import Rows
+from tests.build import make_rows, make_trace
 
 
 def make_units(owner: list[int]) -> Units:
@@ -46,38 +49,133 @@ def make_units(owner: list[int]) -> Units:
 
 
 owners = st.lists(st.integers(-1, 3), max_size=12)
-PLAIN: dict[str, Any] = {"sum": np.sum, "max": np.max, "mean": np.mean}
+seeds = st.integers(0, 2**32 - 1)
+PLAIN: dict[str, Callable[[Any, float, int], Any]] = {
+    "sum": lambda tokens, usual, width: sum(tokens),
+    "max": lambda tokens, usual, width: max(tokens),
+    "mean": lambda tokens, usual, width: sum(tokens) / len(tokens),
+    "uniform": lambda tokens, usual, width: sum(tokens) / (len(tokens) / width),
+    "lift": lambda tokens, usual, width: sum(tokens) / usual if usual else 0.0,
+    "surplus": lambda tokens, usual, width: max(0.0, sum(tokens) - usual),
+}
 
 
-@given(owners, st.integers(0, 4), st.sampled_from(sorted(PLAIN)), st.integers(0, 2**32 - 1))
+def random_rows(n: int, steps: int, seed: int) -> Rows:
+    """Rows that do not sum to 1, some scores 0."""
+    scores = np.random.default_rng(seed).random((steps, n + steps), np.float32)
+    return Rows.of_dense(np.where(scores < 0.2, 0, scores).astype(np.float32))
+
+
+def stochastic_rows(n: int, steps: int, seed: int) -> Rows:
+    """Rows that sum to 1."""
+    return Rows(make_rows(np.random.default_rng(seed), n, steps).values, n, steps)
+
+
+def plain_mass(scores: Any, owner: list[int], reduce: str) -> list[list[float]]:
+    """The formulae of `mass`, a loop a sum; `scores` (T, n+T)."""
+    columns = [
+        [i for i, own in enumerate(owner) if own == u] for u in dict.fromkeys(owner) if u >= 0
+    ]
+    sums = [[sum(float(row[i]) for i in tokens) for tokens in columns] for row in scores]
+    usual = [sum(row[j] for row in sums) / max(1, len(sums)) for j in range(len(columns))]
+    return [
+        [
+            PLAIN[reduce]([float(row[i]) for i in tokens], usual[j], len(owner) + t)
+            for j, tokens in enumerate(columns)
+        ]
+        for t, row in enumerate(scores)
+    ]
+
+
+def plain_follow(scores: Any, n: int, weight: float) -> list[list[float]]:
+    """Token scores with what came by way of earlier steps, loop by loop; (T, n)."""
+    found: list[list[float]] = []
+    for t, row in enumerate(scores.tolist()):
+        direct = list(row[:n])
+        for s in range(t):
+            whole = sum(scores[s].tolist())
+            for i in range(n):
+                direct[i] += weight * row[n + s] * (found[s][i] / whole if whole else 0.0)
+        found.append(direct)
+    return found
+
+
+@given(owners, st.integers(0, 4), st.sampled_from(sorted(PLAIN)), seeds)
 def test_mass_equals_a_plain_loop(owner: list[int], steps: int, reduce: str, seed: int) -> None:
-    scores = np.random.default_rng(seed).random((steps, len(owner) + steps), np.float32)
-    order = list(dict.fromkeys(unit for unit in owner if unit >= 0))
-    columns = {unit: [i for i, own in enumerate(owner) if own == unit] for unit in order}
-    expected = [[PLAIN[reduce](row[columns[unit]]) for unit in order] for row in scores]
-    got = mass(scores, make_units(owner), reduce)
-    assert got.shape == (steps, len(order))
+    rows, units = random_rows(len(owner), steps, seed), make_units(owner)
+    got = mass(rows, units, reduce)
+    assert got.shape == (steps, len(units))
     assert got.dtype == np.float32
-    assert np.allclose(got, np.array(expected).reshape(got.shape), atol=1e-6)
+    expected = np.array(plain_mass(rows.dense(), owner, reduce)).reshape(got.shape)
+    assert np.allclose(got, expected, atol=1e-6)
+
+
+@given(
+    owners,
+    st.integers(1, 5),
+    st.sampled_from(sorted(PLAIN)),
+    st.sampled_from([0.3, 1.0]),
+    seeds,
+)
+def test_indirect_mass_equals_a_plain_loop(
+    owner: list[int], steps: int, reduce: str, weight: float, seed: int
+) -> None:
+    rows, units = random_rows(len(owner), steps, seed), make_units(owner)
+    got = mass(rows, units, reduce, weight)
+    followed = plain_follow(rows.dense(), len(owner), weight)
+    expected = np.array(plain_mass(followed, owner, reduce)).reshape(got.shape)
+    assert np.allclose(got, expected, rtol=1e-4, atol=1e-5)
+
+
+@given(st.lists(st.integers(0, 3), min_size=1, max_size=12), st.integers(1, 8), seeds)
+def test_all_indirect_mass_of_a_partition_is_the_rows_sum(
+    owner: list[int], steps: int, seed: int
+) -> None:
+    units = make_units(owner)
+    whole = mass(stochastic_rows(len(owner), steps, seed), units, "sum", 1.0)
+    assert np.allclose(whole.sum(axis=1), 1, atol=1e-5)
+    scale = np.random.default_rng(seed).uniform(0.1, 9, (steps, 1)).astype(np.float32)
+    rows = Rows.of_dense(stochastic_rows(len(owner), steps, seed).dense() * scale)
+    assert np.allclose(mass(rows, units, "sum", 1.0).sum(axis=1), scale[:, 0], rtol=1e-4)
 
 
 @given(st.lists(st.integers(0, 3), min_size=1, max_size=12), st.integers(1, 5))
-def test_mass_of_a_partition_is_the_rows_sum(owner: list[int], steps: int) -> None:
-    scores = np.random.default_rng(0).dirichlet(np.ones(len(owner)), steps).astype(np.float32)
-    padded = np.concatenate([scores, np.zeros((steps, steps), np.float32)], axis=1)
-    assert np.allclose(mass(padded, make_units(owner), "sum").sum(axis=1), 1, atol=1e-6)
+def test_mass_of_a_partition_is_the_prompts_share(owner: list[int], steps: int) -> None:
+    rows = stochastic_rows(len(owner), steps, 0)
+    share = rows.dense()[:, : len(owner)].sum(axis=1)
+    assert np.allclose(mass(rows, make_units(owner), "sum").sum(axis=1), share, atol=1e-6)
+    assert share[0] == pytest.approx(1)
+
+
+def test_even_attention_is_uniform_mass_of_one() -> None:
+    rows = Rows(np.repeat([1 / 4, 1 / 5, 1 / 6], [4, 5, 6]).astype(np.float32), 4, 3)
+    assert np.allclose(mass(rows, make_units([0, 0, 0, 1]), "uniform"), 1)
+
+
+@given(st.integers(1, 40), st.integers(1, 40), seeds)
+def test_rows_summed_block_by_block_are_the_same_to_the_bit(n: int, steps: int, seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    units = make_units(rng.integers(-1, 5, n).tolist())
+    rows = random_rows(n, steps, seed)
+    whole = mass(rows, units, "sum")
+    with patch("replay.mass._BLOCK", 1):
+        assert np.array_equal(mass(rows, units, "sum"), whole)
 
 
 def test_lift_is_the_sum_over_its_mean() -> None:
     scores = np.array([[0.1, 0.1, 0.0, 0.4], [0.3, 0.1, 0.0, 0.2]], np.float32)
-    got = mass(np.pad(scores, ((0, 0), (0, 2))), make_units([0, 0, 1, 2]), "lift")
+    rows = Rows.of_dense(np.pad(scores, ((0, 0), (0, 2))))
     # Sums 0.2, 0.4 (mean 0.3); 0, 0 (mean 0); 0.4, 0.2 (mean 0.3).
-    assert np.allclose(got, [[2 / 3, 0, 4 / 3], [4 / 3, 0, 2 / 3]])
+    units = make_units([0, 0, 1, 2])
+    assert np.allclose(mass(rows, units, "lift"), [[2 / 3, 0, 4 / 3], [4 / 3, 0, 2 / 3]])
+    assert np.allclose(mass(rows, units, "surplus"), [[0, 0, 0.1], [0.1, 0, 0]])
 
 
 def test_generated_tokens_hold_no_units_mass() -> None:
-    scores = np.array([[0.5, 0.5, 0.0], [0.1, 0.1, 0.8]], np.float32)
-    assert np.allclose(mass(scores, make_units([0, 1]), "sum"), [[0.5, 0.5], [0.1, 0.1]])
+    scores = np.array([[0.5, 0.5, 0, 0], [0.1, 0.1, 0.8, 0]], np.float32)
+    rows, units = Rows.of_dense(scores), make_units([0, 1])
+    assert np.allclose(mass(rows, units, "sum"), [[0.5, 0.5], [0.1, 0.1]])
+    assert np.allclose(mass(rows, units, "sum", 0.5), [[0.5, 0.5], [0.3, 0.3]])
 
 
 def test_ties_go_to_the_lowest_unit() -> None:
@@ -91,7 +189,8 @@ def test_ties_go_to_the_lowest_unit() -> None:
 
 @pytest.mark.parametrize("steps", [0, 3])
 def test_without_units_there_is_nothing_to_trace_to(steps: int) -> None:
-    masses = mass(np.ones((steps, 2 + steps), np.float32), make_units([-1, -1]), "sum")
+    rows = Rows.of_dense(np.ones((steps, 2 + steps), np.float32))
+    masses = mass(rows, make_units([-1, -1]), "sum")
     unit, confidence = best_unit(masses, np.empty(0, np.int32))
     assert (unit.tolist(), confidence.tolist()) == ([-1] * steps, [0.0] * steps)
 

@@ -1,0 +1,173 @@
+"""The score rows that a configuration reads from a trace, ragged as they were recorded.
+
+Knows signals, layers, heads and the two first rows; no units and no masses.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TypeVar
+
+import numpy as np
+import numpy.typing as npt
+
+from omnitrace.errors import CommandError
+from omnitrace.trace import Trace, causal_mask, pack_rows
+from replay.config import ReplayConfig
+
+Float32 = npt.NDArray[np.float32]
+Int64 = npt.NDArray[np.int64]
+Key = TypeVar("Key", int, tuple[int, int])
+
+ATTENTION = "attention"
+"""The signal of which single heads can be chosen, and which queries and keys give again."""
+
+
+@dataclass(frozen=True)
+class Rows:
+    """a_t(i) of T steps over n prompt tokens and the earlier steps.
+
+    `values` (T·n + T·(T-1)/2,) float32: row after row, row t with its n + t entries.
+    """
+
+    values: Float32
+    n: int
+    T: int
+
+    @classmethod
+    def of_dense(cls, scores: Float32) -> Rows:
+        """The rows of a score matrix (T, n+T)."""
+        steps, width = scores.shape
+        return cls(pack_rows(scores, width - steps), width - steps, steps)
+
+    @property
+    def starts(self) -> Int64:
+        """(T,) int64: where each row begins in `values`."""
+        steps = np.arange(self.T)
+        starts: Int64 = steps * self.n + steps * (steps - 1) // 2
+        return starts
+
+    def dense(self) -> Float32:
+        """(T, n+T), row t zero from column n+t on."""
+        scores = np.zeros((self.T, self.n + self.T), np.float32)
+        scores[causal_mask(self.n, self.T)] = self.values
+        return scores
+
+
+def rows_of(trace: Trace, config: ReplayConfig) -> Rows:
+    """The rows that `config` reads; may touch the disk.
+
+    - with `heads`: the weighted mean of these heads' attention, Σ w·A_t[l,h] / Σ|w|;
+    - with `layers`: the weighted mean of these layers' rows, Σ w·a_t[l] / Σ|w|;
+    - else the recorded rows, averaged over layers if the signal was recorded by layer.
+
+    Rows made of several are clamped at 0, which only signed ones (`gradients`) and negative
+    weights need (DESIGN §5). CommandError if what is asked for was not recorded.
+    """
+    if config.heads or (config.layers and _rederived(trace, config)):
+        return Rows(_from_queries(trace, config), trace.n, trace.T)
+    values = _recorded(trace, config)
+    if config.first_step == "prompt-mean" and trace.T:
+        values = values.copy()
+        values[: trace.n] = trace.first_row(config.signal)
+    return Rows(values, trace.n, trace.T)
+
+
+def _recorded(trace: Trace, config: ReplayConfig) -> Float32:
+    """The flat rows of a recorded signal, over its layers or those chosen."""
+    recorded = trace.rows(config.signal)
+    blocks = recorded.values.reshape(max(1, len(recorded.layers)), -1)
+    if config.layers:
+        weights = layer_weights(config.layers)
+        chosen = trace.layer_positions(config.signal, list(weights))
+        mean: Float32 = shares(weights) @ blocks[chosen]
+        return np.maximum(mean, 0, out=mean)
+    if not recorded.layers:
+        return recorded.values
+    mean = blocks.mean(axis=0, dtype=np.float32)
+    return np.maximum(mean, 0, out=mean)
+
+
+def _rederived(trace: Trace, config: ReplayConfig) -> bool:
+    """Whether attention by layer is to come from queries and keys."""
+    recorded = config.signal in trace.signals
+    return config.signal == ATTENTION and not recorded and "queries" in trace.arrays
+
+
+def _from_queries(trace: Trace, config: ReplayConfig) -> Float32:
+    """The chosen heads' rows, or the chosen layers' with all heads alike, from queries and keys."""
+    check_attention(config)
+    inner = trace.queries_and_keys()
+    layers, heads = inner.queries.shape[:2]
+    weights = head_weights(config.heads) if config.heads else _all_heads(config, heads)
+    check_heads(trace, weights, (layers, heads))
+    total = np.zeros((trace.T, trace.n + trace.T), np.float32)
+    share_of = dict(zip(weights, shares(weights), strict=True))
+    for layer in sorted({layer for layer, _ in weights}):
+        rows = inner.rows(layer)
+        for (own, head), share in share_of.items():
+            if own == layer:
+                total += share * rows[head]
+    return pack_rows(np.maximum(total, 0), trace.n)
+
+
+def _all_heads(config: ReplayConfig, heads: int) -> dict[tuple[int, int], float]:
+    """Every head of the chosen layers, as heavy as its layer."""
+    chosen = layer_weights(config.layers)
+    return {(layer, head): chosen[layer] for layer in chosen for head in range(heads)}
+
+
+def shares(weights: Mapping[Key, float]) -> Float32:
+    """The weights over the sum of their sizes, (k,) float32."""
+    values = np.array(list(weights.values()))
+    normal: Float32 = (values / np.abs(values).sum()).astype(np.float32)
+    return normal
+
+
+def layer_weights(text: str) -> dict[int, float]:
+    """`layers` as layer → weight: "20,21" or "20:0.7,21:0.3"; CommandError naming what is wrong."""
+    return {int(name): weight for name, weight in _weights("layers", text).items()}
+
+
+def head_weights(text: str) -> dict[tuple[int, int], float]:
+    """`heads` as (layer, head) → weight: "3.0,3.1" or "3.0:0.7,4.2:0.3"; CommandError likewise."""
+    named = _weights("heads", text)
+    pairs = {name: name.split(".") for name in named}
+    return {(int(pairs[name][0]), int(pairs[name][1])): named[name] for name in named}
+
+
+def _weights(knob: str, text: str) -> dict[str, float]:
+    """Name → weight of a text of the form that the configuration has checked."""
+    pairs = [entry.strip().partition(":") for entry in text.split(",")]
+    weights = {name.strip(): float(weight or 1) for name, _, weight in pairs}
+    if len(weights) < len(pairs):
+        raise CommandError(f"{knob} = '{text}' names one of them twice; name each once.")
+    if not any(weights.values()):
+        raise CommandError(f"{knob} = '{text}' weighs nothing; give at least one weight but 0.")
+    return weights
+
+
+def check_attention(config: ReplayConfig) -> None:
+    """CommandError if single heads are asked for of another signal, step 0 or with layers."""
+    if config.signal != ATTENTION:
+        raise CommandError(
+            f"heads are the attention's, not {config.signal}'s; set signal = \"{ATTENTION}\"."
+        )
+    if config.first_step != "query":
+        raise CommandError('no head has a prompt-mean row; set first_step = "query".')
+    if config.heads and config.layers:
+        raise CommandError("layers and heads cannot both be chosen; leave one of them empty.")
+
+
+def check_heads(
+    trace: Trace, weights: Mapping[tuple[int, int], float], shape: tuple[int, int]
+) -> None:
+    """CommandError naming the (layer, head) pairs that are not among `shape` (layers, heads)."""
+    layers, heads = shape
+    wrong = [f"{layer}.{head}" for layer, head in weights if layer >= layers or head >= heads]
+    if wrong:
+        raise CommandError(
+            f"sample '{trace.id}' has no heads {', '.join(wrong)}; legal: layers 0 to "
+            f"{layers - 1}, each with heads 0 to {heads - 1}."
+        )
