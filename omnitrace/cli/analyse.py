@@ -9,24 +9,28 @@ from typing import Annotated, Any
 
 from cyclopts import Parameter
 
-from omnitrace import open_run
+from omnitrace import Run, open_run
+from omnitrace.additions import SEGMENTATION
 from omnitrace.cli.console import narrate, out, plain, table
 from omnitrace.cli.flags import flags_of, layered
 from omnitrace.cli.replay import check_added
 from omnitrace.config import to_dict
 from omnitrace.errors import CommandError
-from replay import PRESETS
+from replay import PRESETS, ReplayConfig
 from replay import preset as preset_of
 from replay.analyses import ANALYSES, Material, Result, analysis
 from replay.analyses.figure import check_format, save
+from replay.evaluation import golds_of_truths, read_truths
 
 
 @dataclass(frozen=True)
-class Output:
-    """What to print and draw.
+class Options:
+    """What to ask with, and what to print and draw.
 
     Parameters
     ----------
+    labels
+        what is true: a planted truth file; some analyses need one
     list
         list the analyses and end
     figure
@@ -35,6 +39,7 @@ class Output:
         print JSON (schema omnitrace.analysis/1) instead of a table
     """
 
+    labels: Path | None = None
     list: bool = False
     figure: Path | None = None
     json: bool = False
@@ -47,7 +52,7 @@ def analyse(
     *,
     preset: str = "default",
     config: Path | None = None,
-    output: Annotated[Output, Parameter(name="*")] = Output(),
+    options: Annotated[Options, Parameter(name="*")] = Options(),
     given: dict[str, Any] | None = None,
 ) -> int:
     """Ask a question about how a run's answers were attributed.
@@ -63,39 +68,56 @@ def analyse(
     config
         a TOML file of configuration keys
     """
-    if output.list:
-        return show_list(output.json)
+    if options.list:
+        return show_list(options.json)
     if not name:
         raise CommandError(f"name an analysis: {', '.join(ANALYSES)}.")
     question = analysis(name)
-    if output.figure is not None:
-        check_format(output.figure)
+    if question.needs_gold and options.labels is None:
+        raise CommandError(f"the analysis {name} needs what is true: give --labels FILE.")
+    if options.figure is not None:
+        check_format(options.figure)
     opened = open_run(run)
     chosen = layered(preset_of(preset), config, given)
     check_added(opened, chosen)
-    material = Material(opened, chosen)
+    material = material_of(opened, chosen, options.labels)
     result = question.run(material)
-    if output.json:
+    if options.json:
         print(json_format.dumps(document(name, result, material)))
     else:
         show(result)
-    if output.figure is not None and not result.empty:
-        save(result, output.figure)
-        narrate(f"{output.figure}: drawn.")
+    if options.figure is not None and not result.empty:
+        save(result, options.figure)
+        narrate(f"{options.figure}: drawn.")
     for message in material.damaged.values():
         narrate(f"omnitrace: {message}")
     return 1 if material.damaged else 0
 
 
+def material_of(run: Run, config: ReplayConfig, labels: Path | None) -> Material:
+    """What the analyses read, with what the labels file says is true."""
+    truths = {} if labels is None else read_truths(labels)
+    return Material(
+        traces=run,
+        config=config,
+        golds=golds_of_truths(run, truths),
+        answers={id: truth.answer for id, truth in truths.items()},
+        segmentations=tuple(a.name for a in run.additions if a.kind == SEGMENTATION),
+    )
+
+
 def show_list(json: bool) -> int:
     """Print the names of the analyses and what they ask."""
     if json:
-        known = [{"name": name, "help": one.help} for name, one in ANALYSES.items()]
+        known = [
+            {"name": name, "asks": one.help, "needs_labels": one.needs_gold}
+            for name, one in ANALYSES.items()
+        ]
         print(json_format.dumps({"schema": "omnitrace.analyses/1", "analyses": known}))
         return 0
-    made = table("analyses", "name", "asks")
+    made = table("analyses", "name", "asks", "needs")
     for name, one in ANALYSES.items():
-        made.add_row(plain(name), plain(one.help))
+        made.add_row(plain(name), plain(one.help), plain("--labels" if one.needs_gold else ""))
     out().print(made)
     return 0
 

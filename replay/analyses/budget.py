@@ -13,22 +13,19 @@ from typing import TYPE_CHECKING, ClassVar
 import numpy as np
 import numpy.typing as npt
 
-from omnitrace.timeline import Modality
 from omnitrace.trace import Trace
-from omnitrace.units import Units
 from replay.analyses.estimate import Estimate, Float64, pooled
 from replay.analyses.figure import HUES, INK, QUIET
+from replay.analyses.kinds import GENERATED, KINDS, SPECIAL, kinds_of_tokens, kinds_of_units
 from replay.analyses.result import Result, Table, percent
 from replay.attribution import Attribution
+from replay.rows import rows_of
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-KINDS = ("text", "image", "audio", "video", "special", "generated")
-"""What a token is: a film's sound is `video`; `special` is what the template adds."""
 DECILES = 10
 _COLOURS = {**HUES, "generated": "#5b6770"}
-_SPECIAL, _GENERATED = KINDS.index("special"), KINDS.index("generated")
 
 
 @dataclass(frozen=True)
@@ -109,10 +106,10 @@ def budget(attributed: Iterable[tuple[Trace, Attribution]]) -> Budget:
     known = [sample for sample in found if np.isfinite(sample.on_units)]
     return Budget(
         kinds=KINDS,
-        tokens=_means([sample.tokens for sample in known], KINDS[:_GENERATED]),
+        tokens=_means([sample.tokens for sample in known], KINDS[:GENERATED]),
         mass=_means([sample.mass for sample in known], KINDS),
-        votes=_means([sample.votes for sample in known], KINDS[:_SPECIAL]),
-        sources=_means([sample.sources for sample in known], KINDS[:_SPECIAL]),
+        votes=_means([sample.votes for sample in known], KINDS[:SPECIAL]),
+        sources=_means([sample.sources for sample in known], KINDS[:SPECIAL]),
         first_token=_mean([sample.first_token for sample in known]),
         on_units=_mean([sample.on_units for sample in known]),
         over_answer=_mean_of_tenths([sample.tenths for sample in known]),
@@ -121,25 +118,9 @@ def budget(attributed: Iterable[tuple[Trace, Attribution]]) -> Budget:
     )
 
 
-def kinds_of_tokens(trace: Trace) -> npt.NDArray[np.int64]:
-    """(n+T,) int64: the index in KINDS of every prompt token, then of every response token."""
-    line = trace.timeline
-    media = np.array([KINDS.index(medium.kind) for medium in trace.media] + [_SPECIAL])
-    prompt = np.where(line.medium >= 0, media[line.medium], 0)
-    prompt[line.modality == Modality.SPECIAL] = _SPECIAL
-    return np.concatenate([prompt, np.full(trace.T, _GENERATED)])
-
-
-def kinds_of_units(trace: Trace, units: Units) -> npt.NDArray[np.int64]:
-    """(m,) int64: the index in KINDS of every unit."""
-    media = np.array([KINDS.index(medium.kind) for medium in trace.media] + [0])
-    kinds: npt.NDArray[np.int64] = np.where(units.medium >= 0, media[units.medium], 0)
-    return kinds
-
-
 def _shares(trace: Trace, attribution: Attribution) -> _Shares:
     config, units = attribution.config, attribution.units
-    scores = trace.scores(config.signal, first_step=config.first_step).astype(np.float64)
+    scores = rows_of(trace, config).dense().astype(np.float64)
     total = scores.sum(axis=1)
     rows = scores[total > 0] / total[total > 0, None]
     by_kind = rows @ np.eye(len(KINDS))[kinds_of_tokens(trace)]

@@ -37,14 +37,30 @@ NOTHING = Estimate(np.nan, np.nan, np.nan)
 
 def pooled(top: Float64, bottom: Float64, seed: int = 0) -> Estimate:
     """Σ top / Σ bottom over samples, (S,) each, with the interval of S samples drawn again."""
-    if not len(top) or not bottom.sum():
+    return of_sums(np.stack([top, bottom], axis=1), _ratio, seed)
+
+
+def of_sums(sums: Float64, statistic: Callable[[Float64], Float64], seed: int = 0) -> Estimate:
+    """A statistic of what samples add up to, with the interval of S samples drawn again.
+
+    `sums` (S, k): what each sample adds; `statistic`: (…, k) to (…,), NaN where it is not known.
+    """
+    if not len(sums):
         return NOTHING
-    drawn = np.random.default_rng(seed).multinomial(
-        len(top), np.full(len(top), 1 / len(top)), RESAMPLES
-    )
-    below = drawn @ bottom
-    ratios = (drawn @ top)[below > 0] / below[below > 0]
-    return _interval(float(top.sum() / bottom.sum()), ratios)
+    even = np.full(len(sums), 1 / len(sums))
+    drawn = np.random.default_rng(seed).multinomial(len(sums), even, RESAMPLES)
+    return _interval(float(statistic(sums.sum(axis=0))), statistic(drawn @ sums))
+
+
+def _ratio(sums: Float64) -> Float64:
+    top, bottom = sums[..., 0], sums[..., 1]
+    return divided(top, bottom)
+
+
+def divided(top: Float64, bottom: Float64) -> Float64:
+    """top / bottom, NaN where that is nothing."""
+    ratio: Float64 = np.divide(top, bottom, out=np.full(np.shape(top), np.nan), where=bottom > 0)
+    return ratio
 
 
 def resampled(statistic: Callable[[Int64], float], samples: int, seed: int = 0) -> Estimate:

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 BASE = "chosen"
-_FIXED = ("units", "tags", "chunker")
+_FIXED = ("units", "tags", "chunker", "window")
 """What decides the units and spans, without which sources cannot be compared."""
 _FACTORS = (0.5, 2.0)
 
@@ -138,7 +138,7 @@ def _others(field: dataclasses.Field[Any], value: Any, trace: Trace) -> list[tup
         return [(choice, choice) for choice in field.metadata["choices"]]
     if isinstance(value, float) and field.metadata["bounds"]:
         low, high, _ = field.metadata["bounds"]
-        turned = [min(max(value * factor, low), high) for factor in _FACTORS]
+        turned = [min(max(value * factor, low), high) for factor in _FACTORS] if value else [high]
         return [(f"{other:g}", other) for other in turned]
     return []
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from omnitrace.cli import main
@@ -12,6 +13,7 @@ from omnitrace.writer import RunWriter
 from replay.analyses import ANALYSES
 from tests.build import make_trace
 from tests.omnitrace.test_cli import damage_a_segment
+from tests.replay.analyses.golds import FACT, PICTURE, TONE, truth_of
 
 
 @pytest.fixture
@@ -25,7 +27,21 @@ def run(tmp_path: Path) -> str:
     return str(path)
 
 
-UNAIDED = ("position", "budget", "stability")
+UNAIDED = [name for name, one in ANALYSES.items() if not one.needs_gold]
+AIDED = [name for name, one in ANALYSES.items() if one.needs_gold]
+
+
+@pytest.mark.parametrize("name", AIDED)
+def test_with_labels(
+    run: str, tmp_path: Path, capsys: pytest.CaptureFixture[str], name: str
+) -> None:
+    labels = tmp_path / "truth.jsonl"
+    truths = [truth_of((FACT,), (PICTURE,), (TONE,), id=f"sample-{s}") for s in range(3)]
+    labels.write_bytes(b"\n".join(msgspec.json.encode(truth) for truth in truths))
+    assert main(["analyse", run, name, "--labels", str(labels)]) == 0
+    assert capsys.readouterr().out
+    assert main(["analyse", run, name]) == 2
+    assert "give --labels FILE" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("name", UNAIDED)

@@ -10,7 +10,8 @@ import pytest
 from omnitrace.timeline import Modality
 from omnitrace.trace import Trace, pack_rows
 from replay import PRESETS, attribute
-from replay.analyses.budget import DECILES, KINDS, budget
+from replay.analyses.budget import DECILES, budget
+from replay.analyses.kinds import KINDS
 from tests.build import make_trace
 
 

@@ -13,13 +13,21 @@ from omnitrace.errors import CommandError, OmniTraceError
 from replay import PRESETS
 from replay.analyses import ANALYSES, Material, Result
 from replay.analyses.figure import INK, inline_svg, render, save
+from replay.evaluation import golds_of_truths
 from tests.build import make_trace
+from tests.replay.analyses.golds import FACT, PICTURE, TONE, truth_of
 
 
 @pytest.fixture(scope="module")
 def results() -> dict[str, Result]:
     traces = {f"sample-{seed}": make_trace(f"sample-{seed}", seed) for seed in range(2)}
-    material = Material(traces, PRESETS["paper"])
+    truths = {id: truth_of((FACT,), (PICTURE,), (TONE,), id=id) for id in traces}
+    material = Material(
+        traces,
+        PRESETS["paper"],
+        golds=golds_of_truths(traces, truths),
+        answers={id: truth.answer for id, truth in truths.items()},
+    )
     return {name: one.run(material) for name, one in ANALYSES.items()}
 
 

@@ -2,29 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import numpy as np
 import pytest
 
-from replay import PRESETS, Attribution, Source, attribute
+from replay import PRESETS
 from replay.analyses.position import middles, position
 from tests.build import make_trace
-
-
-def claiming(*sources: dict[str, float]) -> Attribution:
-    """The small answer with each span's sources and their share of the votes, by unit id."""
-    attribution = attribute(make_trace(), PRESETS["paper"])
-    index = {id: j for j, id in enumerate(attribution.units.id)}
-    spans = [
-        replace(
-            span,
-            sources=tuple(Source(index[id], mass, 1.0, 1.0) for id, mass in chosen.items()),
-            dropped=(),
-        )
-        for span, chosen in zip(attribution.spans, sources, strict=True)
-    ]
-    return replace(attribution, spans=tuple(spans))
+from tests.replay.analyses.golds import claiming
 
 
 def test_a_unit_lies_where_its_middle_token_does() -> None:
