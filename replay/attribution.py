@@ -10,14 +10,14 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from omnitrace.sentences import first_visible
 from omnitrace.timeline import Float64, Int32
 from omnitrace.trace import Trace
 from omnitrace.units import UnitConfig, Units
+from replay.ballots import wrote_something
 from replay.chunk import Chunk, chunk
 from replay.config import PRESETS, CurationConfig, ReplayConfig
 from replay.curate import Curation, Dropped, Source, curate, votes
-from replay.mapping import Race, best_unit, races
+from replay.mapping import Race, best_unit, races, voters
 from replay.mass import mass
 from replay.pooled import pooled_mass
 from replay.rows import rows_of
@@ -157,22 +157,20 @@ class _Ballot:
 
 def _ballots(trace: Trace, masses: Float32, race: Race, config: CurationConfig) -> list[_Ballot]:
     """One ballot a heat, of the steps that wrote something."""
-    unit, confidence = best_unit(masses, race.units)
-    vote = _votes(trace, confidence, config)
-    heats = [np.flatnonzero(_wrote(trace) & np.isin(unit, heat)) for heat in race.heats]
-    return [_Ballot(t.tolist(), unit[t].tolist(), vote[t].tolist()) for t in heats]
+    return [
+        _Ballot(
+            heat.steps.tolist(),
+            heat.unit.tolist(),
+            votes([trace.pos[t] for t in heat.steps], heat.confidence.tolist(), config),
+        )
+        for heat in voters(masses, race, wrote_something(trace))
+    ]
 
 
 def _votes(trace: Trace, confidence: Float32, config: CurationConfig) -> Float64:
     """(T,) float64: w_t, 0 for a step that wrote nothing."""
     cast = np.array(votes(trace.pos, confidence.tolist(), config), np.float64)
-    return np.where(_wrote(trace), cast, 0.0)
-
-
-def _wrote(trace: Trace) -> npt.NDArray[np.bool_]:
-    """(T,): which steps wrote a visible character."""
-    wrote: npt.NDArray[np.bool_] = first_visible(trace.response, trace.chars) >= 0
-    return wrote
+    return np.where(wrote_something(trace), cast, 0.0)
 
 
 def _span(trace: Trace, piece: Chunk, ballots: list[_Ballot], config: CurationConfig) -> Span:

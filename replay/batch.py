@@ -17,51 +17,13 @@ import numpy as np
 import numpy.typing as npt
 
 from omnitrace.timeline import Float64, Int32
+from replay.ballots import Ballots
 from replay.config import CurationConfig
 from replay.curate import curate, votes
 
 Bool = npt.NDArray[np.bool_]
-Float32 = npt.NDArray[np.float32]
 Int64 = npt.NDArray[np.int64]
 K = TypeVar("K", bound=Hashable)
-
-
-@dataclass(frozen=True)
-class Ballots:
-    """N votes to be curated cell by cell; a cell is a span in one competition, or a span.
-
-    `cell` (N,) int32, ascending, below `cells`; `source` (N,) int32: what each step is traced to;
-    `tag` (N,) int32: its part of speech, an index into `tags`; `confidence` (N,) float32. Within a
-    cell the steps are in order.
-    """
-
-    cells: int
-    cell: Int32
-    source: Int32
-    tag: Int32
-    confidence: Float32
-    tags: tuple[str, ...]
-
-    def __len__(self) -> int:
-        return len(self.cell)
-
-
-def joined(parts: Sequence[Ballots]) -> Ballots:
-    """The ballots of many samples one after another, their cells numbered on."""
-    first = np.cumsum([0, *(part.cells for part in parts)], dtype=np.int32)
-    tags = tuple(dict.fromkeys(tag for part in parts for tag in part.tags))
-    code = {tag: number for number, tag in enumerate(tags)}
-    numbers = {p.tags: np.array([code[tag] for tag in p.tags], np.int32) for p in parts}
-    lengths = [len(part) for part in parts]
-    none = np.empty(0, np.int32)
-    return Ballots(
-        cells=int(first[-1]),
-        cell=np.concatenate([none, *(p.cell for p in parts)]) + np.repeat(first[:-1], lengths),
-        source=np.concatenate([none, *(part.source for part in parts)]),
-        tag=np.concatenate([none, *(numbers[part.tags][part.tag] for part in parts)]),
-        confidence=np.concatenate([none.astype(np.float32), *(p.confidence for p in parts)]),
-        tags=tags,
-    )
 
 
 @dataclass(frozen=True)

@@ -34,9 +34,26 @@ def best_unit(mass: Float32, units: Int32) -> tuple[Int32, Float32]:
     """
     if not len(units):
         return np.full(len(mass), -1, np.int32), np.zeros(len(mass), np.float32)
-    among = mass[:, units]
+    among = mass if len(units) == mass.shape[1] else mass[:, units]
     winner = among.argmax(axis=1)
     return units[winner], among[np.arange(len(among)), winner]
+
+
+@dataclass(frozen=True)
+class Voters:
+    """The steps that vote in one heat, ascending: `steps` (k,) int64; `unit` (k,) int32, what each
+    votes for; `confidence` (k,) float32."""
+
+    steps: npt.NDArray[np.int64]
+    unit: Int32
+    confidence: Float32
+
+
+def voters(mass: Float32, race: Race, wrote: npt.NDArray[np.bool_]) -> list[Voters]:
+    """Who votes in each heat of `race`, of the steps that `wrote` (T,) something."""
+    unit, confidence = best_unit(mass, race.units)
+    chosen = [np.flatnonzero(wrote & np.isin(unit, heat)) for heat in race.heats]
+    return [Voters(steps, unit[steps], confidence[steps]) for steps in chosen]
 
 
 def races(units: Units, media: Sequence[Medium], competition: str) -> list[Race]:

@@ -11,7 +11,8 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from replay import CurationConfig
-from replay.batch import Ballots, Plan, _totals, curate_many, joined
+from replay.ballots import Ballots, joined
+from replay.batch import Plan, _totals, curate_many
 from replay.curate import curate, votes
 from tests.replay.test_curate import Step, columns, configs, listing, steps
 

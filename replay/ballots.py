@@ -1,0 +1,93 @@
+"""Ballots: the votes that curation counts, as arrays, one recording or many.
+
+Knows how steps are mapped to units and cut into spans; not what a vote weighs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from omnitrace.sentences import first_visible
+from omnitrace.timeline import Int32
+from omnitrace.trace import Trace
+from omnitrace.units import Units
+from replay.chunk import Chunk
+from replay.mapping import races, voters
+
+Float32 = npt.NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class Ballots:
+    """N votes to be curated cell by cell; a cell is a span in one competition, or a span.
+
+    `cell` (N,) int32, ascending, below `cells`; `source` (N,) int32: what each step is traced to;
+    `tag` (N,) int32: its part of speech, an index into `tags`; `confidence` (N,) float32. Within a
+    cell the steps are in order.
+    """
+
+    cells: int
+    cell: Int32
+    source: Int32
+    tag: Int32
+    confidence: Float32
+    tags: tuple[str, ...]
+
+    def __len__(self) -> int:
+        return len(self.cell)
+
+
+def joined(parts: Sequence[Ballots]) -> Ballots:
+    """The ballots of many samples one after another, their cells numbered on."""
+    first = np.cumsum([0, *(part.cells for part in parts)], dtype=np.int32)
+    tags = tuple(dict.fromkeys(tag for part in parts for tag in part.tags))
+    code = {tag: number for number, tag in enumerate(tags)}
+    numbers = {p.tags: np.array([code[tag] for tag in p.tags], np.int32) for p in parts}
+    lengths = [len(part) for part in parts]
+    none = np.empty(0, np.int32)
+    return Ballots(
+        cells=int(first[-1]),
+        cell=np.concatenate([none, *(p.cell for p in parts)]) + np.repeat(first[:-1], lengths),
+        source=np.concatenate([none, *(part.source for part in parts)]),
+        tag=np.concatenate([none, *(numbers[part.tags][part.tag] for part in parts)]),
+        confidence=np.concatenate([none.astype(np.float32), *(p.confidence for p in parts)]),
+        tags=tags,
+    )
+
+
+def ballots(
+    trace: Trace, units: Units, masses: Float32, competition: str, pieces: Sequence[Chunk]
+) -> Ballots:
+    """What `replay.attribute` curates: a cell a span, the spans of one heat after another's."""
+    wrote = wrote_something(trace)
+    heats = [
+        heat
+        for race in races(units, trace.media, competition)
+        for heat in voters(masses, race, wrote)
+    ]
+    ends = [piece.steps[1] for piece in pieces]
+    cells = [
+        number * len(pieces) + np.searchsorted(ends, heat.steps, side="right")
+        for number, heat in enumerate(heats)
+    ]
+    code = {tag: number for number, tag in enumerate(dict.fromkeys(trace.pos))}
+    tag = np.array([code[name] for name in trace.pos], np.int32)
+    none = np.empty(0, np.int32)
+    return Ballots(
+        cells=len(heats) * len(pieces),
+        cell=np.concatenate([none, *cells]).astype(np.int32),
+        source=np.concatenate([none, *(heat.unit for heat in heats)]),
+        tag=np.concatenate([none, *(tag[heat.steps] for heat in heats)]),
+        confidence=np.concatenate([none.astype(np.float32), *(h.confidence for h in heats)]),
+        tags=tuple(code),
+    )
+
+
+def wrote_something(trace: Trace) -> npt.NDArray[np.bool_]:
+    """(T,): which steps wrote a visible character; the others do not vote."""
+    wrote: npt.NDArray[np.bool_] = first_visible(trace.response, trace.chars) >= 0
+    return wrote

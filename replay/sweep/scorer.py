@@ -1,0 +1,78 @@
+"""Many configurations on one sample: what is dear is done once for all that share it.
+
+Knows traces, golds and configurations; not which samples there are, nor what is made of scores.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from omnitrace.config import digest
+from omnitrace.timeline import Float64
+from omnitrace.trace import Trace
+from replay.attribution import Replayer
+from replay.ballots import ballots
+from replay.batch import Plan, curate_many
+from replay.chunk import chunk
+from replay.config import CurationConfig, ReplayConfig
+from replay.evaluation.gold import Gold
+from replay.evaluation.space import COLUMNS
+from replay.sweep.tallies import tallies
+
+_TOGETHER = 1024
+"""Configurations curated at once, so that their tables stay small whatever the sweep's size."""
+
+
+@dataclass(frozen=True)
+class Group:
+    """Configurations that differ only in curation: `plan` for those numbered `configs`."""
+
+    config: ReplayConfig
+    configs: list[int]
+    plan: Plan
+
+
+class Scorer:
+    """Scores samples under `configs`; the same for every sample, so made once a process."""
+
+    def __init__(self, configs: Sequence[ReplayConfig]) -> None:
+        self.count = len(configs)
+        self._groups = [
+            Group(configs[part[0]], part, Plan([configs[number].curation for number in part]))
+            for numbers in grouped(configs)
+            for part in _pieces(numbers)
+        ]
+
+    def tallies(self, trace: Trace, gold: Gold) -> Float64:
+        """(G, 5, 7) float64: every configuration's `replay.evaluation.tally` of this sample."""
+        replayer = Replayer(trace)
+        found = np.zeros((self.count, len(COLUMNS), 7))
+        for group in self._groups:
+            found[group.configs] = _of_group(replayer, gold, group)
+        return found
+
+
+def grouped(configs: Sequence[ReplayConfig]) -> list[list[int]]:
+    """The numbers of the configurations that are equal but for curation, group by group."""
+    groups: dict[str, list[int]] = {}
+    for number, config in enumerate(configs):
+        key = digest(replace(config, curation=CurationConfig()))
+        groups.setdefault(key, []).append(number)
+    return list(groups.values())
+
+
+def _pieces(numbers: list[int]) -> list[list[int]]:
+    return [numbers[at : at + _TOGETHER] for at in range(0, len(numbers), _TOGETHER)]
+
+
+def _of_group(replayer: Replayer, gold: Gold, group: Group) -> Float64:
+    config = group.config
+    trace = replayer.tagged(config.tags)
+    units = replayer.units(config.units, config.tags)
+    pieces = chunk(trace, config.chunker, config.window)
+    cast = ballots(trace, units, replayer.mass(config), config.competition, pieces)
+    steps = np.array([piece.steps for piece in pieces], np.int32).reshape(-1, 2)
+    return tallies(gold, gold.space.claims(units), steps, curate_many(cast, group.plan))

@@ -1,0 +1,102 @@
+"""A sweep counts what `attribute` and `evaluate` do, one configuration at a time."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from omnitrace.units import UnitConfig
+from replay import PRESETS, ReplayConfig, attribute
+from replay.evaluation.gold import Gold, steps_of_sentences
+from replay.evaluation.scores import judge
+from replay.evaluation.space import judging_space
+from replay.sweep.scorer import Scorer, grouped
+from tests.build import make_trace
+from tests.replay.test_attribution import empty
+from tests.replay.test_curate import configs as curations
+
+
+def random_gold(seed: int) -> Gold:
+    """A gold of the small answer: random truth, sentences judged and modalities looked at."""
+    rng, trace = np.random.default_rng(seed), make_trace(seed=seed)
+    space = judging_space(trace)
+    return Gold(
+        id=trace.id,
+        space=space,
+        sentences=trace.sentences,
+        steps=steps_of_sentences(trace),
+        true=rng.random((len(trace.sentences), len(space))) < 0.3,
+        judged=rng.random(len(trace.sentences)) < 0.7,
+        scored=rng.random(4) < 0.7,
+    )
+
+
+mappings = st.sampled_from(
+    [
+        *PRESETS.values(),
+        replace(PRESETS["paper"], reduce="lift", competition="per-modality"),
+        replace(PRESETS["paper"], signal="rawatt", chunker="response"),
+        replace(PRESETS["paper"], chunker="window", window=5, units=UnitConfig(video="apart")),
+        replace(PRESETS["paper"], units=UnitConfig(image="grid", audio_seconds=0.5, text="part")),
+        replace(PRESETS["release"], chunker="clause"),
+    ]
+)
+several = st.lists(
+    st.builds(lambda mapped, curation: replace(mapped, curation=curation), mappings, curations),
+    min_size=1,
+    max_size=8,
+)
+
+
+@given(several, st.integers(0, 1000))
+def test_tallies_are_those_of_one_configuration_at_a_time(
+    chosen: list[ReplayConfig], seed: int
+) -> None:
+    trace, gold = make_trace(seed=seed), random_gold(seed)
+    found = Scorer(chosen).tallies(trace, gold)
+    expected = np.array([judge(attribute(trace, config), gold).tally for config in chosen])
+    assert np.array_equal(found[..., :4], expected[..., :4])
+    assert np.allclose(found, expected, rtol=1e-12)
+
+
+def test_slices_of_a_large_group_are_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+    chosen = [
+        replace(PRESETS["paper"], curation=replace(PRESETS["paper"].curation, p_min=p / 40))
+        for p in range(20)
+    ]
+    whole = Scorer(chosen).tallies(make_trace(), random_gold(3))
+    monkeypatch.setattr("replay.sweep.scorer._TOGETHER", 7)
+    assert np.array_equal(Scorer(chosen).tallies(make_trace(), random_gold(3)), whole)
+
+
+def test_configurations_that_differ_in_curation_share_a_group() -> None:
+    def curated(config: ReplayConfig, gamma: float) -> ReplayConfig:
+        return replace(config, curation=replace(config.curation, gamma=gamma))
+
+    other = replace(PRESETS["paper"], signal="rawatt")
+    chosen: Sequence[ReplayConfig] = [
+        curated(config, gamma) for gamma in (1.0, 2.0) for config in (PRESETS["paper"], other)
+    ]
+    assert grouped(chosen) == [[0, 2], [1, 3]]
+
+
+@pytest.mark.parametrize("name", PRESETS)
+@pytest.mark.parametrize("steps", [0, 1])
+def test_without_units_or_steps_nothing_is_found(name: str, steps: int) -> None:
+    trace = empty(3, steps)
+    gold = Gold(
+        id=trace.id,
+        space=judging_space(trace),
+        sentences=trace.sentences,
+        steps=steps_of_sentences(trace),
+        true=np.zeros((steps, 0), bool),
+        judged=np.ones(steps, bool),
+        scored=np.zeros(4, bool),
+    )
+    found = Scorer([PRESETS[name]]).tallies(trace, gold)[0]
+    assert np.array_equal(found, judge(attribute(trace, PRESETS[name]), gold).tally)
