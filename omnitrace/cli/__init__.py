@@ -29,6 +29,7 @@ VERBS = {
     "analyse": "Ask a question about a run's attributions: a table, a figure or JSON.",
     "segment": "Cut a recorded run's sound into words, sentences or bins, for replays to choose.",
     "tag": "Tag a recorded run's answers again with another spaCy pipeline.",
+    "evaluate": "Score a run's attributions against labels or planted truth, by modality.",
     "browse": "Read a run in the terminal: tokens, spans and their sources.",
     "info": "Say what a run holds: samples, model, signals, bytes.",
 }

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
@@ -45,6 +45,14 @@ def table(title: str, *columns: str, **options: Any) -> Table:
         else:
             made.add_column(name)
     return made
+
+
+def tracked(ids: Sequence[str]) -> Iterator[str]:
+    """The ids in turn, beside a bar on stderr where that is a terminal."""
+    console = Console(stderr=True)
+    columns = (BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+    with Bar(*columns, console=console, transient=True, disable=not console.is_terminal) as bar:
+        yield from bar.track(ids, total=len(ids))
 
 
 @contextmanager

@@ -40,6 +40,11 @@ class Score:
     low: tuple[float, float, float] | None = None
     high: tuple[float, float, float] | None = None
 
+    @property
+    def f1_interval(self) -> tuple[float, float] | None:
+        """The bounds of F1, where there are any."""
+        return (self.low[2], self.high[2]) if self.low and self.high else None
+
 
 @dataclass(frozen=True)
 class Scores:

@@ -128,7 +128,7 @@ def _bins(trace: Trace, medium: int, seconds: float) -> Float64:
     known = trace.media[medium]
     if known.kind == "image":
         return np.array([np.nan])
-    bins = max(1, ceil(_duration(trace, medium) / seconds - _FUZZ))
+    bins = max(1, ceil(duration_of(trace, medium) / seconds - _FUZZ))
     if bins > _MOST_BINS:
         raise OmniTraceError(
             f"sample '{trace.id}': its {known.kind} '{known.name}' has {bins} bins of {seconds:g} "
@@ -137,7 +137,7 @@ def _bins(trace: Trace, medium: int, seconds: float) -> Float64:
     return np.arange(bins, dtype=np.float64) * seconds
 
 
-def _duration(trace: Trace, medium: int) -> float:
+def duration_of(trace: Trace, medium: int) -> float:
     """Seconds of a medium: as recorded, else until its last token ends."""
     known = trace.media[medium].duration_s
     if known is not None:

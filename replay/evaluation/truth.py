@@ -18,6 +18,7 @@ from omnitrace.errors import OmniTraceError
 from omnitrace.timeline import Modality, Part
 from omnitrace.trace import Trace
 from omnitrace.units import Units
+from replay.evaluation.rows import read_rows
 
 Bool = npt.NDArray[np.bool_]
 
@@ -49,24 +50,8 @@ class Truth(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 def read_truths(path: Path) -> dict[str, Truth]:
-    """The truths of a JSON-lines file by sample id; OmniTraceError naming file and line."""
-    try:
-        lines = path.read_bytes().splitlines()
-    except OSError as error:
-        raise OmniTraceError(f"cannot read the truth file {path}: {error.strerror}.") from error
-    decoder = msgspec.json.Decoder(Truth)
-    truths: dict[str, Truth] = {}
-    for number, line in enumerate(lines, start=1):
-        if not line.strip():
-            continue
-        try:
-            truth = decoder.decode(line)
-        except msgspec.DecodeError as error:
-            raise OmniTraceError(f"{path}, line {number}: {error}.") from error
-        if truth.id in truths:
-            raise OmniTraceError(f"{path}, line {number}: sample '{truth.id}' is there twice.")
-        truths[truth.id] = truth
-    return truths
+    """The truths of a JSON-lines file by sample id; errors as of `read_rows`."""
+    return read_rows(path, Truth).by_id
 
 
 def evidence_of(
