@@ -18,11 +18,12 @@ from tests.build import make_trace
 
 configs = st.builds(
     UnitConfig,
-    text=st.sampled_from(["sentence", "release", "part"]),
+    text=st.sampled_from(["sentence", "release", "clause", "paragraph", "part"]),
+    request=st.sampled_from(["keep", "leave-out"]),
     image=st.sampled_from(["whole", "grid"]),
     grid=st.integers(1, 4),
     audio_seconds=st.sampled_from([0.04, 0.3, 1.0, 2.0, 10.0]),
-    video=st.sampled_from(["united", "apart"]),
+    video=st.sampled_from(["united", "apart", "vision", "sound"]),
     video_seconds=st.sampled_from([0.5, 1.0, 1.5, 60.0]),
 )
 MODALITIES = (Modality.SPECIAL, Modality.TEXT, Modality.IMAGE, Modality.AUDIO, Modality.VIDEO)
@@ -108,6 +109,18 @@ def test_video_apart_has_vision_by_frames_and_sound_beside_it() -> None:
     assert units.modality[6:10].tolist() == [3, 2, 3, 2]
     assert units.medium[6:10].tolist() == [2] * 4
     assert [tokens_of(units, j) for j in range(6, 10)] == [[20, 21], [22], [23, 24], [25]]
+
+
+def test_of_a_film_vision_or_sound_alone() -> None:
+    vision = make_trace().units(UnitConfig(video="vision", video_seconds=2.0))
+    assert vision.id[6:7] == ("video-0:0-2",)
+    assert tokens_of(vision, 6) == [20, 21, 23, 24]
+    sound = make_trace().units(UnitConfig(video="sound"))
+    assert sound.id[6:8] == ("video-0:0-1:sound", "video-0:1-2:sound")
+    assert sound.modality[6:8].tolist() == [Modality.AUDIO] * 2
+    assert [tokens_of(sound, j) for j in (6, 7)] == [[22], [25]]
+    mute = spoken((0.0, 2.0, "said"), medium=2).units(replace(WORDS, video="vision"))
+    assert "said" not in mute.text
 
 
 def test_sound_takes_the_bins_of_two_second_frame_groups() -> None:
@@ -355,6 +368,8 @@ def test_units_of_speech_are_disjoint_named_apart_and_hold_their_time(
     for token in np.flatnonzero(line.modality == Modality.AUDIO).tolist() if times else ():
         held = [t for t in np.round(np.sort(times), 3) if inside(middle[token], (t[0], t[1]))]
         owner = next((j for j, unit in enumerate(tokens) if token in unit), None)
+        if config.video == "vision" and trace.timeline.medium[token] == 2:
+            held = []
         assert (owner is None) == (not held)
         if owner is not None:
             assert inside(middle[token], (units.start_s[owner], units.end_s[owner]))
@@ -371,11 +386,14 @@ def test_every_media_token_is_in_a_unit_that_spans_its_time(
 ) -> None:
     units, line = trace.units(config), trace.timeline
     owner = {token: j for j in range(len(units)) for token in tokens_of(units, j)}
-    media = np.flatnonzero((line.medium >= 0) & (line.modality != Modality.SPECIAL)).tolist()
-    assert set(media) <= set(owner)
+    media = (line.medium >= 0) & (line.modality != Modality.SPECIAL)
+    unread = {"vision": Modality.AUDIO, "sound": Modality.VIDEO}.get(config.video)
+    media &= (line.medium != 2) | (line.modality != unread)
+    media = np.flatnonzero(media).tolist()
+    assert set(media) == {token for token in owner if line.medium[token] >= 0}
     for token in media:
         unit = owner[token]
         audio = line.modality[token] == Modality.AUDIO and line.medium[token] == 1
-        if audio or (config.video == "united" and line.medium[token] == 2):
+        if audio or (config.video != "apart" and line.medium[token] == 2):
             middle = (line.start_s[token] + line.end_s[token]) / 2
             assert units.start_s[unit] - 1e-6 <= middle < units.end_s[unit] + 1e-6

@@ -1,0 +1,51 @@
+"""How units are cut: the choices, as data."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from omnitrace.config import knob
+
+
+@dataclass(frozen=True)
+class UnitConfig:
+    """How the timeline is cut into source units (DESIGN §5)."""
+
+    text: str = knob(
+        "sentence",
+        "text units: recorded sentences; the release's (cut at newlines, bare list markers join "
+        "what follows, lone ASCII marks left out); clauses of sentences (cut after , ; : and "
+        "before and, or, but); paragraphs (cut at blank lines); whole content parts; turns (all "
+        "text of a message)",
+        choices=("sentence", "release", "clause", "paragraph", "part", "turn"),
+    )
+    request: str = knob(
+        "keep",
+        "whether the request itself (the last text of the last user message) is a source; if that "
+        "is all there is, the questions with which it ends stand for it",
+        choices=("keep", "leave-out"),
+    )
+    image: str = knob(
+        "whole", "image units: one an image, or a grid of cells", choices=("whole", "grid")
+    )
+    grid: int = knob(2, "cells a side when image = grid", bounds=(1, 32, 1))
+    audio_segments: str = knob(
+        "",
+        "audio units, also of films' sound: the stretches of this segmentation, which `omnitrace "
+        "segment` added; empty: time bins",
+    )
+    audio_seconds: float = knob(1.0, "length of an audio unit in seconds", bounds=(0.04, 3600, 0.5))
+    video: str = knob(
+        "united",
+        "video units: time bins of vision and sound together, or each apart, a unit a group of "
+        "frames; or time bins of vision or of sound alone",
+        choices=("united", "apart", "vision", "sound"),
+    )
+    video_seconds: float = knob(
+        1.0, "length of a video unit in seconds unless video = apart", bounds=(0.04, 3600, 0.5)
+    )
+    file: str = knob(
+        "",
+        "a JSON-lines file of units of your own; the parts of a sample that it cuts have those "
+        "units alone",
+    )

@@ -1,0 +1,55 @@
+"""The timeline cut into units as a configuration says."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from omnitrace.units.config import UnitConfig
+from omnitrace.units.data import Bool, Cut, Kind, Units
+from omnitrace.units.media import cut_media, speech_of
+from omnitrace.units.naming import Named, collect
+from omnitrace.units.text import cut_text, pieces_of, request_tokens
+from omnitrace.units.user import cut_user, defined_units
+
+if TYPE_CHECKING:
+    from omnitrace.trace import Trace
+
+
+def cut_units(trace: Trace, config: UnitConfig) -> Units:
+    """The source units of `trace`'s prompt under `config` (paper §3.1; DESIGN §5).
+
+    Text units hold the text tokens of content parts; a token belongs to the sentence in which its
+    first non-space character lies (a blank one: its first character), so blank tokens between
+    sentences belong to none. Media units hold the tokens of their medium, by the midpoint of the
+    token's time. What the chat template adds belongs to no unit.
+
+    Under a segmentation, a medium in which it has stretches has those as its units of sound, for
+    a film beside its units of vision; of stretches that overlap the later one counts, and what
+    lies between them belongs to none, as a pause does. A medium without stretches keeps its time
+    bins. Raises NotAdded if the prompt has sound and no such segmentation.
+
+    Parts that `config.file` cuts have the user's units alone; NotAdded if it lacks the sample.
+    With `request = "leave-out"` the request (`request_tokens`) belongs to no unit, unless it is
+    all there is.
+    """
+    cut = Cut.blank(trace.n)
+    pieces, speech = pieces_of(trace, config.text), speech_of(trace, config)
+    user = defined_units(trace, config.file)
+    cut_text(cut, trace, config, pieces)
+    cut_media(cut, trace, config, speech)
+    cut_user(cut, trace, user)
+    left_out = _leave_out(cut, trace, config)
+    return collect(cut, trace, config, Named(pieces, speech, user.units, left_out))
+
+
+def _leave_out(cut: Cut, trace: Trace, config: UnitConfig) -> Bool:
+    """(n,): the tokens that were left out as the request."""
+    if config.request == "keep":
+        return np.zeros(trace.n, np.bool_)
+    request: Bool = request_tokens(trace) & (cut.kind != Kind.USER)
+    if not (cut.kind[~request] >= 0).any():
+        return np.zeros(trace.n, np.bool_)
+    cut.drop(request)
+    return request

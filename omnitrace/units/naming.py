@@ -1,0 +1,146 @@
+"""What finished units are called, what they say and where they lie."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+import numpy.typing as npt
+
+from omnitrace.timeline import Float64, Int32, Modality, Segments
+from omnitrace.units.config import UnitConfig
+from omnitrace.units.data import MODALITY, Bool, Cut, Kind, Units, ranges_by_key
+from omnitrace.units.media import patches_of, side_of
+from omnitrace.units.text import Pieces, said_by
+from omnitrace.units.user import UserUnit
+
+if TYPE_CHECKING:
+    from omnitrace.trace import Trace
+
+
+@dataclass(frozen=True)
+class Named:
+    """What units say and are called: the pieces of text, the stretches of speech by medium, the
+    user's units, and the tokens (n,) that were left out as the request."""
+
+    pieces: Pieces
+    speech: Mapping[int, Segments]
+    user: tuple[UserUnit, ...]
+    left_out: Bool
+
+
+def collect(cut: Cut, trace: Trace, config: UnitConfig, said: Named) -> Units:
+    """The units of a finished cut, in the order of their first token."""
+    ranges, offset = ranges_by_key(cut.key)
+    first = ranges[offset[:-1], 0]
+    modality, medium = _made_of(cut, trace, first)
+    names = _names(cut, trace, config, first)
+    mine = np.flatnonzero(cut.kind[first] == Kind.USER).tolist()
+    texts, box = _texts(cut, trace, said, first), _boxes(cut, trace, config, first)
+    for index in mine:
+        number = int(cut.cell[first[index]])
+        unit = said.user[number]
+        names[index] = (f"user-{number}", unit.label)
+        box[index] = unit.box or np.nan
+        if modality[index] == Modality.TEXT:
+            texts[index] = unit.text or _words(trace, ranges[offset[index] : offset[index + 1]])
+    return Units(
+        id=tuple(id for id, _ in names),
+        label=tuple(label for _, label in names),
+        text=tuple(texts),
+        modality=modality,
+        medium=medium,
+        start_s=cut.start_s[first],
+        end_s=cut.end_s[first],
+        box=box,
+        ranges=ranges,
+        offset=offset,
+    )
+
+
+def _made_of(cut: Cut, trace: Trace, first: Int32) -> tuple[npt.NDArray[np.uint8], Int32]:
+    """(m,) modality and (m,) medium of the units whose first tokens are `first`."""
+    kind, line = cut.kind[first], trace.timeline
+    parts = [trace.parts[part] for part in line.part[first].tolist()]
+    own = np.array([Modality[part.kind.upper()] for part in parts], np.uint8)
+    of_kind = MODALITY[np.where(kind == Kind.USER, 0, kind)]
+    modality = np.where(kind == Kind.USER, own, of_kind).astype(np.uint8)
+    medium = np.where(modality == Modality.TEXT, -1, line.medium[first])
+    return modality, medium.astype(np.int32)
+
+
+def _names(cut: Cut, trace: Trace, config: UnitConfig, first: Int32) -> list[tuple[str, str]]:
+    """(id, label) of the units whose first tokens are `first`; blank for a user's."""
+    ordinal = _ordinals(trace)
+    side, texts = side_of(config), 0
+    names: list[tuple[str, str]] = []
+    for token in first.tolist():
+        kind, cell = int(cut.kind[token]), int(cut.cell[token])
+        if kind == Kind.USER:
+            names.append(("", ""))
+            continue
+        if kind == Kind.TEXT:
+            number, place, where = texts, "", ""
+            texts += 1
+        else:
+            number = ordinal[int(cut.item[token])]
+            place, where = _place(cut, token) if kind != Kind.IMAGE else _cell_name(cell, side)
+        noun = "video" if kind == Kind.SOUND else Modality(int(MODALITY[kind])).label
+        end = "sound" if kind == Kind.SOUND else ""
+        id = ":".join(filter(None, [f"{noun}-{number}", place, end]))
+        names.append((id, " ".join(filter(None, [f"{noun} {number + 1}", where, end]))))
+    return names
+
+
+def _ordinals(trace: Trace) -> list[int]:
+    """Each medium's place among those of its kind."""
+    kinds = [medium.kind for medium in trace.media]
+    return [kinds[:index].count(kind) for index, kind in enumerate(kinds)]
+
+
+def _place(cut: Cut, token: int) -> tuple[str, str]:
+    start, end = (f"{round(float(s[token]), 3):.12g}" for s in (cut.start_s, cut.end_s))
+    return f"{start}-{end}", f"{start}–{end} s"
+
+
+def _cell_name(cell: int, side: int) -> tuple[str, str]:
+    if side == 1:
+        return "", ""
+    row, column = divmod(cell, side)
+    return f"{row},{column}", f"row {row + 1} column {column + 1}"
+
+
+def _texts(cut: Cut, trace: Trace, said: Named, first: Int32) -> list[str | None]:
+    """The words of each unit: its piece of text, as far as it lies in the unit's part or message,
+    or its speech."""
+    bounds = said_by(trace, said.pieces, said.left_out)
+    texts: list[str | None] = [None] * len(first)
+    for index in np.flatnonzero(cut.kind[first] == Kind.TEXT).tolist():
+        low, high = bounds[cut.item[first[index]]]
+        start, end = said.pieces.ranges[cut.cell[first[index]]].tolist()
+        texts[index] = trace.prompt_text[max(start, low) : min(end, high)].strip()
+    for index in np.flatnonzero(np.isin(cut.kind[first], (Kind.AUDIO, Kind.SOUND))).tolist():
+        segments = said.speech.get(int(cut.item[first[index]]))
+        texts[index] = (segments.text[cut.cell[first[index]]].strip() or None) if segments else None
+    return texts
+
+
+def _words(trace: Trace, ranges: Int32) -> str:
+    """The text from the first to the last token of `ranges` (k, 2)."""
+    chars = trace.timeline.chars
+    return trace.prompt_text[chars[ranges[0, 0], 0] : chars[ranges[-1, 1] - 1, 1]].strip()
+
+
+def _boxes(cut: Cut, trace: Trace, config: UnitConfig, first: Int32) -> Float64:
+    """(m, 4): x0, y0, x1, y1 of image units as fractions; NaN for the others."""
+    box = np.full((len(first), 4), np.nan)
+    side = side_of(config)
+    images = cut.kind[first] == Kind.IMAGE
+    rows, columns = (size[cut.item[first[images]]] for size in patches_of(trace))
+    row, column = np.divmod(cut.cell[first[images]], side)
+    for axis, (cell, patches) in enumerate(((column, columns), (row, rows))):
+        box[images, axis] = np.ceil(cell * patches / side) / patches
+        box[images, axis + 2] = np.ceil((cell + 1) * patches / side) / patches
+    return box

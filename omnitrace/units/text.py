@@ -1,0 +1,156 @@
+"""Text units: sentences, clauses, paragraphs, parts, turns; and the request, which may be left out.
+
+Knows the text parts of a prompt; no media.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from omnitrace.sentences import containing, first_visible, release_sentences
+from omnitrace.timeline import Int32, Modality
+from omnitrace.units.config import UnitConfig
+from omnitrace.units.data import Bool, Cut, Kind
+
+if TYPE_CHECKING:
+    from omnitrace.trace import Trace
+
+_RELEASE_SKIPS = np.array([ord(mark) for mark in "\n!\"#$%&'()*+,-./"], np.uint32)
+_PARAGRAPH = re.compile(r"\S(?:(?!\n[^\S\n]*\n)[\s\S])*")
+_CLAUSE_END = re.compile(r"[,;:](?=\s)|[，、；：]|(?<!\S)(?=(?:and|or|but)\s)", re.IGNORECASE)
+_QUESTION = ("?", "？", "؟")
+
+
+@dataclass(frozen=True)
+class Pieces:
+    """Text units before tokens: `ranges` (K, 2) int32 characters of the prompt's text, ascending
+    and disjoint; `group` (parts,) int32: parts of one group may share a unit, each is the first
+    part of its group."""
+
+    ranges: Int32
+    group: Int32
+
+
+def pieces_of(trace: Trace, text: str) -> Pieces:
+    """How `text` cuts the prompt's text. A piece ends with its part, of `turn` with its message."""
+    apart = np.arange(len(trace.parts), dtype=np.int32)
+    if text in ("part", "turn"):
+        whole = np.array([[0, len(trace.prompt_text)]], np.int32)
+        return Pieces(whole, _messages(trace) if text == "turn" else apart)
+    return Pieces(_ranges(trace.prompt_text, trace.prompt_sentences, text), apart)
+
+
+def _ranges(text: str, sentences: Int32, cut: str) -> Int32:
+    if cut == "release":
+        return release_sentences(text, sentences)
+    if cut == "clause":
+        return clauses(text, sentences)
+    if cut == "paragraph":
+        return np.array([m.span() for m in _PARAGRAPH.finditer(text)], np.int32).reshape(-1, 2)
+    return sentences
+
+
+def clauses(text: str, sentences: Int32) -> Int32:
+    """The `sentences` (K, 2) of `text` cut into clauses, (K', 2) int32, white space trimmed.
+
+    A clause ends after a comma, semicolon or colon before white space (after those of Chinese and
+    Japanese always), and before the words and, or, but. No tags of the prompt are recorded, so
+    "bread and butter" is two.
+    """
+    found = []
+    for start, end in sentences.tolist():
+        cuts = [start + match.end() for match in _CLAUSE_END.finditer(text[start:end])]
+        for first, last in zip([start, *cuts], [*cuts, end], strict=True):
+            words = text[first:last]
+            if words.strip():
+                begin = first + len(words) - len(words.lstrip())
+                found.append((begin, first + len(words.rstrip())))
+    return np.array(found, np.int32).reshape(-1, 2)
+
+
+def _messages(trace: Trace) -> Int32:
+    """(parts,) int32: the first part of each part's message, neighbours of one role being one."""
+    first: list[int] = []
+    for index, part in enumerate(trace.parts):
+        goes_on = index > 0 and trace.parts[index - 1].role == part.role
+        first.append(first[-1] if goes_on else index)
+    return np.array(first, np.int32)
+
+
+def cut_text(cut: Cut, trace: Trace, config: UnitConfig, pieces: Pieces) -> None:
+    """A token belongs to the piece in which its first non-space character lies."""
+    line = trace.timeline
+    piece = containing(places(trace), pieces.ranges)
+    tokens = text_tokens(trace) & (piece >= 0)
+    if config.text == "release":
+        tokens &= ~_skipped_by_release(trace)
+    cut.put(tokens, Kind.TEXT, pieces.group[line.part[tokens]], piece[tokens].astype(np.int64))
+
+
+def text_tokens(trace: Trace) -> Bool:
+    """(n,): the text tokens of content parts."""
+    tokens: Bool = (trace.timeline.modality == Modality.TEXT) & (trace.timeline.part >= 0)
+    return tokens
+
+
+def places(trace: Trace) -> Int32:
+    """(n,) int32: the character of the prompt's text at which each token counts as lying: its
+    first that is no space, of a blank token its first."""
+    visible = first_visible(trace.prompt_text, trace.timeline.chars)
+    return np.where(visible < 0, trace.timeline.chars[:, 0], visible).astype(np.int32)
+
+
+def _skipped_by_release(trace: Trace) -> Bool:
+    """Tokens that are one newline or one ASCII mark: the release counts them as special."""
+    chars = trace.timeline.chars
+    codes = np.frombuffer(trace.prompt_text.encode("utf-32-le", "surrogatepass"), np.uint32)
+    mark = np.append(np.isin(codes, _RELEASE_SKIPS), False)
+    skipped: Bool = (chars[:, 1] - chars[:, 0] == 1) & mark[np.minimum(chars[:, 0], len(codes))]
+    return skipped
+
+
+def request_tokens(trace: Trace) -> Bool:
+    """(n,): the text tokens of the request, the last text part of the last user message.
+
+    Where that is the only part but for the system's, it holds what is asked about too: then the
+    request is the questions with which it ends, none if it ends otherwise.
+    """
+    request = _request_part(trace)
+    tokens: Bool = text_tokens(trace) & (trace.timeline.part == request)
+    if all(part.role == "system" for i, part in enumerate(trace.parts) if i != request):
+        tokens &= places(trace) >= _last_questions(trace)
+    return tokens
+
+
+def _request_part(trace: Trace) -> int:
+    """The part that is the request, -2 for none."""
+    users = [index for index, part in enumerate(trace.parts) if part.role == "user"]
+    message = _messages(trace)
+    texts = [i for i in users if message[i] == message[users[-1]] and trace.parts[i].kind == "text"]
+    return texts[-1] if texts else -2
+
+
+def _last_questions(trace: Trace) -> int:
+    """The character at which the questions begin with which the prompt's text ends."""
+    begin = len(trace.prompt_text)
+    for start, end in reversed(trace.prompt_sentences.tolist()):
+        if not trace.prompt_text[start:end].rstrip().endswith(_QUESTION):
+            break
+        begin = start
+    return int(begin)
+
+
+def said_by(trace: Trace, pieces: Pieces, left_out: Bool) -> list[tuple[int, int]]:
+    """The characters of each group's tokens but those left out, (parts,) half-open."""
+    line = trace.timeline
+    words = text_tokens(trace) & ~left_out
+    low = np.full(len(trace.parts), len(trace.prompt_text))
+    high = np.zeros(len(trace.parts), np.int64)
+    group = pieces.group[line.part[words]]
+    np.minimum.at(low, group, line.chars[words, 0])
+    np.maximum.at(high, group, line.chars[words, 1])
+    return list(zip(low.tolist(), high.tolist(), strict=True))

@@ -1,0 +1,219 @@
+"""Text units finer and coarser than sentences, and the request left out."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from itertools import pairwise
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from omnitrace.timeline import Medium, Modality, Part, Timeline
+from omnitrace.trace import Trace
+from omnitrace.units import UnitConfig, Units
+from omnitrace.units.text import clauses
+from tests.build import make_trace
+
+
+def chat(*parts: tuple[str, str | None], sentences: Sequence[str] = ()) -> Trace:
+    """A prompt of (role, text) parts, None for an image of one token; a token a word.
+
+    Its sentences are those given, or else whole texts.
+    """
+    rows: list[tuple[int, int, int, int]] = []
+    said, found = "", []
+    for index, (_, text) in enumerate(parts):
+        if text is None:
+            rows.append((Modality.IMAGE, index, len(said), len(said)))
+            continue
+        for sentence in [s for s in sentences if s in text] or [text]:
+            at = len(said) + text.index(sentence)
+            found.append((at, at + len(sentence)))
+        for word in text.replace(" ", " \0").split("\0"):
+            rows.append((Modality.TEXT, index, len(said), len(said) + len(word)))
+            said += word
+    modality, part, start, end = np.array(rows, np.int32).reshape(-1, 4).T
+    media = [index for index, (_, text) in enumerate(parts) if text is None]
+    medium = np.array([media.index(p) if p in media else -1 for p in part], np.int32)
+    line = replace(
+        Timeline.blank(len(rows)),
+        modality=modality.astype(np.uint8),
+        part=part,
+        medium=medium,
+        chars=np.stack([start, end], axis=1),
+        row=np.where(medium >= 0, 0, -1).astype(np.int32),
+        column=np.where(medium >= 0, 0, -1).astype(np.int32),
+    )
+    kinds = ["image" if text is None else "text" for _, text in parts]
+    return make_trace(
+        prompt_text=said,
+        prompt_ids=np.zeros(len(rows), np.int32),
+        prompt_sentences=np.array(found, np.int32).reshape(-1, 2),
+        timeline=line,
+        parts=tuple(
+            Part(role, kind, media.index(i) if i in media else -1)
+            for i, ((role, _), kind) in enumerate(zip(parts, kinds, strict=True))
+        ),
+        media=tuple(Medium("image", "a.png", "0" * 64) for _ in media),
+    )
+
+
+def texts(trace: Trace, text: str, request: str = "keep") -> list[str | None]:
+    return list(trace.units(UnitConfig(text=text, request=request)).text)
+
+
+@pytest.mark.parametrize(
+    ("said", "cut"),
+    [
+        (
+            "Salt, oil and bread; then 1,000 more.",
+            ["Salt,", "oil", "and bread;", "then 1,000 more."],
+        ),
+        ("Note: it rains, but the sun shines", ["Note:", "it rains,", "but the sun shines"]),
+        ("Or Andorra or", ["Or Andorra or"]),
+        ("A , , b", ["A ,", ",", "b"]),
+        ("我来，你走。", ["我来，", "你走。"]),
+        ("Ten:30 android", ["Ten:30 android"]),
+    ],
+)
+def test_clauses_end_at_marks_and_before_and_or_but(said: str, cut: list[str]) -> None:
+    found = clauses(said, np.array([[0, len(said)]], np.int32))
+    assert [said[a:b] for a, b in found.tolist()] == cut
+
+
+@given(st.text("ab,; \nandor", max_size=40), st.lists(st.integers(0, 40), max_size=6).map(sorted))
+def test_clauses_hold_the_words_of_their_sentences(said: str, edges: list[int]) -> None:
+    pairs = [(a, min(b, len(said))) for a, b in zip(edges[::2], edges[1::2], strict=False)]
+    sentences = np.array([p for p in pairs if p[0] < p[1]], np.int32).reshape(-1, 2)
+    found = clauses(said, sentences).tolist()
+    assert all(a < b for a, b in found)
+    assert all(b <= c for (_, b), (c, _) in pairwise(found))
+    words = [
+        "".join(said[a:b] for a, b in ranges).split() for ranges in (found, sentences.tolist())
+    ]
+    assert "".join(words[0]) == "".join(words[1])
+
+
+def test_clauses_of_a_prompt() -> None:
+    trace = chat(("user", "Salt, oil"), ("user", "and bread or tea"))
+    assert texts(trace, "clause") == ["Salt,", "oil", "and bread", "or tea"]
+
+
+def test_paragraphs_end_at_blank_lines() -> None:
+    trace = chat(("user", "One two\nthree\n \t\n\nfour"), ("user", "five\n\n"), ("user", "\n\nsix"))
+    assert texts(trace, "paragraph") == ["One two\nthree", "four", "five", "six"]
+
+
+def test_a_turn_is_all_text_of_a_message() -> None:
+    trace = chat(
+        ("system", "Be brief."),
+        ("user", "Look:"),
+        ("user", None),
+        ("user", "What is it?"),
+        ("assistant", "A cat."),
+        ("user", "Which one?"),
+    )
+    units = trace.units(UnitConfig(text="turn"))
+    assert units.text == ("Be brief.", "Look:What is it?", None, "A cat.", "Which one?")
+    assert units.modality.tolist() == [0, 0, 1, 0, 0]
+    assert units.id == ("text-0", "text-1", "image-0", "text-2", "text-3")
+    assert units.ranges[units.offset[1] : units.offset[2]].tolist() == [[2, 3], [4, 7]]
+
+
+REQUESTS = {
+    "the last text of the message": (
+        chat(("user", "It is red."), ("user", "What is red?")),
+        ["It is red."],
+    ),
+    "an order": (
+        chat(("user", "It is red."), ("user", None), ("user", "Sum it up.")),
+        ["It is red.", None],
+    ),
+    "a text before the media": (chat(("user", "Sum it up."), ("user", None)), [None]),
+    "in the last message of the user": (
+        chat(("user", "It is red."), ("assistant", "Yes."), ("user", "Why?"), ("assistant", "Er")),
+        ["It is red.", "Yes.", "Er"],
+    ),
+    "none in a message of media alone": (
+        chat(("user", "It is red."), ("assistant", "Yes."), ("user", None)),
+        ["It is red.", "Yes.", None],
+    ),
+    "none without a user": (chat(("system", "It is red.")), ["It is red."]),
+    "the questions at the end of all there is": (
+        chat(
+            ("user", "Why? It is red. Who? What? "),
+            sentences=["Why?", "It is red.", "Who?", "What?"],
+        ),
+        ["Why?", "It is red."],
+    ),
+    "likewise after a system prompt": (
+        chat(
+            ("system", "Be brief."), ("user", "It is red. Why?"), sentences=["It is red.", "Why?"]
+        ),
+        ["Be brief.", "It is red."],
+    ),
+    "none if all there is ends otherwise": (
+        chat(("user", "It is red? Sum it up."), sentences=["It is red?", "Sum it up."]),
+        ["It is red?", "Sum it up."],
+    ),
+    "none if nothing else remains": (chat(("user", "Why?")), ["Why?"]),
+    "none in an empty prompt": (chat(), []),
+}
+
+
+@pytest.mark.parametrize("name", REQUESTS)
+def test_the_request_is(name: str) -> None:
+    trace, left = REQUESTS[name]
+    assert texts(trace, "sentence", "leave-out") == left
+
+
+def test_what_is_left_of_a_coarser_unit_keeps_its_own_words() -> None:
+    trace = chat(("user", "It is red. Why?"), sentences=["It is red.", "Why?"])
+    assert texts(trace, "part", "leave-out") == ["It is red."]
+    trace = chat(("user", "It is red."), ("user", None), ("user", "Why?"))
+    assert texts(trace, "turn", "leave-out") == ["It is red.", None]
+
+
+@given(
+    st.lists(
+        st.tuples(
+            st.sampled_from(["system", "user", "assistant"]),
+            st.sampled_from([None, "It is red.", "Why?", "Salt, oil or tea"]),
+        ),
+        max_size=6,
+    ),
+    st.sampled_from(["sentence", "clause", "paragraph", "part", "turn"]),
+)
+def test_leaving_the_request_out_only_takes_away(
+    parts: list[tuple[str, str | None]], text: str
+) -> None:
+    trace = chat(*parts)
+    kept, less = (trace.units(UnitConfig(text=text, request=r)) for r in ("keep", "leave-out"))
+    assert (len(kept) > 0) == (len(less) > 0)
+    before, after = (units.owner_of_tokens(trace.n) >= 0 for units in (kept, less))
+    assert not (after & ~before).any()
+    gone = before & ~after
+    assert (trace.timeline.modality[gone] == Modality.TEXT).all()
+    assert len(set(trace.timeline.part[gone])) <= 1
+    assert {trace.parts[part].role for part in trace.timeline.part[gone]} <= {"user"}
+
+
+def owners(units: Units, n: int) -> list[int]:
+    return [
+        next((j for j in range(len(units)) for a, b in _ranges(units, j) if a <= i < b), -1)
+        for i in range(n)
+    ]
+
+
+def _ranges(units: Units, unit: int) -> list[list[int]]:
+    found: list[list[int]] = units.ranges[units.offset[unit] : units.offset[unit + 1]].tolist()
+    return found
+
+
+def test_owners_of_tokens() -> None:
+    trace = make_trace()
+    units = trace.units(UnitConfig(video="apart"))
+    assert units.owner_of_tokens(trace.n).tolist() == owners(units, trace.n)
