@@ -32,6 +32,9 @@ from recorder.tags import load_tagger
 from recorder.tracer import Task, Tracer
 
 TRIALS = 12
+MOST_TRIALS = 96
+LENGTH_ERROR = 0.08
+"""Standard error of the mean answer's length, to that mean, above which more samples are tried."""
 MARKER_BYTES = 4_000
 """What a segment has besides its arrays: marker and group."""
 
@@ -76,20 +79,40 @@ class _Layout:
     seconds: float
 
 
+@dataclass(frozen=True)
+class _Trial:
+    """What a batch took whose longest prompt has `n` tokens: seconds a sample until its first
+    token, seconds a token after it; and the traces that it left."""
+
+    n: int
+    prompt_seconds: float
+    step_seconds: float
+    traces: tuple[Trace, ...]
+
+
 @dataclass
 class _Trials:
-    """What trial batches took, in the order of their prompts' lengths `n`: seconds a sample until
-    its first token, seconds a token after it; and the traces that they left."""
+    """Trial batches, in the order of `n`."""
 
-    n: list[int] = field(default_factory=list)
-    prompt_seconds: list[float] = field(default_factory=list)
-    step_seconds: list[float] = field(default_factory=list)
-    traces: list[Trace] = field(default_factory=list)
+    batches: list[_Trial] = field(default_factory=list)
+
+    @property
+    def traces(self) -> list[Trace]:
+        return [trace for trial in self.batches for trace in trial.traces]
+
+    def length_error(self, count: int) -> float:
+        """Standard error of the mean T over all `count` samples, to that mean."""
+        lengths = np.array(list({trace.id: trace.T for trace in self.traces}.values()), float)
+        untried = max(0.0, 1 - len(lengths) / max(1, count))
+        spread = float(lengths.std()) / max(1e-9, float(lengths.mean()))
+        return spread * math.sqrt(untried / len(lengths))
 
     def seconds(self, n: int, steps: int) -> float:
         """Of a sample with n prompt tokens and so many steps, between those that were measured."""
-        prompt = np.interp(n, self.n, self.prompt_seconds)
-        return float(prompt + steps * np.interp(n, self.n, self.step_seconds))
+        lengths = [trial.n for trial in self.batches]
+        prompt = np.interp(n, lengths, [trial.prompt_seconds for trial in self.batches])
+        step = np.interp(n, lengths, [trial.step_seconds for trial in self.batches])
+        return float(prompt + steps * step)
 
     def nearest(self, n: int) -> Trace:
         """The trace whose prompt is about as long; a sample that was tried is its own."""
@@ -116,7 +139,9 @@ def plan(
     failed: dict[str, str] = {}
     chosen = [(sample, given.get(sample.id)) for sample in select(every, config)]
     layouts = _lay_out(tracer, chosen, failed, report)
-    trials = _try(tracer, _spread(layouts, batch))
+    if layouts:
+        _trial(tracer, layouts[:1])  # the first forward pass of all warms up
+    trials = _try(tracer, layouts, batch)
     return _plan(tracer, layouts, trials, failed)
 
 
@@ -142,29 +167,38 @@ def _lay_out(
     return sorted(found, key=lambda layout: layout.n)
 
 
-def _spread(layouts: Sequence[_Layout], batch: int) -> list[Sequence[_Layout]]:
-    """A few batches of neighbours, from the shortest to the longest."""
-    last = max(0, len(layouts) - batch)
-    starts = np.linspace(0, last, min(math.ceil(TRIALS / batch), len(layouts)) + 1)
-    places = np.unique(starts.round().astype(int)).tolist()
-    return [layouts[place : place + batch] for place in places] if layouts else []
+def _spread(count: int, batch: int, trials: int) -> list[int]:
+    """Where some batches of neighbours begin, from the shortest to the longest of `count` samples;
+    twice as many trials include the places of half of them."""
+    last = max(0, count - batch)
+    starts = np.linspace(0, last, min(math.ceil(trials / batch), last) + 1)
+    return [int(place) for place in np.unique(starts.round())] if count else []
 
 
-def _try(tracer: Tracer, batches: Sequence[Sequence[_Layout]]) -> _Trials:
-    """Record some batches as they would be recorded, and measure."""
-    trials = _Trials()
-    for number, layouts in enumerate(batches):
-        tasks = [tracer.prepare(layout.sample, layout.given) for layout in layouts]
-        tasks = [t for t in tasks if fits(tasks[-1].prepared.inputs, t.prepared.inputs)]
-        if number == 0:
-            tracer.traces(tasks)  # the first forward pass of all warms up
-        prompt, total, traces = _record(tracer, tasks)
-        steps = sum(trace.T for trace in traces)
-        trials.n.append(traces[-1].n)
-        trials.prompt_seconds.append(prompt / len(tasks))
-        trials.step_seconds.append((total - prompt) / max(1, steps))
-        trials.traces += traces
-    return trials
+def _try(tracer: Tracer, layouts: Sequence[_Layout], batch: int) -> _Trials:
+    """Record some batches as they would be recorded, and measure; more of them where the lengths
+    of the answers are not given and differ much."""
+    trials, tried, wanted = _Trials(), set[int](), TRIALS
+    while True:
+        for place in _spread(len(layouts), batch, wanted):
+            if place not in tried:
+                tried.add(place)
+                trials.batches.append(_trial(tracer, layouts[place : place + batch]))
+        trials.batches.sort(key=lambda trial: trial.n)
+        given = all(layout.T is not None for layout in layouts)
+        if given or wanted >= MOST_TRIALS or trials.length_error(len(layouts)) <= LENGTH_ERROR:
+            return trials
+        wanted *= 2
+
+
+def _trial(tracer: Tracer, layouts: Sequence[_Layout]) -> _Trial:
+    tasks = [tracer.prepare(layout.sample, layout.given) for layout in layouts]
+    tasks = [t for t in tasks if fits(tasks[-1].prepared.inputs, t.prepared.inputs)]
+    prompt, total, traces = _record(tracer, tasks)
+    steps = sum(trace.T for trace in traces)
+    return _Trial(
+        traces[-1].n, prompt / len(tasks), (total - prompt) / max(1, steps), tuple(traces)
+    )
 
 
 def _record(tracer: Tracer, tasks: list[Task]) -> tuple[float, float, list[Trace]]:
