@@ -19,7 +19,7 @@ from msgspec import Meta, Struct
 from omnitrace import commit
 from omnitrace.columns import safe_json
 from omnitrace.commit import Count, Unreadable, Uuid, Version
-from omnitrace.errors import OmniTraceError
+from omnitrace.errors import Fault, OmniTraceError
 from omnitrace.files import Files, get_document
 from omnitrace.text import one_line, safe_text
 from omnitrace.timeline import Int32, Segmentation, Segments
@@ -33,6 +33,7 @@ _ILLEGAL = (msgspec.MsgspecError, ValueError, RecursionError)
 
 T = TypeVar("T")
 Name = Annotated[str, Meta(pattern=rf"^{LEGAL_NAME}\Z")]
+Convert = Callable[[str, bytes, Trace], T]
 Place = tuple[str, int]
 """The UUID of a file, and the number of a sample in it."""
 
@@ -112,17 +113,17 @@ class Additions:
     """All that was added to the samples of a run, `keys` their sample keys by id.
 
     Made by one look at every file, of which names and places are kept; a sample's data is read
-    again when it is asked for. What cannot be used is in `damage`, a sentence each.
+    again when it is asked for. What cannot be used is in `faults`.
     """
 
     def __init__(self, files: Files, store_uuid: str, keys: Mapping[str, str]) -> None:
         self._files = files
         self._store_uuid = store_uuid
-        self.damage: list[str] = []
+        self.faults: list[Fault] = []
         self._about: dict[tuple[str, str], Addition] = {}
         self._places: dict[tuple[str, str], dict[str, Place]] = {}
         self._stale: dict[str, Addition] = {}
-        self._load: Callable[[str], Addition] = lru_cache(_LOADED_FILES)(self._read)
+        self._load: Callable[[str], Addition] = lru_cache(_LOADED_FILES)(self.read)
         for addition in self._names():
             self._take(addition, keys)
         self._report_stale(keys)
@@ -144,17 +145,15 @@ class Additions:
         """Those of the recorded sample `trace`; OmniTraceError naming a file that is not legal."""
         return self._of(TAGS, trace, _tagging)
 
-    def _of(
-        self, kind: str, trace: Trace, convert: Callable[[str, bytes, Trace], T]
-    ) -> dict[str, T]:
+    def _of(self, kind: str, trace: Trace, convert: Convert[T]) -> dict[str, T]:
         found = {}
         for (of_kind, name), places in self._places.items():
             if of_kind == kind and trace.id in places:
                 addition, number = places[trace.id]
                 try:
                     data = self._load(addition).samples[number].data
-                    found[name] = convert(name, bytes(data), trace)
-                except (OSError, Unreadable, *_ILLEGAL) as error:
+                    found[name] = _checked(convert, name, data, trace)
+                except (OSError, Unreadable) as error:
                     raise OmniTraceError(
                         f"{kind} '{name}' of sample '{one_line(trace.id)}' cannot be read: "
                         f"{self._files.where(where(addition))}: {safe_text(str(error))}. Put the "
@@ -167,20 +166,22 @@ class Additions:
             found = map(commit.uuid_of, self._files.names(FOLDER))
             return [addition for addition in found if addition]
         except OSError as error:
-            self.damage.append(
+            sentence = (
                 f"{self._files.where(FOLDER)} cannot be read ({error.strerror or error}): what "
                 "was added to the samples is left out."
             )
+            self.faults.append(Fault(FOLDER, sentence))
             return []
 
-    def _read(self, addition: str) -> Addition:
+    def read(self, addition: str) -> Addition:
+        """The file of that UUID; Unreadable or OSError if it is damaged."""
         data = get_document(self._files, where(addition))
         return parse(data, addition, self._store_uuid)
 
     def _take(self, addition: str, keys: Mapping[str, str]) -> None:
         """Learn what a file holds; one that is damaged is reported, and left out."""
         try:
-            found = self._read(addition)
+            found = self.read(addition)
         except (OSError, Unreadable) as error:
             self._report(
                 addition,
@@ -222,7 +223,8 @@ class Additions:
                 )
 
     def _report(self, addition: str, what: str) -> None:
-        self.damage.append(f"{self._files.where(where(addition))} {what}")
+        name = where(addition)
+        self.faults.append(Fault(name, f"{self._files.where(name)} {what}"))
 
 
 class LazyMapping(Mapping[str, T], Generic[T]):
@@ -259,6 +261,25 @@ def encode(added: Segmentation | Tagging, trace: Trace) -> bytes:
         data = commit.json_bytes(msgspec.to_builtins(_tags_data(added)))
         _tagging(added.name, data, trace)
     return data
+
+
+def check(found: Addition, number: int, trace: Trace) -> None:
+    """Unreadable if what an addition says of its number-th sample is not legal for it.
+
+    `trace` is the recording of that sample. A kind that is not known may say anything.
+    """
+    data = found.samples[number].data
+    if found.kind == SEGMENTATION:
+        _checked(_segmentation, found.name, data, trace)
+    elif found.kind == TAGS:
+        _checked(_tagging, found.name, data, trace)
+
+
+def _checked(convert: Convert[T], name: str, data: msgspec.Raw, trace: Trace) -> T:
+    try:
+        return convert(name, bytes(data), trace)
+    except _ILLEGAL as error:
+        raise Unreadable(str(error)) from error
 
 
 def _segmentation_data(segmentation: Segmentation) -> SegmentationData:

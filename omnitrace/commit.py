@@ -30,7 +30,7 @@ READS = (1, 0)
 FEATURES: frozenset[str] = frozenset()
 
 _SURROGATE = re.compile("[\ud800-\udfff]")
-_MARKER_NAME = re.compile(r"([0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12})\.json")
+_UUID = re.compile("[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 _HEAD = b'{"crc32c":"%08x",'
 
 Uuid = Annotated[str, Meta(pattern=r"^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}\Z")]
@@ -184,10 +184,13 @@ def parse_root(data: bytes, where: str) -> Root:
     """
     try:
         document = json.loads(data)
+        group = document["zarr_format"], document["node_type"]
         body = document["attributes"]["omnitrace"]
         stated = body["min_reader"], body["format"], body["created_by"]
     except (ValueError, KeyError, TypeError, RecursionError) as error:
         raise Unreadable("it does not describe an OmniTrace run") from error
+    if group != (3, "group"):
+        raise Unreadable("it is no Zarr v3 group")
     _check_version(where, *stated)
     if body.get("crc32c") != _body_checksum(body):
         raise Unreadable("its checksum does not match")
@@ -199,7 +202,7 @@ def parse_root(data: bytes, where: str) -> Root:
     return root
 
 
-def seal(document: Struct) -> bytes:
+def seal(document: Struct | Mapping[str, Any]) -> bytes:
     """The bytes of a marker or an addition: one JSON object that vouches for itself.
 
     Its first member is the crc32c of what follows: `{"crc32c":"xxxxxxxx",` is always 21 bytes,
@@ -208,6 +211,22 @@ def seal(document: Struct) -> bytes:
     body = msgspec.json.encode(document)[1:] + b"\n"
     head: bytes = _HEAD % google_crc32c.value(body)
     return head + body
+
+
+def restamp(data: bytes, store_uuid: str) -> bytes:
+    """A sealed document as one of another run's, all else as it is, also what is not known here.
+
+    Unreadable if it is none.
+    """
+    try:
+        document = msgspec.json.decode(data, type=dict[str, Any])
+    except (msgspec.MsgspecError, RecursionError) as error:
+        raise Unreadable(str(error)) from error
+    if document.pop("store_uuid", None) == store_uuid:
+        return data
+    del document["crc32c"]
+    head = {"format": document.pop("format"), "store_uuid": store_uuid}
+    return seal(head | document)
 
 
 def unseal(data: bytes, kind: type[D]) -> D:
@@ -246,8 +265,13 @@ def marker_name(segment: str) -> str:
 
 def uuid_of(name: str) -> str | None:
     """The UUID that names a marker in `commits/`, or an addition; None for any other file."""
-    match = _MARKER_NAME.fullmatch(name)
-    return match[1] if match else None
+    stem = name.removesuffix(".json")
+    return stem if stem != name and is_uuid(stem) else None
+
+
+def is_uuid(name: str) -> bool:
+    """Whether `name` may be that of a segment or an addition."""
+    return _UUID.fullmatch(name) is not None
 
 
 def now() -> float:

@@ -5,6 +5,8 @@ The command (`omnitrace.cli`) is the only place that catches them.
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 
 class OmniTraceError(Exception):
     """Something is wrong with the data: a damaged run, an unreadable medium, a missing signal.
@@ -21,6 +23,13 @@ class CommandError(OmniTraceError):
     def __init__(self, message: str, exit_code: int = 2) -> None:
         super().__init__(message)
         self.exit_code = exit_code
+
+
+class Fault(NamedTuple):
+    """What is wrong with one file of a run: its name there, and a sentence that says it all."""
+
+    name: str
+    sentence: str
 
 
 def nearest(word: str, legal: list[str]) -> str:

@@ -8,12 +8,21 @@ from __future__ import annotations
 import os
 import stat
 import uuid
+from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 TEMPORARY = ".tmp-"
 LARGEST_DOCUMENT = 2**28
+
+
+class Entry(NamedTuple):
+    """One file as a walk found it: its bytes, and when it was written by the medium's clock."""
+
+    name: str
+    size: int
+    modified: float
 
 
 class Files(Protocol):
@@ -49,6 +58,14 @@ class Files(Protocol):
 
     def names(self, folder: str = "") -> list[str]:
         """The names directly in `folder`, sorted; temporary ones left out; [] if it is absent."""
+        ...
+
+    def walk(self, folder: str = "") -> Iterator[Entry]:
+        """Every file at any depth in `folder`, temporary ones and links too, in no order."""
+        ...
+
+    def now(self) -> float:
+        """Seconds since 1970 by the clock that `walk` tells the time with."""
         ...
 
     def remove(self, name: str) -> None:
@@ -120,12 +137,36 @@ class LocalFiles:
             return []
         return sorted(name for name in found if not name.startswith(TEMPORARY))
 
+    def walk(self, folder: str = "") -> Iterator[Entry]:
+        try:
+            found = list(os.scandir(self._inside(folder)))
+        except FileNotFoundError:
+            return
+        for entry in found:
+            name = f"{folder}/{entry.name}" if folder else entry.name
+            if entry.is_dir(follow_symlinks=False):
+                yield from self.walk(name)
+                continue
+            with suppress(FileNotFoundError):  # a temporary one may be gone by now
+                seen = entry.stat(follow_symlinks=False)
+                yield Entry(name, seen.st_size, seen.st_mtime)
+
+    def now(self) -> float:
+        temporary = self.root / f"{TEMPORARY}{uuid.uuid4()}"
+        try:
+            _write_new(temporary, b"")
+            return temporary.stat().st_mtime
+        finally:
+            with suppress(OSError):
+                temporary.unlink(missing_ok=True)
+
     def remove(self, name: str) -> None:
         path = self._inside(name)
         path.unlink(missing_ok=True)
-        with suppress(OSError):  # the folder goes with its last file; until then it stays
-            path.parent.rmdir()
-            self._unsettled.discard(path.parent)
+        with suppress(OSError):  # a folder goes with its last file; until then it stays
+            for folder in path.parents[: name.count("/") - 1]:  # others' folders lie in the first
+                folder.rmdir()
+                self._unsettled.discard(folder)
 
     def _inside(self, name: str) -> Path:
         path = str(self.root)

@@ -21,7 +21,7 @@ from omnitrace import commit
 from omnitrace.additions import Additions, LazyMapping
 from omnitrace.columns import safe_json
 from omnitrace.commit import Root, Unreadable
-from omnitrace.errors import CommandError, OmniTraceError
+from omnitrace.errors import CommandError, Fault, OmniTraceError
 from omnitrace.files import Files, LocalFiles, get_document
 from omnitrace.segment import Segment
 from omnitrace.text import one_line, safe_text
@@ -64,7 +64,7 @@ class _Listing:
 
     segments: dict[str, Segment]
     places: dict[str, tuple[Segment, int]]
-    damage: list[str]
+    faults: list[Fault]
 
 
 class Run(Mapping[str, Trace]):
@@ -116,7 +116,17 @@ class Run(Mapping[str, Trace]):
     @property
     def damage(self) -> list[str]:
         """What is wrong with the commit markers and the additions, a sentence each."""
-        return [*self._listed.damage, *self.additions.damage]
+        return [fault.sentence for fault in self.faults]
+
+    @property
+    def faults(self) -> list[Fault]:
+        """The same with the name of the file that each is about."""
+        return [*self._listed.faults, *self.additions.faults]
+
+    @property
+    def segments(self) -> Mapping[str, Segment]:
+        """The committed segments by name."""
+        return MappingProxyType(self._listed.segments)
 
     @property
     def additions(self) -> Additions:
@@ -133,24 +143,30 @@ class Run(Mapping[str, Trace]):
             {id: segment.marker.samples[row].key for id, (segment, row) in self._index.items()}
         )
 
+    def segment_of(self, id: str) -> str:
+        """The segment that a sample is read from."""
+        return self._index[id][0].marker.segment
+
     def refresh(self) -> None:
         """Take in what was committed or added since the samples were listed."""
         known = self._listing.segments if self._listing else {}
         segments: dict[str, Segment] = {}
-        damage: list[str] = []
+        faults: list[Fault] = []
         for name in self._files.names("commits"):
             segment = commit.uuid_of(name)
             try:
                 if segment:
                     segments[segment] = known.get(segment) or self._take(segment)
             except (Unreadable, OSError) as error:
-                damage.append(
-                    f"{self._files.where(f'commits/{name}')} is damaged "
+                marker = f"commits/{name}"
+                sentence = (
+                    f"{self._files.where(marker)} is damaged "
                     f"({safe_text(str(error))}): the samples of this segment are left out; put "
                     "the file back from a copy, or record again."
                 )
+                faults.append(Fault(marker, sentence))
         self._additions = None
-        self._listing = _Listing(segments, _places(segments), [*damage, *_conflicts(segments)])
+        self._listing = _Listing(segments, _places(segments), [*faults, *_conflicts(segments)])
 
     def summary(self) -> SampleTable:
         """All samples at a glance; reads nothing that opening did not."""
@@ -209,7 +225,7 @@ class Run(Mapping[str, Trace]):
     def _unknown(self, id: str) -> str:
         close = difflib.get_close_matches(str(id), list(self._index)[:_SUGGEST_AMONG], n=1)
         hint = f" Did you mean '{one_line(close[0])}'?" if close else ""
-        damaged = len(self._listed.damage)
+        damaged = len(self._listed.faults)
         damage = f" {damaged} of its commit markers are damaged." if damaged else ""
         return (
             f"the run {self.path} has no sample '{one_line(str(id))}' among its {len(self)}."
@@ -223,12 +239,24 @@ def open_run(path: str | os.PathLike[str]) -> Run:
     Raises CommandError if there is no run, OmniTraceError if its root is damaged or was written
     in a format that this version does not read.
     """
+    return Run(run_files(path))
+
+
+def run_files(path: str | os.PathLike[str]) -> Files:
+    """The files of what should be a run at `path`; CommandError if there is nothing."""
     folder = Path(path)
     if not folder.exists():
         raise CommandError(f"there is no run at {path}.")
     if not folder.is_dir():
         raise CommandError(f"{path} is a file; a run is a folder that `omnitrace record` made.")
-    return Run(LocalFiles(folder))
+    return LocalFiles(folder)
+
+
+def new_files(path: str | os.PathLike[str]) -> Files:
+    """Where a run may be made or joined; CommandError if there is something else at `path`."""
+    if Path(path).exists() and not Path(path).is_dir():
+        raise CommandError(f"{path} is a file; a run is a folder: name another path.")
+    return LocalFiles(path)
 
 
 def read_root(files: Files) -> Root:
@@ -260,12 +288,15 @@ def _places(segments: Mapping[str, Segment]) -> dict[str, tuple[Segment, int]]:
     }
 
 
-def _conflicts(segments: Mapping[str, Segment]) -> list[str]:
-    """A sentence for every sample that was committed twice under different keys."""
+def _conflicts(segments: Mapping[str, Segment]) -> list[Fault]:
+    """A fault for every sample that was committed twice under different keys."""
     first: dict[str, tuple[str, str]] = {}
     return [
-        f"sample '{one_line(entry.id)}' was recorded twice from different inputs: segment "
-        f"{first[entry.id][0]} is used, {name} is not."
+        Fault(
+            commit.marker_name(name),
+            f"sample '{one_line(entry.id)}' was recorded twice from different inputs: segment "
+            f"{first[entry.id][0]} is used, {name} is not.",
+        )
         for name in sorted(segments)
         for entry in segments[name].marker.samples
         if first.setdefault(entry.id, (name, entry.key))[1] != entry.key

@@ -43,7 +43,8 @@ from omnitrace.trace import SignalRows, Trace
 Entry = TypeVar("Entry")
 Value = TypeVar("Value")
 
-_BLOCK = 2**22
+BLOCK = 2**22
+"""Bytes of a file that are in memory at once while its checksums are found."""
 _LARGEST_RATIO = 1000  # decoded to stored bytes; blosc's lz4 reaches 255 on zeros
 
 
@@ -97,6 +98,10 @@ class Segment:
         self._arrays: dict[str, ArrayMetadata] = {}
         self._offsets: dict[str, Array] = {}
 
+    def where(self, name: str) -> str:
+        """What to call a file of the segment in a message; without a name, its marker."""
+        return self._files.where(name)
+
     @property
     def nbytes(self) -> int:
         """Bytes of all files of the segment, as the marker says; 0 where it says nothing legal."""
@@ -118,7 +123,7 @@ class Segment:
         """The sample in `row`, from what `load` gave; its signals stay on disk."""
         entry = self.marker.samples[row]
         pieces = {name: data[..., slice(*self._part(name, row))] for name, data in columns.items()}
-        with _at("sample"):
+        with reading("sample"):
             document = unpack_document(pieces["sample"].tobytes())
             if (document.id, document.key) != (safe_text(entry.id), safe_text(entry.key)):
                 raise Unreadable("it holds another sample than the marker says")
@@ -132,7 +137,7 @@ class Segment:
         """The rows of one signal of the sample in `row`, read from disk."""
         sample = self.marker.samples[row]
         columns = signal_columns(name)
-        with _at(columns[0]):
+        with reading(columns[0]):
             if not set(columns) <= set(self._arrays):
                 raise Unreadable("it is not among the segment's columns")
             values, first_row = (self._read(part, *self._part(part, row)) for part in columns)
@@ -141,7 +146,7 @@ class Segment:
     def array(self, row: int, name: str, entry: ArrayEntry) -> Array:
         """One array of a finer level of the sample in `row`, read from disk."""
         column = array_column(name)
-        with _at(column):
+        with reading(column):
             if column not in self._arrays:
                 raise Unreadable("it is not among the segment's columns")
             return unpack_array(entry, self._read(column, *self._part(column, row)))
@@ -170,14 +175,14 @@ class Segment:
             if kind:  # a later 1.x may write columns that this version need not read
                 rows = [len(kind.rows)] if kind.rows else []
                 self._arrays[name] = self._array(name, kind.dtype, [*rows, int(offsets[-1])])
-        with _at(OFFSET):
+        with reading(OFFSET):
             if np.any(table[:, 0] != 0) or np.any(np.diff(table) < 0):
                 raise Unreadable("its boundaries do not ascend from 0")
         self._offsets = dict(zip(names, table, strict=True))
 
     def _array(self, name: str, dtype: np.dtype[Any], shape: list[int]) -> ArrayMetadata:
         """The checked metadata of an array that must have this dtype and shape."""
-        with _at(f"{name}/zarr.json"):
+        with reading(f"{name}/zarr.json"):
             found = shards.parse_metadata(self._files.whole(f"{name}/zarr.json"))
             if found.shape != shape or found.dtype != dtype.newbyteorder("<"):
                 raise Unreadable(f"it is {found.shape} {found.data_type}, not {shape} {dtype}")
@@ -187,11 +192,18 @@ class Segment:
         return found
 
     def _read(self, name: str, start: int, stop: int) -> Array:
-        def get(file: str, start: int, length: int) -> bytes:
-            return self._files.part(f"{name}/{file}", start, length)
+        at = name
 
-        with _at(name):
+        def get(file: str, start: int, length: int) -> bytes:
+            nonlocal at
+            at = f"{name}/{file}"
+            return self._files.part(at, start, length)
+
+        try:
             return shards.read(self._arrays[name], get, start, stop)
+        except Unreadable as error:
+            error.file = error.file or at
+            raise
 
     def _part(self, name: str, row: int) -> tuple[int, int]:
         start, stop = self._offsets[name][row : row + 2]
@@ -262,7 +274,7 @@ class VouchedFiles:
         """Learn the files; Unreadable, naming the first that is absent or not as long as it was."""
         self._entries = self._marker.parse_files()
         for name, entry in self._entries.items():
-            with _at(name):
+            with reading(name):
                 if self._files.size(file_name(self._segment, name)) != entry.size:
                     raise Unreadable("its size is not what the marker says")
 
@@ -274,7 +286,7 @@ class VouchedFiles:
         """`length` bytes from `start`, a negative one counting from the end."""
         size = self.entry(name).size
         begin = start + size if start < 0 else start
-        with _at(name):
+        with reading(name):
             if begin < 0 or begin + length > size:
                 raise Unreadable("it is too short")
             self._verify(name)
@@ -284,8 +296,8 @@ class VouchedFiles:
         if name in self._verified:
             return
         path, entry = file_name(self._segment, name), self._entries[name]
-        starts = range(0, entry.size, _BLOCK)
-        if vouch(self._files.get(path, start, _BLOCK) for start in starts) != entry:
+        starts = range(0, entry.size, BLOCK)
+        if vouch(self._files.get(path, start, BLOCK) for start in starts) != entry:
             raise Unreadable("its checksums are not what the marker says")
         self._verified.add(name)
 
@@ -296,7 +308,7 @@ def file_name(segment: str, name: str) -> str:
 
 
 def _column_names(group: bytes) -> list[str]:
-    with _at("zarr.json"):
+    with reading("zarr.json"):
         try:
             names = msgspec.json.decode(group, type=_Group).attributes.omnitrace.columns
         except (msgspec.MsgspecError, RecursionError) as error:
@@ -307,7 +319,7 @@ def _column_names(group: bytes) -> list[str]:
 
 
 @contextmanager
-def _at(file: str) -> Iterator[None]:
+def reading(file: str) -> Iterator[None]:
     """Say which file it was, where that is not said yet."""
     try:
         yield

@@ -12,7 +12,6 @@ import time
 import uuid
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
-from pathlib import Path
 from types import MappingProxyType, TracebackType
 from typing import Any, Self
 
@@ -22,8 +21,8 @@ from omnitrace import commit
 from omnitrace.columns import check_trace, modality_counts
 from omnitrace.commit import FileEntry, Marker, Root, SampleEntry
 from omnitrace.errors import CommandError, OmniTraceError
-from omnitrace.files import Files, LocalFiles
-from omnitrace.run import PREVIEW_CHARS, ROOT, Run, read_root
+from omnitrace.files import Files
+from omnitrace.run import PREVIEW_CHARS, ROOT, Run, new_files, read_root
 from omnitrace.segment import file_name, segment_files
 from omnitrace.text import one_line
 from omnitrace.trace import Trace
@@ -52,7 +51,7 @@ class RunWriter:
         self._files = files
         self._segment_bytes = segment_bytes
         self._segment_seconds = segment_seconds
-        self._root = _create_or_join(files, identity)
+        self._root = create_or_join(files, identity)
         self._done = dict(Run(files).sample_keys)
         self._buffer: dict[str, tuple[Trace, str]] = {}
         self._buffered_bytes = 0
@@ -73,10 +72,8 @@ class RunWriter:
         Raises OmniTraceError naming what differs if it is another run, CommandError if something
         else is at `path`.
         """
-        if Path(path).exists() and not Path(path).is_dir():
-            raise CommandError(f"{path} is a file; a run is a folder: record into another path.")
         return cls(
-            LocalFiles(path),
+            new_files(path),
             identity,
             segment_bytes=segment_bytes,
             segment_seconds=segment_seconds,
@@ -171,7 +168,8 @@ class RunWriter:
             ) from error
 
 
-def _create_or_join(files: Files, identity: Mapping[str, Any]) -> Root:
+def create_or_join(files: Files, identity: Mapping[str, Any]) -> Root:
+    """The root of the run in `files`, made if there is none; errors as `RunWriter.open`."""
     try:
         wanted = commit.plain(identity)
     except (TypeError, ValueError) as error:

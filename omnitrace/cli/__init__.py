@@ -32,6 +32,11 @@ VERBS = {
     "evaluate": "Score a run's attributions against labels or planted truth, by modality.",
     "browse": "Read a run in the terminal: tokens, spans and their sources.",
     "info": "Say what a run holds: samples, model, signals, bytes.",
+    "du": "Say what a run takes on its disk, by signal, level and column.",
+    "verify": "Check every file of a run, and with --deep every number's legality.",
+    "gc": "Remove what killed writers left in a run.",
+    "copy": "Copy a run, to another disk or store, checked.",
+    "merge": "Unite runs that were recorded alike.",
 }
 
 

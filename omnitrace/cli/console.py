@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
@@ -15,7 +15,7 @@ from rich.text import Text
 from omnitrace.text import one_line, safe_text
 
 if TYPE_CHECKING:
-    from recorder.adding import AddSummary, Report
+    from recorder.adding import Report
 
 STYLES = {"text": "cyan", "image": "magenta", "audio": "yellow", "video": "green"}
 """One colour a modality, as in the browser."""
@@ -56,8 +56,8 @@ def tracked(ids: Sequence[str]) -> Iterator[str]:
 
 
 @contextmanager
-def samples_bar() -> Iterator[Report]:
-    """A bar on stderr, where that is a terminal: samples that are done, and the current one."""
+def progress_bar(what: str) -> Iterator[Callable[[int, int, str], None]]:
+    """A bar on stderr, where that is a terminal: how many are done of how many, and the next."""
     console = Console(stderr=True)
     columns = (
         BarColumn(),
@@ -66,11 +66,27 @@ def samples_bar() -> Iterator[Report]:
         TextColumn("{task.fields[at]}"),
     )
     with Bar(*columns, console=console, transient=True, disable=not console.is_terminal) as bar:
-        task = bar.add_task("samples", total=None, at="")
+        task = bar.add_task(what, total=None, at="")
 
-        def report(summary: AddSummary, sample: str) -> None:
+        def report(done: int, total: int, at: str) -> None:
             # Brackets would be read as markup.
-            at = one_line(sample, 40).replace("[", "(")
-            bar.update(task, completed=summary.done, total=summary.total, at=at)
+            bar.update(task, completed=done, total=total, at=one_line(at, 40).replace("[", "("))
 
         yield report
+
+
+@contextmanager
+def samples_bar() -> Iterator[Report]:
+    """A bar of samples to which something is added."""
+    with progress_bar("samples") as report:
+        yield lambda summary, sample: report(summary.done, summary.total, sample)
+
+
+def size(nbytes: int) -> str:
+    """Bytes as people read them: `1.5 GiB`."""
+    value = float(nbytes)
+    for unit in ("B", "KiB", "MiB", "GiB"):
+        if value < 1024:
+            return f"{value:,.0f} B" if unit == "B" else f"{value:.1f} {unit}"
+        value /= 1024
+    return f"{value:,.1f} TiB"

@@ -82,7 +82,7 @@ def check_added(run: Run, config: ReplayConfig) -> None:
     for kind, name in wanted:
         if name and not run.additions.find(kind, name):
             legal = [added.name for added in run.additions if added.kind == kind]
-            lost = len(run.additions.damage)
+            lost = len(run.additions.faults)
             raise CommandError(
                 f"the run {run.path} has no {kind} '{one_line(name)}': {nearest(name, legal)}. "
                 f"`omnitrace {'segment' if kind == SEGMENTATION else 'tag'}` adds some."

@@ -5,7 +5,8 @@ from __future__ import annotations
 import base64
 import errno
 import json
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ import msgspec
 import numpy as np
 
 from omnitrace.commit import Marker, new_marker, parse_marker, parse_root, vouch
+from omnitrace.files import Entry
 from omnitrace.run import Run
 from omnitrace.text import safe_text
 from omnitrace.timeline import Medium, Part, Timeline
@@ -25,6 +27,7 @@ class MemoryFiles:
     """A run in a dictionary: a second medium, which the format must not notice."""
 
     content: dict[str, bytes] = field(default_factory=dict)
+    written: dict[str, float] = field(default_factory=dict)
 
     def where(self, name: str) -> str:
         return f"memory/{name}"
@@ -50,6 +53,14 @@ class MemoryFiles:
         prefix = f"{folder}/" if folder else ""
         inside = (name.removeprefix(prefix) for name in self.content if name.startswith(prefix))
         return sorted({name.split("/")[0] for name in inside})
+
+    def walk(self, folder: str = "") -> Iterator[Entry]:
+        prefix = f"{folder}/" if folder else ""
+        for name in [name for name in self.content if name.startswith(prefix)]:
+            yield Entry(name, len(self.content[name]), self.written.get(name, 0.0))
+
+    def now(self) -> float:
+        return time.time()
 
     def remove(self, name: str) -> None:
         self.content.pop(name, None)

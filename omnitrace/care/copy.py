@@ -1,0 +1,169 @@
+"""Copies of a run, and several runs made one, on any medium; running the same again resumes.
+
+Segments and additions go over whole under their own UUIDs, each file checked against its marker
+on the way, the marker last: a copy that is killed is a run like any other. Of samples that two
+runs hold the one counts that reading chooses (the smallest segment UUID).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+
+from omnitrace import additions, commit
+from omnitrace.additions import FOLDER
+from omnitrace.commit import FileEntry, Marker, Unreadable
+from omnitrace.errors import CommandError, OmniTraceError
+from omnitrace.files import Files, get_document
+from omnitrace.run import ROOT, Run, read_root
+from omnitrace.segment import BLOCK, file_name, reading
+from omnitrace.text import one_line, safe_text
+from omnitrace.writer import create_or_join
+
+Report = Callable[[int, int, str], None]
+"""Called with the segments done, their number, and the one that is next."""
+
+
+@dataclass
+class CopySummary:
+    """What went over: numbers of segments, of their samples and bytes, of additions; what was
+    `there` already; and what was left out because it is damaged, a sentence each."""
+
+    segments: int = 0
+    samples: int = 0
+    nbytes: int = 0
+    additions: int = 0
+    there: int = 0
+    damage: list[str] = field(default_factory=list)
+
+
+def copy(source: Files, target: Files, report: Report) -> CopySummary:
+    """Make `target` the same run as `source`, as far as it is not yet.
+
+    Raises CommandError if something else is there, OmniTraceError if it cannot be written.
+    """
+    root = read_root(source)
+    with _writing(target):
+        if not target.names():
+            target.put_if_absent(ROOT, get_document(source, ROOT))
+    if ROOT not in target.names():
+        raise CommandError(f"{target.where('')} holds other files and is not a run.")
+    if read_root(target).store_uuid != root.store_uuid:
+        raise CommandError(
+            f"{target.where('')} holds another run: copy to another place, or unite the two with "
+            "`omnitrace merge`."
+        )
+    return _take(Run(source), target, root.store_uuid, CopySummary(), report)
+
+
+def merge(sources: Sequence[Files], target: Files, report: Report) -> CopySummary:
+    """Put all of `sources`, which must have the same identity, into `target`, made if need be.
+
+    Raises OmniTraceError naming what differs, or if `target` cannot be written.
+    """
+    summary = CopySummary()
+    roots = [read_root(files) for files in sources]
+    for root in roots:  # all, before anything is copied
+        joined = create_or_join(target, root.identity)
+    for files in sources:
+        _take(Run(files), target, joined.store_uuid, summary, report)
+    return summary
+
+
+@dataclass(frozen=True)
+class _Over:
+    """One run's way into another place."""
+
+    source: Files
+    target: Files
+    store_uuid: str
+    summary: CopySummary
+
+    def segment(self, marker: Marker) -> None:
+        """Copy what the marker lists, then the marker; Unreadable if a file is damaged."""
+        name = commit.marker_name(marker.segment)
+        entries = marker.parse_files()
+        for file, entry in entries.items():
+            self._file(file_name(marker.segment, file), entry)
+        self._document(name)
+        self.summary.segments += 1
+        self.summary.samples += len(marker.samples)
+        self.summary.nbytes += sum(entry.size for entry in entries.values())
+
+    def addition(self, name: str) -> None:
+        self._document(name)
+        self.summary.additions += 1
+
+    def _document(self, name: str) -> None:
+        data = commit.restamp(get_document(self.source, name), self.store_uuid)
+        with _writing(self.target):
+            self.target.put_if_absent(name, data)
+
+    def _file(self, name: str, entry: FileEntry) -> None:
+        """Put a file, complete or not at all: another who copies the same puts the same bytes."""
+        with reading(name):
+            if self.source.size(name) != entry.size:
+                raise Unreadable("its size is not what the marker says")
+            data = self.source.get(name)
+        if commit.vouch([data]) != entry:
+            raise Unreadable("its checksums are not what the marker says", name)
+        with _writing(self.target):
+            if self.target.put_if_absent(name, data):
+                return
+            starts = range(0, entry.size, BLOCK)
+            if commit.vouch(self.target.get(name, start, BLOCK) for start in starts) != entry:
+                raise OmniTraceError(
+                    f"{self.target.where(name)} is there with other content: remove it, or wait "
+                    "until its writer is done, and copy again."
+                )
+
+
+def _take(
+    run: Run, target: Files, store_uuid: str, summary: CopySummary, report: Report
+) -> CopySummary:
+    over = _Over(run.files, target, store_uuid, summary)
+    summary.damage += run.damage
+    there = set(target.names("commits"))
+    for number, (name, segment) in enumerate(run.segments.items()):
+        report(number, len(run.segments), name)
+        if f"{name}.json" in there:
+            summary.there += 1
+            continue
+        try:
+            over.segment(segment.marker)
+        except (Unreadable, OSError) as error:
+            summary.damage.append(_left_out(run.files, name, error))
+    report(len(run.segments), len(run.segments), "")
+    _take_additions(run, over)
+    return summary
+
+
+def _take_additions(run: Run, over: _Over) -> None:
+    """Copy every addition that can be read; of the others `Run.damage` tells."""
+    for file in sorted(set(run.files.names(FOLDER)) - set(over.target.names(FOLDER))):
+        addition = commit.uuid_of(file)
+        with suppress(Unreadable, OSError):
+            if addition and run.additions.read(addition):
+                over.addition(additions.where(addition))
+
+
+def _left_out(source: Files, segment: str, error: Unreadable | OSError) -> str:
+    """A sentence about a segment that cannot be copied."""
+    file = (error.file if isinstance(error, Unreadable) else "") or commit.marker_name(segment)
+    why = error.strerror if isinstance(error, OSError) else ""
+    return (
+        f"segment {segment} is left out: {source.where(file)}: {safe_text(why or str(error))}. "
+        "Put the file back from a copy and run the same again."
+    )
+
+
+@contextmanager
+def _writing(target: Files) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise OmniTraceError(
+            f"cannot write {one_line(str(error.filename or target.where('')), 400)}: "
+            f"{error.strerror or error}. What was copied before is kept: run the same again."
+        ) from error

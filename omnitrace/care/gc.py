@@ -1,0 +1,86 @@
+"""Removing what killed writers left in a run. Never touches anything that is committed.
+
+What has no marker is left alone until it is old: its writer may be at work. Ages are told by the
+medium's own clock, so that a machine whose clock is wrong removes nothing too early.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from omnitrace.care.orphans import Orphan, orphans
+from omnitrace.errors import OmniTraceError
+from omnitrace.files import Files
+from omnitrace.run import Run
+
+
+@dataclass(frozen=True)
+class Left:
+    """Something that no marker vouches for: where it lies, its bytes and files, its age in hours,
+    and whether it is old enough to go."""
+
+    where: str
+    nbytes: int
+    files: int
+    hours: float
+    old: bool
+
+
+@dataclass(frozen=True)
+class Superseded:
+    """A committed segment none of whose samples is read: others hold them. It is kept."""
+
+    where: str
+    nbytes: int
+    samples: int
+
+
+def collect(files: Files, older_than: float, dry_run: bool) -> Iterator[Left]:
+    """Remove orphan segments and temporary files older than so many hours; all are told of.
+
+    Raises OmniTraceError naming a file that cannot be removed.
+    """
+    now = _now(files, dry_run)
+    for orphan in list(orphans(files)):
+        hours = (now - orphan.modified) / 3600
+        left = Left(
+            files.where(orphan.name), orphan.nbytes, len(orphan.files), hours, hours > older_than
+        )
+        if left.old and not dry_run:
+            _remove(files, orphan)
+        yield left
+
+
+def superseded(run: Run) -> Iterator[Superseded]:
+    """Segments that are committed and not read, as another holds each of their samples."""
+    read = {run.segment_of(id) for id in run}
+    for name, segment in run.segments.items():
+        if name not in read:
+            where = run.files.where(f"segments/{name}")
+            yield Superseded(where, segment.nbytes, len(segment.marker.samples))
+
+
+def _now(files: Files, dry_run: bool) -> float:
+    """The medium's time; where it cannot be written, the latest that a file of it tells."""
+    try:
+        return files.now()
+    except OSError as error:
+        if dry_run:
+            return max((entry.modified for entry in files.walk()), default=0.0)
+        raise OmniTraceError(
+            f"nothing can be removed from {files.where('')}: {error.strerror or error}."
+        ) from error
+
+
+def _remove(files: Files, orphan: Orphan) -> None:
+    """Remove the files, deepest first, unless the segment was committed by now."""
+    if f"{orphan.segment}.json" in files.names("commits"):
+        return
+    for entry in sorted(orphan.files, key=lambda entry: entry.name.count("/"), reverse=True):
+        try:
+            files.remove(entry.name)
+        except OSError as error:
+            raise OmniTraceError(
+                f"cannot remove {files.where(entry.name)}: {error.strerror or error}."
+            ) from error

@@ -1,0 +1,194 @@
+"""Whether a run is whole: every file against what its marker says, and what the files mean.
+
+Reads everything and changes nothing. What is wrong is told apart from what is only remarkable.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+from omnitrace import additions, commit
+from omnitrace.additions import FOLDER, Addition
+from omnitrace.care.orphans import orphans
+from omnitrace.columns import modality_counts
+from omnitrace.commit import FileEntry, Marker, Unreadable
+from omnitrace.errors import CommandError, OmniTraceError
+from omnitrace.files import Files
+from omnitrace.run import PREVIEW_CHARS, ROOT, Run
+from omnitrace.segment import BLOCK, Segment, file_name
+from omnitrace.text import one_line, safe_text
+from omnitrace.trace import Trace
+
+Report = Callable[[int, int, str], None]
+"""Called with the segments done, their number, and the segment that is next."""
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One thing that was found: the `file` it is about, a `sentence` that names it, and whether
+    it is `damage`; else it is harmless."""
+
+    file: str
+    sentence: str
+    damage: bool = True
+
+
+def verify(
+    files: Files, deep: bool = False, report: Report = lambda done, total, at: None
+) -> Iterator[Finding]:
+    """All that is wrong with the run in `files`, and then what is remarkable.
+
+    Every file must be there in its size and with its checksums; if `deep`, every chunk must
+    decode, every trace be legal and as its marker says, every addition legal for its sample.
+    Raises CommandError if there is no run at all.
+    """
+    try:
+        run = Run(files)
+        faults = run.faults
+    except CommandError:
+        if not files.names("commits"):
+            raise
+        gone = f"{files.where(ROOT)} is absent: put it back from a copy."
+        yield Finding(files.where(ROOT), gone)
+        return
+    except OmniTraceError as error:
+        yield Finding(files.where(ROOT), str(error))
+        return
+    yield from (Finding(files.where(fault.name), fault.sentence) for fault in faults)
+    for number, segment in enumerate(run.segments.values()):
+        report(number, len(run.segments), segment.marker.segment)
+        yield from _segment_findings(files, segment, deep)
+    if deep:
+        yield from _addition_findings(run)
+    yield from _remarks(files)
+    report(len(run.segments), len(run.segments), "")
+
+
+def _segment_findings(files: Files, segment: Segment, deep: bool) -> Iterator[Finding]:
+    marker = segment.marker
+    try:
+        entries = marker.parse_files()
+    except Unreadable as error:
+        yield _finding(files, marker, "", str(error))
+        return
+    sound = True
+    for name, entry in entries.items():
+        harm = _harm(files, file_name(marker.segment, name), entry)
+        if harm:
+            sound = False
+            yield _finding(files, marker, name, harm)
+    listed = {file_name(marker.segment, name) for name in entries}
+    for found in files.walk(f"segments/{marker.segment}"):
+        if found.name not in listed:
+            where = files.where(found.name)
+            yield Finding(where, f"{safe_text(where)} is not part of the run.", damage=False)
+    if deep and sound:
+        yield from _deep_findings(files, segment)
+
+
+def _harm(files: Files, name: str, entry: FileEntry) -> str:
+    """What is wrong with a file; empty if it is what the marker says."""
+    try:
+        size = files.size(name)
+        if size != entry.size:
+            return f"it has {size} bytes, not {entry.size}"
+        starts = range(0, size, BLOCK)
+        if commit.vouch(files.get(name, start, BLOCK) for start in starts) != entry:
+            return "its checksums are not what the marker says"
+    except OSError as error:
+        return error.strerror or str(error)
+    return ""
+
+
+def _deep_findings(files: Files, segment: Segment) -> Iterator[Finding]:
+    marker = segment.marker
+    try:
+        columns = segment.load()
+    except Unreadable as error:
+        yield _finding(files, marker, error.file, str(error))
+        return
+    for row in range(len(marker.samples)):
+        try:
+            trace = segment.trace(row, columns)
+            _read_all(trace)
+        except Unreadable as error:
+            yield _finding(files, marker, error.file, str(error))
+        except OmniTraceError as error:
+            yield Finding(segment.where(_file_of(error)), str(error))
+        else:
+            yield from _told_otherwise(files, marker, row, trace)
+
+
+def _read_all(trace: Trace) -> None:
+    """Touch what a trace leaves on disk."""
+    for stored in (trace.signals, trace.arrays):
+        for name in stored:
+            stored[name]
+
+
+def _file_of(error: OmniTraceError) -> str:
+    return error.__cause__.file if isinstance(error.__cause__, Unreadable) else ""
+
+
+def _told_otherwise(files: Files, marker: Marker, row: int, trace: Trace) -> Iterator[Finding]:
+    """The marker repeats for listings what the segment says."""
+    entry = marker.samples[row]
+    preview = one_line(trace.response, PREVIEW_CHARS)
+    if entry.modalities != modality_counts(trace) or safe_text(entry.preview) != preview:
+        said = f"it describes sample '{one_line(entry.id)}' otherwise than its segment"
+        yield _finding(files, marker, "", said)
+
+
+def _addition_findings(run: Run) -> Iterator[Finding]:
+    """Data of additions that is not legal for its sample."""
+    keys = run.sample_keys
+    for name in filter(None, map(commit.uuid_of, run.files.names(FOLDER))):
+        try:
+            found = run.additions.read(name)
+        except (OSError, Unreadable):
+            continue  # a fault, which is reported
+        for number, sample in enumerate(found.samples):
+            if keys.get(sample.id) == sample.key:
+                yield from _added_findings(run, found, number)
+
+
+def _added_findings(run: Run, found: Addition, number: int) -> Iterator[Finding]:
+    id = found.samples[number].id
+    try:
+        additions.check(found, number, run[id])
+    except Unreadable as error:
+        where = run.files.where(additions.where(found.addition))
+        yield Finding(
+            where,
+            f"{where}: what it adds to sample '{one_line(id)}' is not legal "
+            f"({safe_text(str(error))}). Delete it and make it again.",
+        )
+    except OmniTraceError:
+        return  # the sample itself is damaged, which is reported
+
+
+def _remarks(files: Files) -> Iterator[Finding]:
+    for orphan in orphans(files):
+        where = files.where(orphan.name)
+        if orphan.is_whole:
+            marker = files.where(commit.marker_name(orphan.segment))
+            yield Finding(
+                marker,
+                f"{marker} is absent, but all that it vouched for may be there: put it back from "
+                "a copy. If it never was, its writer was killed before it could commit: "
+                "`omnitrace gc` removes the rest.",
+            )
+        else:
+            said = f"{where} was left by a writer that was killed, or is at work."
+            yield Finding(where, safe_text(said), damage=False)
+
+
+def _finding(files: Files, marker: Marker, name: str, why: str) -> Finding:
+    of_marker = commit.marker_name(marker.segment)
+    where = files.where(file_name(marker.segment, name) if name else of_marker)
+    sentence = (
+        f"{where}: {safe_text(why)}. Put the file back from a copy, or delete "
+        f"{files.where(of_marker)} and record its {len(marker.samples)} samples again."
+    )
+    return Finding(where, sentence)
