@@ -30,6 +30,8 @@ VERBS = {
     "segment": "Cut a recorded run's sound into words, sentences or bins, for replays to choose.",
     "tag": "Tag a recorded run's answers again with another spaCy pipeline.",
     "evaluate": "Score a run's attributions against labels or planted truth, by modality.",
+    "agree": "Say how far two label files agree, by modality.",
+    "options": "Say whether attributions point at the option that the model chose.",
     "browse": "Read a run in the terminal: tokens, spans and their sources.",
     "info": "Say what a run holds: samples, model, signals, bytes.",
     "du": "Say what a run takes on its disk, by signal, level and column.",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json as json_format
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -17,12 +17,10 @@ from rich.table import Table
 from omnitrace import OmniTraceError, Run, Trace, open_run
 from omnitrace.cli.console import STYLES, narrate, out, plain, table, tracked
 from omnitrace.cli.flags import flags_of, layered
-from omnitrace.cli.replay import check_added
+from omnitrace.cli.replay import attribute_all, check_added
 from omnitrace.config import to_dict
-from omnitrace.errors import CommandError
 from omnitrace.text import one_line
-from omnitrace.trace import NotAdded
-from replay import PRESETS, ReplayConfig, attribute
+from replay import PRESETS, ReplayConfig
 from replay import preset as preset_of
 from replay.evaluation import Gold, Judgement, Score, Scores, judge, score
 from replay.evaluation.report import grouped, scores_json
@@ -115,45 +113,34 @@ def evaluate(
 def judge_run(
     run: Run, golds: GoldFile, predictor: GoldFile | ReplayConfig, seconds: float
 ) -> Judged:
-    """Judge the samples that have labels, one after another, so that any run fits in memory."""
-    judged = Judged()
-    for id in tracked(tuple(run)):
-        if id not in golds:
-            judged.unlabelled += 1
-        elif isinstance(predictor, GoldFile) and id not in predictor:
-            judged.unpredicted += 1
-        else:
-            judged.judgements += judge_sample(run, id, (golds, predictor, seconds), judged.damaged)
+    """Judge the samples that have labels, one after another, so that any run fits in memory.
+
+    A trace that cannot be read is left out; what is wrong with the labels ends the evaluation.
+    """
+    ids = [id for id in run if id in golds]
+    judged = Judged(unlabelled=len(run) - len(ids))
+    if isinstance(predictor, ReplayConfig):
+        for attribution in attribute_all(run, tracked(ids), predictor, judged.damaged):
+            gold = golds.gold(run[attribution.id], seconds)
+            judged.judgements.append(judge(attribution, gold))
+        return judged
+    both = [id for id in ids if id in predictor]
+    judged.unpredicted = len(ids) - len(both)
+    for trace in readable(run, tracked(both), judged.damaged):
+        golds_of_both = (file.gold(trace, seconds) for file in (golds, predictor))
+        judged.judgements.append(judge_prediction(*golds_of_both))
     return judged
 
 
-def judge_sample(
-    run: Mapping[str, Trace],
-    id: str,
-    how: tuple[GoldFile, GoldFile | ReplayConfig, float],
-    damaged: list[str],
-) -> Iterator[Judgement]:
-    """One judgement; none where the trace cannot be read, which `damaged` then says.
-
-    What is wrong with the labels ends the evaluation: no score is better than a wrong one.
-    """
-    golds, predictor, seconds = how
-    try:
-        trace = run[id]
-        attribution = attribute(trace, predictor) if isinstance(predictor, ReplayConfig) else None
-    except NotAdded as error:
-        damaged.append(str(error))
-        return
-    except CommandError:
-        raise
-    except OmniTraceError as error:
-        damaged.append(str(error))
-        return
-    gold = golds.gold(trace, seconds)
-    if attribution is not None:
-        yield judge(attribution, gold)
-    elif isinstance(predictor, GoldFile):
-        yield judge_prediction(gold, predictor.gold(trace, seconds))
+def readable(run: Run, ids: Iterable[str], damaged: list[str]) -> Iterator[Trace]:
+    """The traces that can be read; `damaged` says what is wrong with the others."""
+    for id in ids:
+        try:
+            trace = run[id]
+        except OmniTraceError as error:
+            damaged.append(str(error))
+        else:
+            yield trace
 
 
 def judge_prediction(gold: Gold, predicted: Gold) -> Judgement:
@@ -209,17 +196,18 @@ def score_table(total: Scores, groups: Mapping[str, Scores]) -> Table:
             if micro.spans:
                 made.add_row(
                     *of, plain(column, STYLES.get(column, "bold")), str(micro.spans),
-                    *_cells(micro), _percent(scores.macro[column].f1),
+                    *_cells(micro), percent(scores.macro[column].f1),
                 )  # fmt: skip
     return made
 
 
 def _cells(one: Score) -> list[str]:
-    interval = "" if one.f1_interval is None else "–".join(map(_percent, one.f1_interval))
-    return [*map(_percent, (one.precision, one.recall, one.f1)), interval]
+    interval = "–".join(map(percent, one.f1_interval or ()))
+    return [*map(percent, (one.precision, one.recall, one.f1)), interval]
 
 
-def _percent(share: float) -> str:
+def percent(share: float) -> str:
+    """As tables print it."""
     return f"{100 * share:.1f}"
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json as json_format
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from itertools import chain, islice
 from pathlib import Path
 from typing import Any
@@ -91,7 +91,7 @@ def check_added(run: Run, config: ReplayConfig) -> None:
 
 
 def attribute_all(
-    run: Mapping[str, Trace], ids: tuple[str, ...], config: ReplayConfig, damaged: list[str]
+    run: Mapping[str, Trace], ids: Iterable[str], config: ReplayConfig, damaged: list[str]
 ) -> Iterator[Attribution]:
     """The attributions of `ids` in order; what cannot be read goes to `damaged`, the rest go on."""
     for id in ids:

@@ -48,6 +48,7 @@ def _json(one: Score) -> dict[str, Any]:
         "recall": one.recall,
         "f1": one.f1,
         "spans": one.spans,
+        "samples": one.samples,
     }
     if one.low is not None and one.high is not None:
         bounds = zip(one.low, one.high, strict=True)

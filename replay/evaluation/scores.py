@@ -25,7 +25,7 @@ _BLOCK = 2**22
 
 @dataclass(frozen=True)
 class Score:
-    """Precision, recall and F1, from 0 to 1, over `spans` sentences.
+    """Precision, recall and F1, from 0 to 1, over `spans` sentences of `samples` samples.
 
     Micro: of the pooled counts; 1 if there was nothing to find and nothing was found. Macro: the
     mean of the sentences' own, where one with nothing to find and nothing found has 1, and one
@@ -37,6 +37,7 @@ class Score:
     recall: float
     f1: float
     spans: int
+    samples: int
     low: tuple[float, float, float] | None = None
     high: tuple[float, float, float] | None = None
 
@@ -106,15 +107,19 @@ def judgement(gold: Gold, found: Bool) -> Judgement:
 
 
 def tally(gold: Gold, found: Bool) -> Float64:
-    """(5, 7) float64: all that one sample adds to any score, by `COLUMNS`.
+    """(5, 7) float64: all that one sample adds to any score; `found` (K, L) bool."""
+    return tally_of(gold.counts(found)[gold.judged], gold.scored)
+
+
+def tally_of(counts: npt.NDArray[np.int64], scored: Bool) -> Float64:
+    """(5, 7) float64 by `COLUMNS`, from the counts (J, 5, 3) of J sentences.
 
     Right, found and true labels; how many sentences; the sums of their precision, recall and F1.
-    Zero in a modality that is not scored. `found` (K, L) bool.
+    Zero in a modality that is not `scored` (4,).
     """
-    counts = gold.counts(found)[gold.judged]
     each = np.ones((*counts.shape[:2], 1))
     added: Float64 = np.concatenate([counts, each, prf(counts)], axis=-1).sum(axis=0)
-    added[:-1][~gold.scored] = 0
+    added[:-1][~scored] = 0
     return added
 
 
@@ -150,10 +155,10 @@ def scores_of(
     With `draws`, 95 % percentile intervals of that many bootstrap samples of S samples each.
     """
     total = tallies.sum(axis=0)
-    spans = total[:, 3].astype(int).tolist()
+    sizes = np.stack([total[:, 3], np.count_nonzero(tallies[:, :, 3], axis=0)], axis=1)
     intervals = _intervals(tallies, draws, seed) if draws and len(tallies) else (None, None)
     micro, macro = (
-        {name: _score(*at) for name, *at in zip(COLUMNS, values, spans, bounds, strict=True)}
+        {name: _score(*at) for name, *at in zip(COLUMNS, values, sizes, bounds, strict=True)}
         for values, bounds in zip(
             (_micro(total), _macro(total)),
             ([None] * len(COLUMNS) if i is None else i for i in intervals),
@@ -173,10 +178,11 @@ def _macro(total: Float64) -> Float64:
     return np.where(spans > 0, total[..., 4:] / np.maximum(spans, 1), 1.0)
 
 
-def _score(values: Float64, spans: int, bounds: Float64 | None) -> Score:
+def _score(values: Float64, sizes: Float64, bounds: Float64 | None) -> Score:
     precision, recall, f1 = values.tolist()
+    spans, samples = sizes.astype(int).tolist()
     low, high = (None, None) if bounds is None else (tuple(bound) for bound in bounds.tolist())
-    return Score(precision, recall, f1, spans, low, high)
+    return Score(precision, recall, f1, spans, samples, low, high)
 
 
 def _intervals(tallies: Float64, draws: int, seed: int) -> tuple[Float64, Float64]:

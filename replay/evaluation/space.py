@@ -96,11 +96,11 @@ def judging_space(trace: Trace, seconds: float = 1.0) -> Space:
 
     OmniTraceError if that would be more than a million bins.
     """
-    of_token, texts = _sentences(trace)
+    of_token, words = prompt_sentences(trace)
     bins = [_bins(trace, medium, seconds) for medium in range(len(trace.media))]
-    sizes = [texts, *map(len, bins)]
+    sizes = [len(words), *map(len, bins)]
     kinds = [Modality.TEXT, *(Modality[medium.kind.upper()] for medium in trace.media)]
-    start = np.concatenate([np.full(texts, np.nan), *bins])
+    start = np.concatenate([np.full(len(words), np.nan), *bins])
     has_text = bool((trace.timeline.modality == Modality.TEXT).any())
     return Space(
         kind=np.repeat(np.array(kinds, np.uint8), sizes),
@@ -112,15 +112,15 @@ def judging_space(trace: Trace, seconds: float = 1.0) -> Space:
     )
 
 
-def _sentences(trace: Trace) -> tuple[Int32, int]:
-    """The sentence of each prompt token (n,), -1 for none, and how many there are."""
+def prompt_sentences(trace: Trace) -> tuple[Int32, tuple[str, ...]]:
+    """The text labels: that of each prompt token (n,) int32, -1 for none, and their words."""
     units = trace.units(UnitConfig(text="sentence"))
-    text = np.flatnonzero(units.modality == Modality.TEXT)
+    text = np.flatnonzero(units.modality == Modality.TEXT).tolist()
     of_token = np.full(trace.n, -1, np.int32)
-    for label, unit in enumerate(text.tolist()):
+    for label, unit in enumerate(text):
         for start, end in units.ranges[units.offset[unit] : units.offset[unit + 1]].tolist():
             of_token[start:end] = label
-    return of_token, len(text)
+    return of_token, tuple(units.text[unit] or "" for unit in text)
 
 
 def _bins(trace: Trace, medium: int, seconds: float) -> Float64:
