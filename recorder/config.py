@@ -87,3 +87,32 @@ class SegmentConfig:
     language: str = knob("", "whisper, scribe: the language spoken, such as en; empty: it is heard")
     device: str = knob("auto", "whisper, paraformer: cpu, cuda, cuda:1 …; auto: a GPU if there is")
     base_url: str = knob("https://api.elevenlabs.io", "scribe: the server that is asked")
+
+
+@dataclass(frozen=True)
+class BaselineConfig:
+    """What a baseline works with; each reads its own part."""
+
+    samples: str = knob("", "embedding, clip, self: the samples file that was recorded")
+    model: str = knob(
+        "",
+        "embedding, self: the recorded model, empty: the bundled one; clip: a CLIP checkpoint, "
+        "empty: openai/clip-vit-large-patch14",
+    )
+    revision: str = knob("", "the model's commit on the hub; empty: the newest")
+    trust_remote_code: bool = knob(
+        False, "run the code that the model brings; of the hub's only with --revision, in full"
+    )
+    seed: int = knob(0, "random: of the draws", bounds=(0, 2**63 - 1, 1))
+    time: bool = knob(False, "random: draw for bins of time too, which the paper does not")
+    max_new_tokens: int = knob(1024, "self: longest answer, in tokens", bounds=(1, 1_000_000, 64))
+    dtype: str = knob(
+        "auto",
+        "embedding, self: precision of the weights; auto: as stored",
+        choices=("auto", "float32", "bfloat16", "float16"),
+    )
+    quantize: str = knob(
+        "no", "embedding, self: load the weights in 8 or 4 bits", choices=("no", "8bit", "4bit")
+    )
+    device: str = knob("auto", "cpu, cuda, cuda:1 …; auto: a GPU if there is one")
+    device_map: str = knob("", "embedding, self: spread the layers over several GPUs")

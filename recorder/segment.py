@@ -97,7 +97,7 @@ def _in_folder(folder: Path) -> Find:
         files[path.name].append(path)
 
     def find(sample: str, index: int, medium: Medium) -> Path:
-        return _unchanged(medium, files.get(medium.name, ()), str(folder))
+        return unchanged(medium, files.get(medium.name, ()), str(folder))
 
     return find
 
@@ -108,13 +108,13 @@ def _in_samples(samples: Path) -> Find:
     paths = {sample.id: sample.paths for sample in read_samples(samples, check_files=False)}
 
     def find(sample: str, index: int, medium: Medium) -> Path:
-        return _unchanged(medium, paths.get(sample, [])[index : index + 1], str(samples))
+        return unchanged(medium, paths.get(sample, [])[index : index + 1], str(samples))
 
     return find
 
 
-def _unchanged(medium: Medium, paths: Sequence[Path], where: str) -> Path:
-    """The one of `paths` that was recorded."""
+def unchanged(medium: Medium, paths: Sequence[Path], where: str) -> Path:
+    """The one of `paths` that was recorded; OmniTraceError, naming `where`, if none is."""
     from recorder.inputs.media import file_sha256
 
     for path in paths:

@@ -32,6 +32,7 @@ VERBS = {
     "evaluate": "Score a run's attributions against labels or planted truth, by modality.",
     "agree": "Say how far two label files agree, by modality.",
     "options": "Say whether attributions point at the option that the model chose.",
+    "baseline": "Predict a run's sources by a simpler method: chance, embeddings, CLIP.",
     "browse": "Read a run in the terminal: tokens, spans and their sources.",
     "info": "Say what a run holds: samples, model, signals, bytes.",
     "du": "Say what a run takes on its disk, by signal, level and column.",

@@ -20,6 +20,7 @@ from recorder.datasets.write import write_dataset
 from recorder.inputs.samples import read_samples
 from recorder.record import record
 from replay import attribute
+from replay.evaluation.options import choose, read_options
 from tests.recorder.datasets import miniatures
 from tests.recorder.datasets.miniatures import MINIATURES, mantis_row, mmau_row, parquet, png
 
@@ -126,6 +127,9 @@ def test_the_whole_way_from_the_published_file_to_sources(
         said = [" ".join(text.split()) for text in attribution.units.text if text]
         assert [option for option in row["options"] if option in said] == row["options"]
         assert row["options"][row["answer"]] == sample.answer
+        choice = choose(attribution, trace, read_options(options).by_id[sample.id])
+        assert len(choice.mass) == len(row["options"])
+        assert not choice.shared
 
 
 def test_files_beside_the_samples(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -1,0 +1,46 @@
+"""Chunks: what a baseline compares, the sentences of a response with the sources of its prompt.
+
+Shared by replay, which says what they are, and the recorder, which embeds them. Data only.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from omnitrace.timeline import Int32
+
+Float64 = npt.NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Chunks:
+    """L sources of a prompt of n tokens, and the K sentences of its response.
+
+    - `owner` (n,) int32: the source of each prompt token, -1 for none; a source without tokens
+      cannot be compared;
+    - `sources`: L;
+    - `sentences` (K, 2) int32: characters of the response; `steps` (K, 2) int32: the steps that
+      say it, half-open.
+    """
+
+    owner: Int32
+    sources: int
+    sentences: Int32
+    steps: Int32
+
+    @property
+    def comparable(self) -> npt.NDArray[np.bool_]:
+        """(L,) bool: which sources have tokens."""
+        return np.bincount(self.owner[self.owner >= 0], minlength=self.sources) > 0
+
+
+def cosines(sentences: Float64, sources: Float64) -> Float64:
+    """(K, L) float64: cosine similarity of (K, d) and (L, d); 0 where a vector is zero."""
+    lengths = (np.linalg.norm(vectors, axis=1) for vectors in (sentences, sources))
+    scale = np.outer(*lengths)
+    product = sentences @ sources.T
+    found: Float64 = np.divide(product, scale, out=np.zeros_like(product), where=scale > 0)
+    return found
