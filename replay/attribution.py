@@ -22,6 +22,7 @@ from replay.mass import mass
 from replay.pooled import pooled_mass
 from replay.rows import rows_of
 
+Bool = npt.NDArray[np.bool_]
 Float32 = npt.NDArray[np.float32]
 
 
@@ -116,7 +117,7 @@ class Replayer:
             confidence=confidence,
             vote=_votes(trace, confidence, config.curation).astype(np.float32),
             spans=tuple(
-                _span(trace, piece, ballots, config.curation)
+                _span(trace, piece, ballots, config.curation, units.unnamed)
                 for piece in chunk(trace, config.chunker, config.window)
             ),
         )
@@ -173,8 +174,10 @@ def _votes(trace: Trace, confidence: Float32, config: CurationConfig) -> Float64
     return np.where(wrote_something(trace), cast, 0.0)
 
 
-def _span(trace: Trace, piece: Chunk, ballots: list[_Ballot], config: CurationConfig) -> Span:
-    curations = [ballot.curate(piece.steps, config) for ballot in ballots]
+def _span(
+    trace: Trace, piece: Chunk, ballots: list[_Ballot], config: CurationConfig, unnamed: Bool
+) -> Span:
+    curations = [_named(ballot.curate(piece.steps, config), unnamed) for ballot in ballots]
     return Span(
         text=trace.response[piece.start : piece.end],
         start=piece.start,
@@ -182,4 +185,13 @@ def _span(trace: Trace, piece: Chunk, ballots: list[_Ballot], config: CurationCo
         steps=piece.steps,
         sources=tuple(source for c in curations for source in c.sources),
         dropped=tuple(source for c in curations for source in c.dropped),
+    )
+
+
+def _named(curation: Curation, unnamed: Bool) -> Curation:
+    """The curation without units that only compete, which `request` names as the rule."""
+    return Curation(
+        tuple(s for s in curation.sources if not unnamed[s.unit]),
+        tuple(Dropped(s.unit, s.mass, "request") for s in curation.sources if unnamed[s.unit])
+        + curation.dropped,
     )

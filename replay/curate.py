@@ -24,7 +24,8 @@ class Source:
 
 @dataclass(frozen=True)
 class Dropped:
-    """A source that lost: `p_min` (too small, no strong run) or `coverage` (already reached)."""
+    """A source that lost, and the rule: `p_min` (too small, no strong run), `coverage` (already
+    reached), or `request` (a unit that competes but is never named)."""
 
     unit: int
     mass: float

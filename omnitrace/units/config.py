@@ -21,9 +21,9 @@ class UnitConfig:
     )
     request: str = knob(
         "keep",
-        "whether the request itself (the last text of the last user message) is a source; if that "
-        "is all there is, the questions with which it ends stand for it",
-        choices=("keep", "leave-out"),
+        "what becomes of the request itself (the sentences that ask, in the first and last text of "
+        "the last user message): a source like others; one that competes but is never named; none",
+        choices=("keep", "unnamed", "leave-out"),
     )
     image: str = knob(
         "whole", "image units: one an image, or a grid of cells", choices=("whole", "grid")
@@ -37,12 +37,18 @@ class UnitConfig:
     audio_seconds: float = knob(1.0, "length of an audio unit in seconds", bounds=(0.04, 3600, 0.5))
     video: str = knob(
         "united",
-        "video units: time bins of vision and sound together, or each apart, a unit a group of "
-        "frames; or time bins of vision or of sound alone",
+        "video units: time bins of vision and sound together, or each apart; or time bins of "
+        "vision or of sound alone",
         choices=("united", "apart", "vision", "sound"),
     )
     video_seconds: float = knob(
         1.0, "length of a video unit in seconds unless video = apart", bounds=(0.04, 3600, 0.5)
+    )
+    vision_seconds: float = knob(
+        0.0,
+        "length of a unit of vision in seconds when video = apart, sound then in audio_seconds; 0: "
+        "a group of frames, sound likewise",
+        bounds=(0.0, 3600, 0.5),
     )
     file: str = knob(
         "",

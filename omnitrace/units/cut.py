@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-import numpy as np
-
 from omnitrace.units.config import UnitConfig
 from omnitrace.units.data import Bool, Cut, Kind, Units
 from omnitrace.units.media import cut_media, speech_of
@@ -31,8 +29,8 @@ def cut_units(trace: Trace, config: UnitConfig) -> Units:
     bins. Raises NotAdded if the prompt has sound and no such segmentation.
 
     Parts that `config.file` cuts have the user's units alone; NotAdded if it lacks the sample.
-    With `request = "leave-out"` the request (`request_tokens`) belongs to no unit, unless it is
-    all there is.
+    With `request = "leave-out"` the request (`request_tokens`) belongs to no unit, with "unnamed"
+    its units compete but are not named, unless it is all there is.
     """
     cut = Cut.blank(trace.n)
     pieces, speech = pieces_of(trace, config.text), speech_of(trace, config)
@@ -40,16 +38,16 @@ def cut_units(trace: Trace, config: UnitConfig) -> Units:
     cut_text(cut, trace, config, pieces)
     cut_media(cut, trace, config, speech)
     cut_user(cut, trace, user)
-    left_out = _leave_out(cut, trace, config)
-    return collect(cut, trace, config, Named(pieces, speech, user.units, left_out))
+    request = _request(cut, trace)
+    left_out, unnamed = (
+        request & (config.request == "leave-out"),
+        request & (config.request == "unnamed"),
+    )
+    cut.drop(left_out)
+    return collect(cut, trace, config, Named(pieces, speech, user.units, left_out, unnamed))
 
 
-def _leave_out(cut: Cut, trace: Trace, config: UnitConfig) -> Bool:
-    """(n,): the tokens that were left out as the request."""
-    if config.request == "keep":
-        return np.zeros(trace.n, np.bool_)
+def _request(cut: Cut, trace: Trace) -> Bool:
+    """(n,): the tokens of the request, none where no other token is in a unit."""
     request: Bool = request_tokens(trace) & (cut.kind != Kind.USER)
-    if not (cut.kind[~request] >= 0).any():
-        return np.zeros(trace.n, np.bool_)
-    cut.drop(request)
-    return request
+    return request & bool((cut.kind[~request] >= 0).any())

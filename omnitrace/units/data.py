@@ -24,6 +24,7 @@ class Units:
     - `modality` (m,) uint8, `medium` (m,) int32 (-1 for text);
     - `start_s`, `end_s` (m,) float64, NaN where there is no time;
     - `box` (m, 4) float64: x0, y0, x1, y1 as fractions of the image; NaN where there is none;
+    - `unnamed` (m,) bool: units that compete for steps but are never named as sources;
     - `ranges` (R, 2) int32: half-open token ranges, unit after unit; `offset` (m+1,) int32:
       unit j owns `ranges[offset[j]:offset[j+1]]`, never empty.
     """
@@ -36,6 +37,7 @@ class Units:
     start_s: Float64
     end_s: Float64
     box: Float64
+    unnamed: Bool
     ranges: Int32
     offset: Int32
 

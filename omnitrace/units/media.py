@@ -17,6 +17,7 @@ from omnitrace.units.data import Bool, Cut, Kind
 if TYPE_CHECKING:
     from omnitrace.trace import Trace
 
+_SHORTEST = 0.04
 FUZZ = 1e-9
 """Bins are half-open; a boundary is a boundary in spite of floating point."""
 
@@ -78,11 +79,14 @@ def _cut_video(cut: Cut, trace: Trace, config: UnitConfig) -> None:
         _cut_bins(cut, trace, vision, Kind.VIDEO, config.video_seconds)
     elif config.video == "sound":
         _cut_bins(cut, trace, sound, Kind.SOUND, config.video_seconds)
+    elif config.vision_seconds:
+        _cut_bins(cut, trace, vision, Kind.VIDEO, max(config.vision_seconds, _SHORTEST))
+        _cut_bins(cut, trace, sound, Kind.SOUND, config.audio_seconds)
     else:
-        _cut_apart(cut, trace, vision, sound)
+        _cut_by_frames(cut, trace, vision, sound)
 
 
-def _cut_apart(cut: Cut, trace: Trace, vision: Bool, sound: Bool) -> None:
+def _cut_by_frames(cut: Cut, trace: Trace, vision: Bool, sound: Bool) -> None:
     line = trace.timeline
     cut.put(vision, Kind.VIDEO, line.medium[vision], np.maximum(line.frame[vision], 0))
     cut.start_s[vision], cut.end_s[vision] = line.start_s[vision], line.end_s[vision]

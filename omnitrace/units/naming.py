@@ -23,12 +23,13 @@ if TYPE_CHECKING:
 @dataclass(frozen=True)
 class Named:
     """What units say and are called: the pieces of text, the stretches of speech by medium, the
-    user's units, and the tokens (n,) that were left out as the request."""
+    user's units, and the tokens (n,) of the request that are left out, or that are not named."""
 
     pieces: Pieces
     speech: Mapping[int, Segments]
     user: tuple[UserUnit, ...]
     left_out: Bool
+    unnamed: Bool
 
 
 def collect(cut: Cut, trace: Trace, config: UnitConfig, said: Named) -> Units:
@@ -55,9 +56,20 @@ def collect(cut: Cut, trace: Trace, config: UnitConfig, said: Named) -> Units:
         start_s=cut.start_s[first],
         end_s=cut.end_s[first],
         box=box,
+        unnamed=_all_of(said.unnamed, ranges, offset),
         ranges=ranges,
         offset=offset,
     )
+
+
+def _all_of(tokens: Bool, ranges: Int32, offset: Int32) -> Bool:
+    """(m,) bool: the units of which every token is among `tokens` (n,)."""
+    before = np.concatenate([[0], np.cumsum(~tokens)])
+    others = before[ranges[:, 1]] - before[ranges[:, 0]]
+    found: Bool = (
+        np.add.reduceat(others, offset[:-1]) == 0 if len(ranges) else np.zeros(0, np.bool_)
+    )
+    return found
 
 
 def _made_of(cut: Cut, trace: Trace, first: Int32) -> tuple[npt.NDArray[np.uint8], Int32]:

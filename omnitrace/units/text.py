@@ -1,4 +1,4 @@
-"""Text units: sentences, clauses, paragraphs, parts, turns; and the request, which may be left out.
+"""Text units: sentences, clauses, paragraphs, parts, turns; and the request.
 
 Knows the text parts of a prompt; no media.
 """
@@ -23,6 +23,11 @@ _RELEASE_SKIPS = np.array([ord(mark) for mark in "\n!\"#$%&'()*+,-./"], np.uint3
 _PARAGRAPH = re.compile(r"\S(?:(?!\n[^\S\n]*\n)[\s\S])*")
 _CLAUSE_END = re.compile(r"[,;:](?=\s)|[，、；：]|(?<!\S)(?=(?:and|or|but)\s)", re.IGNORECASE)
 _QUESTION = ("?", "？", "؟")
+_ASKING = re.compile(
+    r"\s*(?:please,?\s+)?(?:answer|choose|compare|count|describe|explain|find|give|identify|list|name|"
+    r"pick|report|say|select|sum|summari[sz]e|tell|transcribe|translate|write)\b",
+    re.IGNORECASE,
+)
 
 
 @dataclass(frozen=True)
@@ -114,34 +119,29 @@ def _skipped_by_release(trace: Trace) -> Bool:
 
 
 def request_tokens(trace: Trace) -> Bool:
-    """(n,): the text tokens of the request, the last text part of the last user message.
+    """(n,): the text tokens of the request: of the sentences that ask, in the first and in the last
+    text part of the last user message.
 
-    Where that is the only part but for the system's, it holds what is asked about too: then the
-    request is the questions with which it ends, none if it ends otherwise.
+    A sentence asks if it ends in a question mark or begins, after "please", with a verb that tells
+    the model what to do (English; `_ASKING`). Options that stand between or after are not it.
     """
-    request = _request_part(trace)
-    tokens: Bool = text_tokens(trace) & (trace.timeline.part == request)
-    if all(part.role == "system" for i, part in enumerate(trace.parts) if i != request):
-        tokens &= places(trace) >= _last_questions(trace)
+    asks = np.array([_asks(trace.prompt_text[a:b]) for a, b in trace.prompt_sentences.tolist()])
+    sentence = containing(places(trace), trace.prompt_sentences)
+    asking = np.append(asks, False).astype(np.bool_)[sentence]
+    tokens: Bool = text_tokens(trace) & np.isin(trace.timeline.part, _outer_parts(trace)) & asking
     return tokens
 
 
-def _request_part(trace: Trace) -> int:
-    """The part that is the request, -2 for none."""
+def _asks(sentence: str) -> bool:
+    return sentence.rstrip().endswith(_QUESTION) or bool(_ASKING.match(sentence))
+
+
+def _outer_parts(trace: Trace) -> list[int]:
+    """The first and the last text part of the last user message."""
     users = [index for index, part in enumerate(trace.parts) if part.role == "user"]
     message = _messages(trace)
     texts = [i for i in users if message[i] == message[users[-1]] and trace.parts[i].kind == "text"]
-    return texts[-1] if texts else -2
-
-
-def _last_questions(trace: Trace) -> int:
-    """The character at which the questions begin with which the prompt's text ends."""
-    begin = len(trace.prompt_text)
-    for start, end in reversed(trace.prompt_sentences.tolist()):
-        if not trace.prompt_text[start:end].rstrip().endswith(_QUESTION):
-            break
-        begin = start
-    return int(begin)
+    return [texts[0], texts[-1]] if texts else []
 
 
 def said_by(trace: Trace, pieces: Pieces, left_out: Bool) -> list[tuple[int, int]]:

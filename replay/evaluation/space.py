@@ -58,7 +58,7 @@ class Space:
         """(m, L) bool: which labels each unit overlaps, and so claims when it is a source.
 
         Text by shared tokens; an image by any part of it; bins by the unit's seconds, all bins of
-        its medium where it has none.
+        its medium where it has none. A unit that is never named claims nothing.
         """
         claimed = np.zeros((len(units), len(self)), np.bool_)
         lengths = units.ranges[:, 1] - units.ranges[:, 0]
@@ -71,6 +71,7 @@ class Space:
         claimed[media] |= self._reached(
             units.medium[media], units.start_s[media], units.end_s[media]
         )
+        claimed[units.unnamed] = False
         return claimed
 
     def stretch(self, medium: int, start_s: float = np.nan, end_s: float = np.nan) -> Bool:

@@ -76,6 +76,21 @@ def test_together_is_the_papers_algorithm_step_by_step(seed: int, reduce: str) -
         assert [source.unit for source in span.sources] == expected
 
 
+def test_an_unnamed_request_takes_its_votes_and_is_dropped() -> None:
+    trace = traced_to([3] * 3 + [27] * 3 + [11] * 6 + [27] * 4)
+    kept = attribute(trace, PAPER)
+    assert [[kept.units.id[s.unit] for s in span.sources] for span in kept.spans] == [
+        ["text-0", "text-2"],
+        ["image-0"],
+        ["text-2"],
+    ]
+    marked = attribute(trace, replace(PAPER, units=UnitConfig(request="unnamed")))
+    assert sources(trace, marked.config) == [["text-0"], ["image-0"], []]
+    for before, after in zip(kept.spans, marked.spans, strict=True):
+        assert [s for s in before.sources if kept.units.id[s.unit] != "text-2"] == [*after.sources]
+    assert [d.rule for d in marked.spans[2].dropped] == ["request"]
+
+
 def test_apart_every_modality_has_its_own_sources() -> None:
     trace = traced_to([3] * 6 + [11] * 6 + [17] * 4)
     config = replace(PAPER, competition="per-modality")

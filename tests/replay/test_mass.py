@@ -43,6 +43,7 @@ def make_units(owner: list[int]) -> Units:
         start_s=np.full(m, np.nan),
         end_s=np.full(m, np.nan),
         box=np.full((m, 4), np.nan),
+        unnamed=np.zeros(m, np.bool_),
         ranges=np.array(ranges, np.int32).reshape(-1, 2),
         offset=np.array(offset, np.int32),
     )

@@ -19,12 +19,13 @@ from tests.build import make_trace
 configs = st.builds(
     UnitConfig,
     text=st.sampled_from(["sentence", "release", "clause", "paragraph", "part"]),
-    request=st.sampled_from(["keep", "leave-out"]),
+    request=st.sampled_from(["keep", "unnamed", "leave-out"]),
     image=st.sampled_from(["whole", "grid"]),
     grid=st.integers(1, 4),
     audio_seconds=st.sampled_from([0.04, 0.3, 1.0, 2.0, 10.0]),
     video=st.sampled_from(["united", "apart", "vision", "sound"]),
     video_seconds=st.sampled_from([0.5, 1.0, 1.5, 60.0]),
+    vision_seconds=st.sampled_from([0.0, 0.01, 2.0]),
 )
 MODALITIES = (Modality.SPECIAL, Modality.TEXT, Modality.IMAGE, Modality.AUDIO, Modality.VIDEO)
 PARTS = tuple(
@@ -95,6 +96,15 @@ def test_the_default_units_of_a_small_prompt() -> None:
     assert np.isnan(units.start_s[[0, 2]]).all()
     assert units.box[2].tolist() == [0, 0, 1, 1]
     assert np.isnan(units.box[[0, 3, 6]]).all()
+
+
+def test_video_apart_may_have_vision_and_sound_in_bins_of_their_own() -> None:
+    units = make_trace().units(UnitConfig(video="apart", vision_seconds=2.0))
+    assert [id for id in units.id if id.startswith("video")] == [
+        "video-0:0-2",
+        "video-0:0-1:sound",
+        "video-0:1-2:sound",
+    ]
 
 
 def test_video_apart_has_vision_by_frames_and_sound_beside_it() -> None:

@@ -142,12 +142,24 @@ REQUESTS = {
         ["It is red.", "Yes.", None],
     ),
     "none without a user": (chat(("system", "It is red.")), ["It is red."]),
-    "the questions at the end of all there is": (
+    "an order before all else, and the last text if it asks": (
+        chat(("user", "Please summarise this."), ("user", "Who is it?"), ("user", "Who?")),
+        ["Who is it?"],
+    ),
+    "none of the options after it": (
+        chat(("user", "Which is red?"), ("user", "A. the ring"), ("user", "B. the box")),
+        ["A. the ring", "B. the box"],
+    ),
+    "no sentence that only begins like an order": (
+        chat(("user", "Counting is fun."), ("user", "Sum it up.")),
+        ["Counting is fun."],
+    ),
+    "the questions of all there is": (
         chat(
             ("user", "Why? It is red. Who? What? "),
             sentences=["Why?", "It is red.", "Who?", "What?"],
         ),
-        ["Why?", "It is red."],
+        ["It is red."],
     ),
     "likewise after a system prompt": (
         chat(
@@ -197,8 +209,18 @@ def test_leaving_the_request_out_only_takes_away(
     assert not (after & ~before).any()
     gone = before & ~after
     assert (trace.timeline.modality[gone] == Modality.TEXT).all()
-    assert len(set(trace.timeline.part[gone])) <= 1
+    assert len(set(trace.timeline.part[gone])) <= 2
     assert {trace.parts[part].role for part in trace.timeline.part[gone]} <= {"user"}
+
+
+def test_an_unnamed_request_is_cut_as_ever_and_marked() -> None:
+    trace = chat(("user", "It is red."), ("user", "Why?"))
+    kept, marked = (trace.units(UnitConfig(request=r)) for r in ("keep", "unnamed"))
+    assert marked.text == kept.text == ("It is red.", "Why?")
+    assert kept.unnamed.tolist() == [False, False]
+    assert marked.unnamed.tolist() == [False, True]
+    turn = trace.units(UnitConfig(text="turn", request="unnamed"))
+    assert not turn.unnamed.any()  # a unit that holds more than the request is a source
 
 
 def owners(units: Units, n: int) -> list[int]:
