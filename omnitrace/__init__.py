@@ -7,6 +7,7 @@ textual are never imported from here.
 
 from __future__ import annotations
 
+from omnitrace.ablations import Ablations
 from omnitrace.errors import CommandError, OmniTraceError
 from omnitrace.run import Run, open_run
 from omnitrace.timeline import Medium, Modality, Part, Segmentation, Segments, Timeline
@@ -15,6 +16,7 @@ from omnitrace.units import UnitConfig, Units
 from omnitrace.version import __version__
 
 __all__ = [
+    "Ablations",
     "CommandError",
     "Medium",
     "Modality",

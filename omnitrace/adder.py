@@ -1,4 +1,4 @@
-"""Adding to a run's samples after they were recorded: segmentations and tags, batch by batch.
+"""Adding to a run's samples after they were recorded: what is finished, batch by batch.
 
 Finished samples are buffered and written together, as one immutable file; what such a file is,
 `omnitrace/additions.py` says.
@@ -16,6 +16,7 @@ from typing import Any, Self
 import msgspec
 
 from omnitrace import additions, commit
+from omnitrace.ablations import Ablations
 from omnitrace.additions import LEGAL_NAME, AddedSample, Addition
 from omnitrace.columns import safe_json
 from omnitrace.errors import CommandError, OmniTraceError
@@ -28,7 +29,7 @@ BATCH = 64
 
 
 class Adder:
-    """One process's way of adding segmentations, or tags, of one name to a run.
+    """One process's way of adding segmentations, tags or ablations of one name to a run.
 
     Samples are buffered and become visible together, as one file, every `batch` of them, on
     `commit`, and on leaving the `with` block, by an exception or not. Not for several threads.
@@ -63,8 +64,8 @@ class Adder:
     ) -> Self:
         """Add to the run at `path` under `name`, made as `about` (JSON data) says.
 
-        `kind` is `segmentation` or `tags`. Raises CommandError for an illegal name and where the
-        run has that name already, made otherwise; and what `open_run` raises.
+        `kind` is `segmentation`, `tags` or `ablations`. Raises CommandError for an illegal name and
+        where the run has that name already, made otherwise; and what `open_run` raises.
         """
         if not re.fullmatch(LEGAL_NAME, name):
             raise CommandError(
@@ -78,7 +79,7 @@ class Adder:
         """Ids of the samples that have it already, or are buffered."""
         return frozenset(self._done)
 
-    def add(self, trace: Trace, added: Segmentation | Tagging) -> None:
+    def add(self, trace: Trace, added: Segmentation | Tagging | Ablations) -> None:
         """Buffer what is added to a sample of the run, and commit if the batch is full.
 
         Raises OmniTraceError if it is not legal for the sample, and what `commit` raises.

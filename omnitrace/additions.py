@@ -1,4 +1,4 @@
-"""What was added to a run's samples after they were recorded: segmentations and other tags.
+"""What was added to a run's samples after they were recorded: segmentations, tags, ablations.
 
 Segments are immutable, so an addition is a file of its own, `additions/<uuid>.json`, that holds
 one name's data for some samples, each with the key of the recording it was made for
@@ -17,6 +17,7 @@ import numpy as np
 from msgspec import Meta, Struct
 
 from omnitrace import commit
+from omnitrace.ablations import Ablations, AblationsData, from_data, to_data
 from omnitrace.columns import safe_json
 from omnitrace.commit import Count, Unreadable, Uuid, Version
 from omnitrace.errors import Fault, OmniTraceError
@@ -26,7 +27,8 @@ from omnitrace.timeline import Int32, Segmentation, Segments
 from omnitrace.trace import Tagging, Trace
 
 FOLDER = "additions"
-SEGMENTATION, TAGS = "segmentation", "tags"
+SEGMENTATION, TAGS, ABLATIONS = "segmentation", "tags", "ablations"
+KINDS = (SEGMENTATION, TAGS, ABLATIONS)
 LEGAL_NAME = "[a-z0-9][a-z0-9_.-]{0,63}"
 _LOADED_FILES = 8
 _ILLEGAL = (msgspec.MsgspecError, ValueError, RecursionError)
@@ -145,6 +147,10 @@ class Additions:
         """Those of the recorded sample `trace`; OmniTraceError naming a file that is not legal."""
         return self._of(TAGS, trace, _tagging)
 
+    def ablations(self, trace: Trace) -> dict[str, Ablations]:
+        """Those of the recorded sample `trace`; OmniTraceError naming a file that is not legal."""
+        return self._of(ABLATIONS, trace, _ablations)
+
     def _of(self, kind: str, trace: Trace, convert: Convert[T]) -> dict[str, T]:
         found = {}
         for (of_kind, name), places in self._places.items():
@@ -189,7 +195,7 @@ class Additions:
                 "copy, or delete it and make it again.",
             )
             return
-        if found.kind not in (SEGMENTATION, TAGS):
+        if found.kind not in KINDS:
             return  # a later 1.x may add what this version need not read
         first = self._about.setdefault((found.kind, found.name), found)
         if found.about != first.about:
@@ -252,14 +258,18 @@ class LazyMapping(Mapping[str, T], Generic[T]):
         return dict, (self._all(),)
 
 
-def encode(added: Segmentation | Tagging, trace: Trace) -> bytes:
+def encode(added: Segmentation | Tagging | Ablations, trace: Trace) -> bytes:
     """What is added to `trace` as JSON; ValueError or ValidationError if it is not legal for it."""
+    document: Struct
+    convert: Callable[[str, bytes, Trace], object]
     if isinstance(added, Segmentation):
-        data = commit.json_bytes(msgspec.to_builtins(_segmentation_data(added)))
-        _segmentation(added.name, data, trace)
+        document, convert = _segmentation_data(added), _segmentation
+    elif isinstance(added, Tagging):
+        document, convert = _tags_data(added), _tagging
     else:
-        data = commit.json_bytes(msgspec.to_builtins(_tags_data(added)))
-        _tagging(added.name, data, trace)
+        document, convert = to_data(added), _ablations
+    data = commit.json_bytes(msgspec.to_builtins(document))
+    convert(added.name, data, trace)
     return data
 
 
@@ -273,6 +283,8 @@ def check(found: Addition, number: int, trace: Trace) -> None:
         _checked(_segmentation, found.name, data, trace)
     elif found.kind == TAGS:
         _checked(_tagging, found.name, data, trace)
+    elif found.kind == ABLATIONS:
+        _checked(_ablations, found.name, data, trace)
 
 
 def _checked(convert: Convert[T], name: str, data: msgspec.Raw, trace: Trace) -> T:
@@ -318,6 +330,10 @@ def _tagging(name: str, data: bytes, trace: Trace) -> Tagging:
         _ranges(found.sentences, trace.response),
         _ranges(found.prompt_sentences, trace.prompt_text),
     )
+
+
+def _ablations(name: str, data: bytes, trace: Trace) -> Ablations:
+    return from_data(name, msgspec.json.decode(data, type=AblationsData), trace.n, trace.T)
 
 
 def _ranges(pairs: list[tuple[int, int]], text: str) -> Int32:

@@ -130,7 +130,7 @@ class Run(Mapping[str, Trace]):
 
     @property
     def additions(self) -> Additions:
-        """What was added to the samples after they were recorded: segmentations and tags."""
+        """What was added to the recorded samples: segmentations, tags, ablations."""
         found = self._additions
         if found is None:
             found = self._additions = Additions(self._files, self.store_uuid, self.sample_keys)
@@ -191,6 +191,7 @@ class Run(Mapping[str, Trace]):
             trace,
             segmentations=LazyMapping(lambda: self.additions.segmentations(trace)),
             taggings=LazyMapping(lambda: self.additions.taggings(trace)),
+            ablations=LazyMapping(lambda: self.additions.ablations(trace)),
         )
 
     def __contains__(self, id: object) -> bool:

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from omnitrace.ablations import Ablations
 from omnitrace.attention import HEAD_ARRAYS, QUERY_KEY_ARRAYS, HeadMass, QueryKeys
 from omnitrace.errors import CommandError, nearest
 from omnitrace.timeline import Int32, Medium, Part, Segmentation, Timeline
@@ -50,7 +51,7 @@ class Tagging:
 
 
 class NotAdded(CommandError):
-    """The sample has no segmentation or tags of that name."""
+    """The sample has no segmentation, tags or ablations of that name."""
 
 
 @dataclass(frozen=True)
@@ -68,8 +69,8 @@ class Trace:
     - `signals`: name → `SignalRows`; reading one may touch the disk;
     - `arrays`: what the finer levels keep, by the names that `heads` and `queries_and_keys` know;
       reading one may touch the disk;
-    - `segmentations`, `taggings`: what was added to the recording afterwards, by name; looking at
-      them may touch the disk. `RunWriter.add` stores neither: `Adder` does.
+    - `segmentations`, `taggings`, `ablations`: what was added to the recording afterwards, by
+      name; looking at them may touch the disk. `RunWriter.add` stores none: `Adder` does.
     """
 
     id: str
@@ -91,6 +92,7 @@ class Trace:
     arrays: Mapping[str, npt.NDArray[Any]] = field(default_factory=dict)
     segmentations: Mapping[str, Segmentation] = field(default_factory=dict)
     taggings: Mapping[str, Tagging] = field(default_factory=dict)
+    ablations: Mapping[str, Ablations] = field(default_factory=dict)
 
     @property
     def n(self) -> int:
@@ -170,6 +172,16 @@ class Trace:
                 "`omnitrace segment` adds one."
             )
         return self.segmentations[name]
+
+    def ablation(self, name: str) -> Ablations:
+        """The ablations of that name; NotAdded naming those that there are otherwise."""
+        if name not in self.ablations:
+            hint = nearest(name, sorted(self.ablations))
+            raise NotAdded(
+                f"sample '{self.id}' has no ablations '{name}': {hint}. "
+                "`omnitrace ablate-inputs` records some."
+            )
+        return self.ablations[name]
 
     def tagged(self, name: str) -> Trace:
         """This trace with the tags and sentences of that name in place of the recorded ones.

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
+from omnitrace.ablations import Ablations
 from omnitrace.adder import Adder
 from omnitrace.errors import CommandError, OmniTraceError
 from omnitrace.text import one_line
@@ -34,7 +35,7 @@ class AddSummary:
 Report = Callable[[AddSummary, str], None]
 """Called with the summary so far and the id of the sample that is next, empty after the last."""
 
-Make = Callable[[Trace], Segmentation | Tagging]
+Make = Callable[[Trace], Segmentation | Tagging | Ablations]
 
 
 def add_to_run(adder: Adder, ids: Sequence[str], make: Make, report: Report) -> AddSummary:

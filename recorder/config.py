@@ -13,8 +13,8 @@ LEVELS = ("tokens", "layers", "heads", "qk")
 class RecordConfig:
     """How samples are answered and recorded.
 
-    All is part of the run's identity but where it runs (`device`, `device_map`, `batch_size`) and
-    which samples (`ids`, `shard`, `limit`).
+    All is part of the run's identity but where it runs (`device`, `device_map`, `batch_size`),
+    which samples (`ids`, `shard`, `limit`) and what is added (`ablations`).
     """
 
     model: str = knob("", "a model folder or hub id; empty: the bundled tiny model")
@@ -61,10 +61,39 @@ class RecordConfig:
     device_map: str = knob(
         "", "spread the layers over several GPUs: auto, balanced …; empty: all on the device"
     )
+    ablations: int = knob(
+        0,
+        "also record the answers' probabilities under this many masks of their prompts, as "
+        "`omnitrace ablate-inputs` does; 0: none",
+        bounds=(0, 65_536, 16),
+    )
     batch_size: str = knob("1", "samples at a time, or auto: as many as the memory holds")
     ids: str = knob("", "record only these samples: ids with commas between")
     shard: str = knob("", "record only the i-th of N parts of the samples: i/N, from 1/N to N/N")
     limit: int = knob(0, "record only the first this many samples; 0: all", bounds=(0, 10**12, 1))
+
+
+@dataclass(frozen=True)
+class AblateConfig:
+    """Which parts of recorded prompts are taken away, and how."""
+
+    samples: str = knob("", "the samples file that was recorded, which names the media")
+    name: str = knob("", "what replays call them; empty: the mode, or asked")
+    masks: int = knob(64, "rows a sample, the unmasked one included", bounds=(2, 65_536, 16))
+    mode: str = knob(
+        "mask",
+        "hide tokens from the language model, which keeps all positions; put the mean embedding "
+        "of their modality in their place; or, part by part, lay the prompt out again without",
+        choices=("mask", "mean-embedding", "remove"),
+    )
+    grid: int = knob(1, "cells a side into which images are cut", bounds=(1, 32, 1))
+    seed: int = knob(0, "of the drawn masks", bounds=(0, 2**63 - 1, 1))
+    asked: str = knob("", "record these masks, which `omnitrace faithful --ask` wrote, instead")
+    model: str = knob("", "the run's model: folder or hub id; empty: the bundled tiny model")
+    revision: str = knob("", "the model's commit on the hub; empty: the newest")
+    trust_remote_code: bool = knob(False, "run the code that the model brings")
+    device: str = knob("auto", "cpu, cuda, cuda:1 …; auto: a GPU if there is one")
+    device_map: str = knob("", "spread the layers over several GPUs; empty: all on the device")
 
 
 @dataclass(frozen=True)

@@ -13,12 +13,13 @@ from typing import Any
 import torch
 
 from omnitrace.errors import CommandError, OmniTraceError
+from omnitrace.run import Run, open_run
 from omnitrace.text import one_line
 from omnitrace.trace import Trace
 from omnitrace.writer import RunWriter
 from recorder import fingerprint
 from recorder.bundled import TINY_OMNI
-from recorder.config import RecordConfig
+from recorder.config import AblateConfig, RecordConfig
 from recorder.inputs.media import file_sha256
 from recorder.inputs.responses import Response, read_responses
 from recorder.inputs.samples import Sample, read_samples
@@ -52,11 +53,12 @@ class Progress:
 @dataclass
 class RecordSummary:
     """What happened to `total` samples: `recorded` now, `skipped` because the run holds them,
-    `failed` (id → sentence)."""
+    `ablated`: how many got ablations now; `failed` (id → sentence)."""
 
     total: int
     skipped: int
     recorded: int = 0
+    ablated: int = 0
     failed: dict[str, str] = field(default_factory=dict)
 
     def progress(self, sample: str = "", step: int = 0) -> Progress:
@@ -100,8 +102,29 @@ def record(
                 loop.run([(s, given.get(s.id)) for s in todo], limit)
     if todo and stop.requested:
         raise _stopped(stop, summary, run_path)
+    if config.ablations:
+        tracer = tracer or Tracer.load(spec, config, tagger)
+        _ablate(tracer, open_run(run_path), samples, summary, report)
     report(summary.progress())
     return summary
+
+
+def _ablate(
+    tracer: Tracer, run: Run, samples: Sequence[Sample], summary: RecordSummary, report: Report
+) -> None:
+    """Add ablations to what is recorded now; Ctrl-C keeps those that are finished."""
+    from recorder.ablation.ablate import ablate_recorded
+
+    config = AblateConfig(masks=max(2, tracer.config.ablations))
+    added = ablate_recorded(
+        run,
+        tracer.adapter,
+        samples,
+        config,
+        lambda done, sample: report(Progress(done.done, done.total, sample)),
+    )
+    summary.ablated = added.added
+    summary.failed.update(added.failed)
 
 
 def asked_model(config: RecordConfig) -> ModelSpec:

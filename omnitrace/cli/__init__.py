@@ -28,6 +28,7 @@ VERBS = {
     "replay": "Attribute a recorded run's answers, on the CPU, under any configuration.",
     "analyse": "Ask a question about a run's attributions: a table, a figure or JSON.",
     "segment": "Cut a recorded run's sound into words, sentences or bins, for replays to choose.",
+    "ablate-inputs": "Record how likely a run's answers stay when parts of their prompts are gone.",
     "tag": "Tag a recorded run's answers again with another spaCy pipeline.",
     "evaluate": "Score a run's attributions against labels or planted truth, by modality.",
     "agree": "Say how far two label files agree, by modality.",
@@ -53,7 +54,7 @@ def make_app() -> App:
         result_action="return_value",
     )
     for verb, help in VERBS.items():
-        app.command(f"omnitrace.cli.{verb}:{verb}", name=verb, help=help)
+        app.command(f"omnitrace.cli.{verb}:{verb}".replace("-", "_"), name=verb, help=help)
     return app
 
 

@@ -142,5 +142,6 @@ def summary_sentence(summary: RecordSummary, run: Path) -> str:
     """What happened, in one line."""
     parts = [f"{summary.recorded} recorded"]
     parts += [f"{summary.skipped} there already"] if summary.skipped else []
+    parts += [f"{summary.ablated} ablated"] if summary.ablated else []
     parts += [f"{len(summary.failed)} failed"] if summary.failed else []
     return f"{run}: {', '.join(parts)}."

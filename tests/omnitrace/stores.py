@@ -97,7 +97,7 @@ class FullDisk(MemoryFiles):
 
 def describe(trace: Trace) -> dict[str, Any]:
     """What was recorded of a trace as JSON data, arrays by their very bytes: equal if bit-equal."""
-    apart = {"signals", "segmentations", "taggings"}
+    apart = {"signals", "segmentations", "taggings", "ablations"}
     found = {f.name: getattr(trace, f.name) for f in fields(Trace) if f.name not in apart}
     found["timeline"] = {
         f.name: array_data(getattr(trace.timeline, f.name)) for f in fields(Timeline)

@@ -20,6 +20,7 @@ from recorder.passes import capture
 from recorder.passes.capture import confirm, install
 from recorder.passes.draw import Options
 from recorder.passes.generate import force, generate
+from recorder.passes.masked import Masked
 from recorder.signals import GRADIENT_SIGNALS
 from tests.recorder.answers import EVERYTHING, answer_one
 from tests.recorder.passes.test_batch import assert_same
@@ -319,3 +320,23 @@ def test_flash_attention_that_is_not_installed(load: Callable[[str], Adapter]) -
     adapter = load("llama")
     with pytest.raises(CommandError, match="pip install flash-attn"):
         install(adapter.model, adapter.decoder, "flash_attention_2")
+
+
+@pytest.mark.parametrize(("family", "number"), CASES)
+def test_masked_rows_are_those_of_attention_masks(
+    family: str,
+    number: int,
+    watched: Callable[[str], Adapter],
+    make_sample: Callable[..., Sample],
+) -> None:
+    adapter = watched(family)
+    prepared = adapter.prepare(make_sample(*PROMPTS[family][number]))
+    said = answer_one(adapter, prepared, Options(max_new_tokens=STEPS), EVERYTHING)
+    visible = np.ones((3, len(prepared.ids)), bool)
+    visible[1:, 5:-8] = np.random.default_rng(0).random((2, len(prepared.ids) - 13)) < 0.5
+    passing = Masked(adapter, prepared)
+    found = passing.log_odds(said.ids, visible)
+    np.testing.assert_allclose(-np.logaddexp(0, -found[0]), said.logprob, atol=1e-4)
+    passing._windowed = True  # the literal one: every token passes, hidden ones are masked
+    np.testing.assert_allclose(passing.log_odds(said.ids, visible), found, atol=1e-3)
+    assert passing.answers(visible[:1], STEPS)[0] == said.ids.tolist()

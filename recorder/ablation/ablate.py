@@ -1,0 +1,227 @@
+"""Record a run's ablations: its own model, its own samples, its own answers, under masks.
+
+Knows the run, the samples file and the model; which masks, `design` says. Nothing of what is
+recorded changes: ablations are additions (omnitrace/additions.py).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, fields, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from omnitrace import Run, open_run
+from omnitrace.ablations import Ablations, Row, log_sigmoid
+from omnitrace.adder import Adder
+from omnitrace.additions import ABLATIONS
+from omnitrace.errors import CommandError, OmniTraceError
+from omnitrace.text import one_line
+from omnitrace.trace import Trace
+from recorder.ablation.asked import Asked, read_asked
+from recorder.ablation.base import Base, base_units
+from recorder.ablation.design import Design, design
+from recorder.adding import AddSummary, Report, add_to_run
+from recorder.config import AblateConfig, RecordConfig
+from recorder.inputs.samples import Sample, read_samples
+from recorder.models.adapter import Adapter, ModelSpec, Prepared, load_adapter
+from recorder.models.weights import Weights
+from recorder.passes.capture import install
+from recorder.passes.masked import Masked
+from recorder.record import asked_model, run_identity
+
+BATCH = 16
+"""Samples in one file of additions: a row of ablations is larger than a tag."""
+MOST_DRIFT = 0.2
+"""Nats a token, on average, that the unmasked response may be off what was recorded."""
+
+
+def ablate_inputs(
+    run_path: Path, config: AblateConfig, report: Report = lambda summary, sample: None
+) -> AddSummary:
+    """Record ablations of every sample that lacks them; the others are skipped.
+
+    A sample that is not in the samples file as it was recorded is named in the summary, and the
+    rest go on. Raises CommandError for what is wrong before the first sample: another model than
+    the run's, a mode that does not go with what is asked; OmniTraceError if the run cannot be
+    written.
+    """
+    run = open_run(run_path)
+    asked = read_asked(Path(config.asked)) if config.asked else None
+    if asked and config.mode == "remove":
+        raise CommandError("--asked names single units; mode remove takes whole parts away.")
+    if not config.samples:
+        raise CommandError(
+            "a run holds no media: name the samples file that was recorded with --samples."
+        )
+    samples = {sample.id: sample for sample in read_samples(Path(config.samples), False)}
+    spec, recorded = asked_model(_as_recorded(run, config)), _as_recorded(run, config)
+    _refuse_other_model(run, spec, recorded)
+    adapter = load_adapter(spec, Weights.of(recorded), recorded.fps)
+    install(adapter.model, adapter.decoder, recorded.attn)
+    ids = [id for id in run if asked is None or id in asked.removed]
+    return ablate(run, ids, Maker(adapter, samples, config, asked), report)
+
+
+def ablate_recorded(
+    run: Run,
+    adapter: Adapter,
+    samples: Sequence[Sample],
+    config: AblateConfig,
+    report: Report = lambda summary, sample: None,
+) -> AddSummary:
+    """Record ablations of those `samples` that the run holds, with a model that is loaded."""
+    chosen = {sample.id: sample for sample in samples if sample.id in run}
+    return ablate(run, list(chosen), Maker(adapter, chosen, config), report)
+
+
+def ablate(run: Run, ids: Sequence[str], maker: Maker, report: Report) -> AddSummary:
+    """Record what `maker` makes of the samples `ids` that lack it."""
+    about = _about(maker.config, maker.asked)
+    with Adder.open(run.path, ABLATIONS, maker.name, about, batch=BATCH) as adder:
+        return add_to_run(adder, ids, maker.make, report)
+
+
+def _about(config: AblateConfig, asked: Asked | None) -> dict[str, Any]:
+    if asked is not None:
+        return {"mode": config.mode, "asked": asked.sha256, "of": asked.of}
+    drawn = {"masks": config.masks, "seed": config.seed, "grid": config.grid}
+    return {"mode": config.mode, **({} if config.mode == "remove" else drawn)}
+
+
+def _as_recorded(run: Run, config: AblateConfig) -> RecordConfig:
+    """How the run's model was loaded, on the device that is asked for now."""
+    identity, known = run.identity, {field.name for field in fields(RecordConfig)}
+    names = {"dtype": "dtype", "quantize": "quantize", "attention": "attn", "fps": "fps"}
+    same = {field: identity[name] for name, field in names.items() if name in identity}
+    asked = {name: getattr(config, name) for name in vars(config) if name in known}
+    return RecordConfig(**{**asked, **same})
+
+
+def _refuse_other_model(run: Run, spec: ModelSpec, config: RecordConfig) -> None:
+    here, there = run_identity(spec, config, ""), run.identity
+    for name in ("model", "model_type", "revision"):
+        if here[name] != there.get(name):
+            raise CommandError(
+                f"the run {run.path} was recorded with the {name} {one_line(str(there.get(name)))},"
+                f" and this is {one_line(here[name])}: ablations need the very model; name it with "
+                "--model and --revision."
+            )
+
+
+@dataclass(frozen=True)
+class Maker:
+    """Makes the ablations of a trace."""
+
+    adapter: Adapter
+    samples: Mapping[str, Sample]
+    config: AblateConfig
+    asked: Asked | None = None
+
+    @property
+    def name(self) -> str:
+        """What the ablations are called."""
+        return self.config.name or ("asked" if self.asked else self.config.mode)
+
+    def make(self, trace: Trace) -> Ablations:
+        """OmniTraceError where the sample is not there as it was recorded."""
+        if trace.id not in self.samples:
+            raise OmniTraceError(f"{self.config.samples or 'the samples file'} does not have it.")
+        prepared = self.adapter.prepare(self.samples[trace.id])
+        _refuse_other_prompt(trace, prepared)
+        base = self._base(trace)
+        made, masked = self._design(trace, base), Masked(self.adapter, prepared)
+        if self.config.mode == "remove":
+            log_odds = self._removed(trace, base, made, masked)
+        else:
+            log_odds = masked.log_odds(
+                trace.response_ids,
+                base.visible(made.kept),
+                mean=self.config.mode == "mean-embedding",
+            )
+        _refuse_drift(trace, made, log_odds)
+        return Ablations(
+            self.name,
+            self.config.mode,
+            base.unit_of,
+            base.request,
+            made.kept,
+            made.why,
+            made.held_out,
+            log_odds,
+        )
+
+    def _base(self, trace: Trace) -> Base:
+        if self.asked is None:
+            return base_units(trace, self.config.grid)
+        there = trace.ablation(self.asked.of)
+        return Base(there.unit_of, np.zeros(len(there.request), np.int32), there.request)
+
+    def _design(self, trace: Trace, base: Base) -> Design:
+        if self.asked is not None:
+            kept = self.asked.kept(trace.id, len(base))
+            count = len(kept)
+            return Design(kept, np.full(count, Row.ASKED, np.uint8), np.zeros(count, bool))
+        made = design(base, self.config.masks, self.config.seed, _weight(trace, base))
+        if self.config.mode != "remove":
+            return made
+        parts = np.unique(base.part[~base.request])
+        kept = np.stack([base.part != part for part in (-1, *parts)])
+        why = np.array([Row.FULL, *[Row.WITHOUT_PART] * len(parts)], np.uint8)
+        return Design(kept, why, np.zeros(len(kept), bool))
+
+    def _removed(
+        self, trace: Trace, base: Base, made: Design, masked: Masked
+    ) -> np.ndarray[Any, np.dtype[np.float32]]:
+        """Rows of prompts that are laid out and encoded again without one content part."""
+        rows = [masked.log_odds(trace.response_ids, np.ones((1, trace.n), bool))]
+        for kept in made.kept[1:]:
+            part = int(base.part[~kept][0])
+            prepared = self.adapter.prepare(without_part(self.samples[trace.id], part))
+            every = np.ones((1, len(prepared.ids)), bool)
+            rows.append(Masked(self.adapter, prepared).log_odds(trace.response_ids, every))
+        return np.concatenate(rows)
+
+
+def without_part(sample: Sample, part: int) -> Sample:
+    """The sample without its content part of that number, counted over all messages."""
+    messages, first = [], 0
+    for message in sample.messages:
+        last = first + len(message.parts)
+        rest = tuple(p for i, p in enumerate(message.parts, first) if i != part)
+        messages.append(replace(message, parts=rest))
+        first = last
+    return replace(sample, messages=tuple(m for m in messages if m.parts))
+
+
+def _weight(trace: Trace, base: Base) -> np.ndarray[Any, np.dtype[np.float64]]:
+    """(U,) how much of the first recorded signal falls on each unit: which are likely to count."""
+    if not trace.signals or not trace.T:
+        return np.zeros(len(base))
+    signal = "attmean" if "attmean" in trace.signals else min(trace.signals)
+    a_token = trace.scores(signal)[:, : trace.n].sum(axis=0, dtype=np.float64)
+    own = base.unit_of >= 0
+    return np.bincount(base.unit_of[own], a_token[own], len(base)).astype(np.float64)
+
+
+def _refuse_other_prompt(trace: Trace, prepared: Prepared) -> None:
+    media = [medium.sha256 for medium in prepared.media]
+    if media != [medium.sha256 for medium in trace.media]:
+        raise OmniTraceError("its media are not those that were recorded.")
+    if not np.array_equal(prepared.ids, trace.prompt_ids):
+        raise OmniTraceError("its prompt is not the one that was recorded.")
+
+
+def _refuse_drift(trace: Trace, made: Design, log_odds: np.ndarray[Any, Any]) -> None:
+    """The unmasked response must be as likely as it was when it was recorded."""
+    full = np.flatnonzero(made.why == Row.FULL)
+    if not len(full) or not trace.T:
+        return
+    drift = float(np.abs(log_sigmoid(log_odds[full[0]].astype(float)) - trace.logprob).mean())
+    if drift > MOST_DRIFT:
+        raise OmniTraceError(
+            f"without any mask its tokens are {drift:.2f} nats off what was recorded, on average: "
+            "the model is not loaded as it was then."
+        )

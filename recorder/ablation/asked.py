@@ -1,0 +1,63 @@
+"""Masks that a replay asks for: `omnitrace faithful RUN --ask FILE` writes what it lacks.
+
+A file of JSON (schema `omnitrace.masks/1`) in, rows of kept units out; read strictly. Knows no run.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Literal
+
+import msgspec
+import numpy as np
+import numpy.typing as npt
+from msgspec import Meta
+
+from omnitrace.errors import CommandError, OmniTraceError
+
+SCHEMA = "omnitrace.masks/1"
+Unit = Annotated[int, Meta(ge=0)]
+
+
+class Document(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """`removed`: sample id → masks, each the base units that it takes away; `of`: the ablations
+    whose base units these are."""
+
+    schema: Literal["omnitrace.masks/1"]
+    of: str
+    removed: dict[str, list[list[Unit]]]
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What is asked for, and the digest of the file that asks."""
+
+    of: str
+    removed: dict[str, list[list[int]]]
+    sha256: str
+
+    def kept(self, id: str, units: int) -> npt.NDArray[np.bool_]:
+        """(M, U) rows of one sample; OmniTraceError if they name units that it lacks."""
+        kept = np.ones((len(self.removed[id]), units), bool)
+        for row, gone in zip(kept, self.removed[id], strict=True):
+            if gone and max(gone) >= units:
+                raise OmniTraceError(f"a mask names unit {max(gone)}; it has {units}.")
+            row[gone] = False
+        return kept
+
+
+def read_asked(path: Path) -> Asked:
+    """The masks of a file; CommandError naming it if it cannot be read."""
+    try:
+        data = path.read_bytes()
+        found = msgspec.json.decode(data, type=Document)
+    except OSError as error:
+        raise CommandError(f"cannot read the masks {path}: {error.strerror}.") from error
+    except msgspec.DecodeError as error:
+        raise CommandError(
+            f"{path} holds no masks ({error}); `omnitrace faithful RUN --ask FILE` writes them."
+        ) from error
+    removed = {id: masks for id, masks in found.removed.items() if masks}
+    return Asked(found.of, removed, hashlib.sha256(data).hexdigest())

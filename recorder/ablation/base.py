@@ -1,0 +1,69 @@
+"""Base units: the finest parts of a prompt that are taken away alone. Knows traces; no model.
+
+Every replay unit that is a union of base units can be answered exactly: text sentences and all
+that is made of them, whole images or their grid cells, seconds of a sound, and of a film its
+vision and its sound each apart.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from omnitrace.timeline import Int32, Modality
+from omnitrace.trace import Trace
+from omnitrace.units import UnitConfig
+
+Bool = npt.NDArray[np.bool_]
+
+
+@dataclass(frozen=True)
+class Base:
+    """U base units of a prompt of n tokens, in the order of their first token.
+
+    `unit_of` (n,) int32: each token's unit, -1 for what the template adds; `part` (U,) int32: the
+    content part that each lies in; `request` (U,) bool: which of them ask.
+    """
+
+    unit_of: Int32
+    part: Int32
+    request: Bool
+
+    def __len__(self) -> int:
+        return len(self.part)
+
+    def visible(self, kept: Bool) -> Bool:
+        """(M, n) tokens that are seen where the units `kept` (M, U) are."""
+        shown = np.concatenate([kept, np.ones((len(kept), 1), bool)], axis=1)
+        seen: Bool = shown[:, self.unit_of]  # -1 is the last column
+        return seen
+
+
+def base_units(trace: Trace, grid: int = 1) -> Base:
+    """The base units of a trace; images cut into `grid` × `grid` cells if that is more than 1."""
+    config = UnitConfig(image="grid", grid=grid) if grid > 1 else UnitConfig()
+    units, line = trace.units(config), trace.timeline
+    owner = np.full(trace.n, -1, np.int64)
+    for (start, end), unit in zip(units.ranges.tolist(), units.owner.tolist(), strict=True):
+        owner[start:end] = unit
+    apart = np.where(owner < 0, -1, owner * len(Modality) + line.modality)
+    kinds, first = np.unique(apart[apart >= 0], return_index=True)
+    rank = np.empty(len(kinds), np.int32)
+    rank[np.argsort(first)] = np.arange(len(kinds))
+    unit_of = np.full(trace.n, -1, np.int32)
+    unit_of[apart >= 0] = rank[np.searchsorted(kinds, apart[apart >= 0])]
+    first_token = np.flatnonzero(apart >= 0)[np.sort(first)]
+    part = line.part[first_token]
+    return Base(unit_of, part, _request(trace, part))
+
+
+def _request(trace: Trace, part: Int32) -> Bool:
+    """The sentences of the last part if that is a text; of a prompt of one part, the last."""
+    asks = np.zeros(len(part), bool)
+    if len(part) and trace.parts[part[-1]].kind == "text":
+        asks[:] = part == part[-1]
+        if asks.all():
+            asks[:-1] = False
+    return asks

@@ -1,0 +1,94 @@
+"""Which masks are recorded: all, none, each part, each unit alone, and drawn ones. Pure numpy.
+
+Hierarchical, so that few rows say much: first what is coarse (content parts), then what is fine
+(units), then draws, by units for what is finest and by whole parts for coarse replay units. A
+third of the draws is held out, so that what is fitted is never judged on its own rows.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from omnitrace.ablations import Row
+from recorder.ablation.base import Base
+
+Bool = npt.NDArray[np.bool_]
+
+
+@dataclass(frozen=True)
+class Design:
+    """M rows: `kept` (M, U) bool, `why` (M,) uint8, `held_out` (M,) bool, as in `Ablations`."""
+
+    kept: Bool
+    why: npt.NDArray[np.uint8]
+    held_out: Bool
+
+
+def design(base: Base, masks: int, seed: int, weight: npt.NDArray[np.floating]) -> Design:
+    """At most `masks` different rows, always the same for the same seed.
+
+    Half of them at most leave out one part or one unit; where units are too many for that, those
+    of the largest `weight` (U,) come first. Drawn rows keep each unit, or each part, with
+    probability 1/2, and the request always. Where fewer masks exist, there are fewer rows.
+    """
+    rows = _Rows()
+    rows.add(np.ones(len(base), bool), Row.FULL)
+    rows.add(base.request, Row.EMPTY)
+    for kept, why in _one_by_one(base, weight):
+        if len(rows.kept) < masks // 2:
+            rows.add(kept, why)
+    rng = np.random.default_rng([seed, len(base)])
+    parts = 2 <= len(np.unique(base.part[~base.request])) < int((~base.request).sum())
+    tries = 0
+    while len(rows.kept) < masks and tries < 8 * masks:
+        by_part = parts and tries % 4 == 3
+        drawn = _draw(base, rng, by_part) | base.request
+        rows.add(drawn, Row.DRAWN_PARTS if by_part else Row.DRAWN)
+        tries += 1
+    return rows.design()
+
+
+def _one_by_one(base: Base, weight: npt.NDArray[np.floating]) -> list[tuple[Bool, Row]]:
+    """Without each part but the request's, then without each unit, the heaviest first."""
+    asked = set(base.part[base.request].tolist())
+    parts = [part for part in np.unique(base.part).tolist() if part not in asked]
+    units = np.argsort(-weight, kind="stable").tolist()
+    numbers = np.arange(len(base))
+    return [
+        *((base.part != part, Row.WITHOUT_PART) for part in parts),
+        *((numbers != unit, Row.WITHOUT_UNIT) for unit in units),
+    ]
+
+
+def _draw(base: Base, rng: np.random.Generator, by_part: bool) -> Bool:
+    if not by_part:
+        return rng.random(len(base)) < 0.5
+    parts, of_unit = np.unique(base.part, return_inverse=True)
+    drawn: Bool = (rng.random(len(parts)) < 0.5)[of_unit]
+    return drawn
+
+
+class _Rows:
+    """Rows so far, none twice; a part of one unit is left out as a unit."""
+
+    def __init__(self) -> None:
+        self._there: set[bytes] = set()
+        self.kept: list[Bool] = []
+        self.why: list[Row] = []
+
+    def add(self, kept: Bool, why: Row) -> None:
+        if kept.tobytes() not in self._there:
+            gone = np.flatnonzero(~kept)
+            self._there.add(kept.tobytes())
+            self.kept.append(kept)
+            self.why.append(Row.WITHOUT_UNIT if len(gone) == 1 and why == Row.WITHOUT_PART else why)
+
+    def design(self) -> Design:
+        why = np.array(self.why, np.uint8)
+        drawn = np.flatnonzero(why >= Row.DRAWN)
+        held_out = np.zeros(len(why), bool)
+        held_out[drawn[2::3]] = True
+        return Design(np.array(self.kept), why, held_out)

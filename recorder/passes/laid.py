@@ -1,0 +1,185 @@
+"""A prompt as its decoder takes it: embeddings of every modality, positions, deeper features.
+
+The prompt passes the model once and what its decoder is given is kept, so that it can be passed
+again with other tokens visible and no medium encoded twice. Knows transformers' decoders; not
+which tokens are to be seen.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch.nn.functional import pad
+from transformers import DynamicCache
+from transformers.modeling_outputs import MoeModelOutputWithPast
+
+from recorder.models.adapter import Adapter, Prepared
+from recorder.passes.draw import Options
+
+
+@dataclass(frozen=True)
+class Strip:
+    """w tokens on their way into a decoder.
+
+    `embeds` (w, d); `positions` (w,) or (axes, w); `attend` (w,) bool: who may be seen; `deep`:
+    what is added to the outputs of the first layers, (w, d) each, at the tokens `deep_at` (w,).
+    """
+
+    embeds: torch.Tensor
+    positions: torch.Tensor
+    attend: torch.Tensor
+    deep: tuple[torch.Tensor, ...] = ()
+    deep_at: torch.Tensor | None = None
+
+    def __len__(self) -> int:
+        return len(self.embeds)
+
+    def at(self, tokens: torch.Tensor) -> Strip:
+        """Some of the tokens, (k,) indices, with their own positions."""
+        return Strip(
+            self.embeds[tokens],
+            self.positions[..., tokens],
+            self.attend[tokens],
+            tuple(layer[tokens] for layer in self.deep),
+            None if self.deep_at is None else self.deep_at[tokens],
+        )
+
+    def then(self, embeds: torch.Tensor) -> Strip:
+        """The tokens with text behind them, (k, d)."""
+        count, last = len(embeds), self.positions[..., -1:]
+        behind = last + torch.arange(1, count + 1, device=last.device)
+        return Strip(
+            torch.cat([self.embeds, embeds]),
+            torch.cat([self.positions, behind], dim=-1),
+            pad(self.attend, (0, count), value=True),
+            tuple(pad(layer, (0, 0, 0, count)) for layer in self.deep),
+            None if self.deep_at is None else pad(self.deep_at, (0, count)),
+        )
+
+    def padded(self, width: int) -> Strip:
+        """Nobody before the tokens, up to `width`."""
+        count = width - len(self)
+        return Strip(
+            pad(self.embeds, (0, 0, count, 0)),
+            pad(self.positions, (count, 0), value=1),
+            pad(self.attend, (count, 0)),
+            tuple(pad(layer, (0, 0, count, 0)) for layer in self.deep),
+            None if self.deep_at is None else pad(self.deep_at, (count, 0)),
+        )
+
+
+def lay(adapter: Adapter, prepared: Prepared) -> Strip:
+    """The prompt as `generate` would give it to the decoder."""
+    model, given = adapter.model, dict[str, Any]()
+    decoder = model.get_decoder()
+    whole = decoder.forward
+
+    def forward(*args: Any, **kwargs: Any) -> Any:
+        given.update(kwargs)
+        return _last(whole(*args, **kwargs))
+
+    with torch.inference_mode(), _instead(decoder, forward):
+        model.generate(
+            **prepared.inputs,
+            past_key_values=DynamicCache(),
+            generation_config=Options(max_new_tokens=1).config(model, sorted(adapter.eos_ids)),
+        )
+    return _strip(model, given)
+
+
+def _strip(model: Any, given: dict[str, Any]) -> Strip:
+    embeds = given.get("inputs_embeds")
+    if embeds is None:
+        embeds = model.get_input_embeddings()(given["input_ids"])
+    embeds = embeds[0].clone()
+    positions = given.get("position_ids")
+    if positions is None:
+        positions = torch.arange(len(embeds), device=embeds.device)
+    else:
+        positions = positions[..., 0, :]
+    attend = torch.ones(len(embeds), dtype=torch.bool, device=embeds.device)
+    layers, deep_at = given.get("deepstack_visual_embeds"), given.get("visual_pos_masks")
+    if layers is None or deep_at is None:
+        return Strip(embeds, positions, attend)
+    deep = []
+    for layer in layers:
+        spread = torch.zeros_like(embeds)
+        spread[deep_at[0]] = layer.to(embeds.dtype)
+        deep.append(spread)
+    return Strip(embeds, positions, attend, tuple(deep), deep_at[0])
+
+
+class Pass:
+    """A batch of rows that pass the decoder piece by piece, each piece seeing those before."""
+
+    def __init__(self, model: Any) -> None:
+        self._model = model
+        self._decoder = model.get_decoder()
+        self._cache = DynamicCache()
+        self._attend: torch.Tensor | None = None
+
+    def begin(self, strip: Strip, rows: int) -> None:
+        """Pass once what all rows begin with."""
+        self.go_on([strip])
+        self._cache.batch_repeat_interleave(rows)
+        assert self._attend is not None
+        self._attend = self._attend.expand(rows, -1)
+
+    def go_on(self, strips: Sequence[Strip]) -> torch.Tensor:
+        """The hidden states of each row's next tokens, padded on the left: (rows, width, d)."""
+        width = max(map(len, strips))
+        rows = [strip if len(strip) == width else strip.padded(width) for strip in strips]
+        attend = torch.stack([row.attend for row in rows])
+        if self._attend is not None:
+            attend = torch.cat([self._attend, attend], dim=1)
+        self._attend = attend
+        deep = {}
+        if rows[0].deep_at is not None:
+            at = torch.stack([row.deep_at for row in rows if row.deep_at is not None])
+            layers = [torch.stack(layer)[at] for layer in zip(*(r.deep for r in rows), strict=True)]
+            deep = {"visual_pos_masks": at, "deepstack_visual_embeds": layers} if at.any() else {}
+        out = self._decoder(
+            inputs_embeds=torch.stack([row.embeds for row in rows]),
+            position_ids=torch.stack([row.positions for row in rows], dim=-2),
+            attention_mask=attend.long(),
+            past_key_values=self._cache,
+            use_cache=True,
+            **deep,
+        )
+        hidden: torch.Tensor = out.last_hidden_state
+        return hidden
+
+    def logits(self, hidden: torch.Tensor) -> torch.Tensor:
+        """(rows, k, d) → (rows, k, words), as the model itself makes them."""
+        nobody = torch.zeros(hidden.shape[:2], dtype=torch.long, device=hidden.device)
+        places = nobody if self._attend is None else nobody + 1
+
+        def forward(*args: Any, **kwargs: Any) -> Any:
+            return MoeModelOutputWithPast(last_hidden_state=hidden)
+
+        with _instead(self._decoder, forward):
+            found: torch.Tensor = self._model(input_ids=nobody, position_ids=places).logits
+        return found
+
+
+@contextmanager
+def _instead(decoder: Any, forward: Any) -> Iterator[None]:
+    """While inside, the decoder does `forward`."""
+    own = vars(decoder).get("forward")
+    decoder.forward = forward
+    try:
+        yield
+    finally:
+        if own is None:
+            del decoder.forward
+        else:
+            decoder.forward = own
+
+
+def _last(out: Any) -> Any:
+    out.last_hidden_state = out.last_hidden_state[:, -1:]
+    return out

@@ -1,0 +1,167 @@
+"""A given response under masks: how likely each of its tokens is when parts of the prompt are gone.
+
+A masked token is one that nobody sees: the others keep their positions, and it need not be
+computed at all. Rows that begin alike share the cache of their beginning. Knows prepared prompts;
+not which masks are wanted, nor the store.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from omnitrace.errors import OmniTraceError
+from omnitrace.timeline import Int32
+from recorder.models.adapter import Adapter, Prepared
+from recorder.passes.laid import Pass, Strip, lay
+from recorder.passes.memory import is_out_of_memory, tokens_that_fit
+
+Bool = npt.NDArray[np.bool_]
+Float32 = npt.NDArray[np.float32]
+
+MOST_TOKENS = 1 << 13
+"""Of all rows that pass together: more make no device faster."""
+LEAST_SHARED = 32
+"""Tokens of a common beginning that are worth a pass of their own."""
+
+
+class Masked:
+    """One sample's prompt, to be passed again and again with other tokens visible."""
+
+    def __init__(self, adapter: Adapter, prepared: Prepared) -> None:
+        self.adapter, self.model = adapter, adapter.model
+        self._prompt = lay(adapter, prepared)
+        modality = prepared.timeline.modality
+        self._modality = torch.from_numpy(modality).to(self.model.device)
+        # A window counts tokens, not positions: where there is one, nothing may be left out.
+        config = self.model.config.get_text_config()
+        kinds = getattr(config, "layer_types", None) or ()
+        windowed = any(kind != "full_attention" for kind in kinds)
+        self._windowed = windowed if kinds else bool(getattr(config, "sliding_window", None))
+
+    def log_odds(
+        self,
+        response: Int32,
+        visible: Bool,
+        *,
+        mean: bool = False,
+        report: Callable[[int], None] = lambda rows: None,
+    ) -> Float32:
+        """log p - log(1 - p) of each of T response tokens under M masks `visible` (M, n): (M, T).
+
+        With `mean`, what is masked is seen as the mean embedding of its modality. `report`(rows so
+        far) may raise. OmniTraceError where the memory does not hold a single row.
+        """
+        found = np.zeros((len(visible), len(response)), np.float32)
+        order, done = np.lexsort(visible.T[::-1])[::-1], 0
+        for rows in self._batches(visible[order], len(response)):
+            found[order[rows]] = self._rows(response, visible[order[rows]], mean)
+            done += rows.stop - rows.start
+            report(done)
+        return found
+
+    @torch.inference_mode()
+    def answers(self, visible: Bool, most: int) -> list[list[int]]:
+        """What the model says, greedily, under each mask (M, n); without the token that ends it."""
+        passing = Pass(self.model)
+        hidden = passing.go_on([self._row(self._prompt, row) for row in visible])
+        place, said = self._prompt, list[torch.Tensor]()
+        while len(said) < most:
+            said.append(passing.logits(hidden[:, -1:])[:, -1].argmax(-1))
+            place = place.then(self._embed(said[-1][:1]))
+            last = place.at(torch.tensor([len(place) - 1]))
+            hidden = passing.go_on([replace(last, embeds=e[None]) for e in self._embed(said[-1])])
+        rows = torch.stack(said, dim=1).tolist() if said else [[] for _ in visible]
+        return [self._until_end(row) for row in rows]
+
+    def _until_end(self, ids: list[int]) -> list[int]:
+        ends = [t for t, token in enumerate(ids) if token in self.adapter.eos_ids]
+        return ids[: ends[0]] if ends else ids
+
+    def _embed(self, ids: torch.Tensor) -> torch.Tensor:
+        embeds: torch.Tensor = self.model.get_input_embeddings()(ids)
+        return embeds
+
+    def _batches(self, visible: Bool, steps: int) -> Iterator[slice]:
+        most = min(MOST_TOKENS, tokens_that_fit(self.model))
+        start, widest = 0, 0
+        for end, count in enumerate(visible.sum(axis=1) + steps):
+            widest = max(widest, int(count))
+            if end > start and (end - start + 1) * widest > most:
+                yield slice(start, end)
+                start, widest = end, int(count)
+        yield slice(start, len(visible))
+
+    def _rows(self, response: Int32, visible: Bool, mean: bool) -> Float32:
+        """A batch of rows; one that the memory does not hold, in halves."""
+        try:
+            return self._forward(response, visible, mean)
+        except (torch.OutOfMemoryError, RuntimeError) as error:
+            if not is_out_of_memory(error):
+                raise
+            if len(visible) == 1:
+                raise OmniTraceError("the device's memory does not hold a masked pass.") from error
+        if torch.cuda.is_available():
+            torch.cuda.empty_cache()
+        half = len(visible) // 2
+        parts = [self._rows(response, part, mean) for part in (visible[:half], visible[half:])]
+        return np.concatenate(parts)
+
+    @torch.inference_mode()
+    def _forward(self, response: Int32, visible: Bool, mean: bool) -> Float32:
+        if not len(response) or not len(visible):
+            return np.zeros((len(visible), len(response)), np.float32)
+        said = torch.from_numpy(response.astype(np.int64)).to(self.model.device)
+        strip = self._prompt.then(self._embed(said[:-1]))
+        seen = np.pad(visible, ((0, 0), (0, len(strip) - visible.shape[1])), constant_values=True)
+        passing, shared = Pass(self.model), _shared(visible)
+        if shared:
+            passing.begin(self._row(strip, seen[0], slice(0, shared), mean), len(seen))
+        rest = slice(shared, len(strip))
+        hidden = passing.go_on([self._row(strip, row, rest, mean) for row in seen])
+        return _log_odds(passing, hidden[:, -len(said) :], said)
+
+    def _row(
+        self, strip: Strip, seen: Bool, part: slice = slice(None), mean: bool = False
+    ) -> Strip:
+        """What a row passes of `part` of its tokens, those `seen` (w,) visible."""
+        shown = torch.from_numpy(seen).to(self.model.device)
+        if mean:
+            strip, shown = self._faded(strip, shown), torch.ones_like(shown)
+        tokens = torch.arange(len(strip), device=shown.device)[part]
+        if self._windowed:
+            return replace(strip, attend=shown).at(tokens)
+        return strip.at(tokens[shown[tokens]])
+
+    def _faded(self, strip: Strip, seen: torch.Tensor) -> Strip:
+        """Every token that is not `seen` (w,) as the mean of its modality in the prompt."""
+        embeds, deep = strip.embeds.clone(), tuple(layer.clone() for layer in strip.deep)
+        for kind in set(self._modality.tolist()):
+            own = torch.nonzero(self._modality == kind)[:, 0]
+            gone = own[~seen[own]]
+            for values in (embeds, *deep):
+                values[gone] = values[own].mean(dim=0) if len(gone) else values[gone]
+        return replace(strip, embeds=embeds, deep=deep)
+
+
+def _shared(visible: Bool) -> int:
+    """How many tokens all rows begin with alike; 0 where a pass of their own does not pay."""
+    differ = (visible != visible[0]).any(axis=0)
+    alike = int(differ.argmax()) if differ.any() else len(differ) - 1
+    worth = len(visible) > 1 and int(visible[0, :alike].sum()) >= LEAST_SHARED
+    return alike if worth else 0
+
+
+def _log_odds(passing: Pass, hidden: torch.Tensor, said: torch.Tensor) -> Float32:
+    """(rows, T): the logit of what was `said` (T,) less the log-sum-exp of all others."""
+    rows = []
+    for row in hidden:  # a row at a time: words are many
+        logits = passing.logits(row[None])[0].float()
+        own = logits.gather(-1, said[:, None])
+        others = logits.scatter(-1, said[:, None], -torch.inf).logsumexp(-1)
+        rows.append(own[:, 0] - others)
+    return torch.stack(rows).cpu().numpy()
