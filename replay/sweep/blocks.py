@@ -1,0 +1,197 @@
+"""Blocks of samples, each under all configurations, in this process or in several.
+
+A block is the unit of work and of memory: what comes back of one is a few numbers a
+configuration. Knows how samples are read and scored; not which block is held out, nor what wins.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+from collections import deque
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import Future, ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from multiprocessing import get_context
+from typing import ParamSpec, Protocol, TypeVar
+
+import numpy as np
+
+from omnitrace.errors import CommandError, OmniTraceError
+from omnitrace.timeline import Float64
+from omnitrace.trace import NotAdded, Trace
+from replay.config import ReplayConfig
+from replay.evaluation.gold import Gold
+from replay.evaluation.space import COLUMNS
+from replay.sweep.scorer import Scorer
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+BLOCK = 16
+"""Samples: enough to be worth a process's while, few enough to be counted in seconds."""
+_AHEAD = 2
+"""Blocks handed out beyond those that are being worked on, a process each."""
+_THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
+
+
+class Golds(Protocol):
+    """What is true of samples: `replay.evaluation.sources.GoldFile`."""
+
+    def __contains__(self, id: str) -> bool: ...
+
+    def gold(self, trace: Trace, seconds: float = 1.0) -> Gold: ...
+
+
+@dataclass(frozen=True)
+class Work:
+    """What every block shares: sent to each process once."""
+
+    samples: Mapping[str, Trace]
+    golds: Golds
+    configs: Sequence[ReplayConfig]
+    seconds: float = 1.0
+
+
+@dataclass
+class Scored:
+    """What came of one block: the sum of its samples' tallies (G, 5, 7), or each sample's own
+    (samples, G, 5, 7); what could not be read, a sentence a sample."""
+
+    tallies: Float64
+    samples: int = 0
+    damaged: list[str] = field(default_factory=list)
+
+
+class Worker:
+    """Scores blocks; made once a process."""
+
+    def __init__(self, work: Work) -> None:
+        self._work = work
+        self._scorer = Scorer(work.configs)
+
+    def summed(self, ids: Sequence[str]) -> Scored:
+        """The sum of the samples' tallies, in order."""
+        scored = Scored(np.zeros((len(self._work.configs), len(COLUMNS), 7)))
+        for one in self._each(self._scorer, ids, scored.damaged):
+            scored.tallies += one
+            scored.samples += 1
+        return scored
+
+    def each(self, ids: Sequence[str], numbers: Sequence[int]) -> Scored:
+        """Each sample's tallies under the few configurations `numbers`."""
+        damaged: list[str] = []
+        scorer = Scorer([self._work.configs[number] for number in numbers])
+        found = list(self._each(scorer, ids, damaged))
+        shape = (len(found), len(numbers), len(COLUMNS), 7)
+        return Scored(np.array(found).reshape(shape), len(found), damaged)
+
+    def _each(self, scorer: Scorer, ids: Sequence[str], damaged: list[str]) -> Iterator[Float64]:
+        """A sample that cannot be read is noted; what is wrong with the labels ends the work."""
+        for id in ids:
+            trace = _noted(damaged, self._work.samples.__getitem__, id)
+            if trace is None:
+                continue
+            gold = self._work.golds.gold(trace, self._work.seconds)
+            tallies = _noted(damaged, scorer.tallies, trace, gold)
+            if tallies is not None:
+                yield tallies
+
+
+def _noted(damaged: list[str], read: Callable[P, R], *given: P.args, **named: P.kwargs) -> R | None:
+    """What `read` returns; None where a recording lacks something or is damaged, now noted."""
+    try:
+        return read(*given, **named)
+    except NotAdded as error:
+        damaged.append(str(error))
+    except CommandError:
+        raise
+    except OmniTraceError as error:
+        damaged.append(str(error))
+    return None
+
+
+Task = Callable[[Worker, Sequence[str]], Scored]
+Team = Callable[[Task, Sequence[str]], Iterator[Scored]]
+"""What a task, such as `Worker.summed`, makes of each block of the samples, in order."""
+
+
+def blocks_of(ids: Sequence[str]) -> list[Sequence[str]]:
+    """The samples in blocks, in order."""
+    return [ids[at : at + BLOCK] for at in range(0, len(ids), BLOCK)]
+
+
+@contextmanager
+def team(work: Work, jobs: int) -> Iterator[Team]:
+    """Workers in `jobs` processes, 0 for one a core; in this process where that is one.
+
+    An error ends the work, and so does Ctrl-C, after the blocks that are being worked on.
+    """
+    jobs = jobs or _cores()
+    if jobs == 1:
+        worker = Worker(work)
+        yield lambda task, ids: (task(worker, block) for block in blocks_of(ids))
+        return
+    with (
+        _single_threads(),
+        ProcessPoolExecutor(
+            jobs, mp_context=get_context("spawn"), initializer=_begin, initargs=(work,)
+        ) as pool,
+    ):
+        try:
+            yield lambda task, ids: _in_turn(pool, task, blocks_of(ids), jobs * _AHEAD)
+        except BrokenProcessPool as error:
+            raise OmniTraceError(
+                "a process of the sweep was killed, perhaps for its memory; try fewer --jobs."
+            ) from error
+        finally:
+            pool.shutdown(wait=False, cancel_futures=True)
+
+
+def _in_turn(
+    pool: ProcessPoolExecutor, task: Task, blocks: Sequence[Sequence[str]], ahead: int
+) -> Iterator[Scored]:
+    """The results of the blocks in order, no more than `ahead` of them waiting."""
+    waiting: deque[Future[Scored]] = deque()
+    for block in blocks:
+        waiting.append(pool.submit(_run, task, block))
+        if len(waiting) >= ahead:
+            yield waiting.popleft().result()
+    while waiting:
+        yield waiting.popleft().result()
+
+
+_worker: Worker | None = None
+
+
+def _begin(work: Work) -> None:
+    """Make this process's worker; Ctrl-C is the parent's to handle."""
+    global _worker
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    _worker = Worker(work)
+
+
+def _run(task: Task, block: Sequence[str]) -> Scored:
+    assert _worker is not None
+    return task(_worker, block)
+
+
+@contextmanager
+def _single_threads() -> Iterator[None]:
+    """Processes started within compute on one thread each: there is one a core already."""
+    before = {name: os.environ.get(name) for name in _THREADS}
+    os.environ.update(dict.fromkeys(_THREADS, "1"))
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            if value is None:
+                os.environ.pop(name, None)
+            else:
+                os.environ[name] = value
+
+
+def _cores() -> int:
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
