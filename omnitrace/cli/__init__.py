@@ -34,6 +34,8 @@ VERBS = {
     "agree": "Say how far two label files agree, by modality.",
     "options": "Say whether attributions point at the option that the model chose.",
     "baseline": "Predict a run's sources by a simpler method: chance, embeddings, CLIP.",
+    "sweep": "Try thousands of configurations, and report the best on held-out samples.",
+    "ablate": "Score a run with each part of curation left out: Table 3 of the paper.",
     "browse": "Read a run in the terminal: tokens, spans and their sources.",
     "info": "Say what a run holds: samples, model, signals, bytes.",
     "du": "Say what a run takes on its disk, by signal, level and column.",

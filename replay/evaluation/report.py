@@ -37,12 +37,13 @@ def scores_json(scores: Scores) -> dict[str, Any]:
         "samples": scores.samples,
         "judged": scores.judged,
         "wrong": scores.wrong,
-        "micro": {name: _json(one) for name, one in scores.micro.items() if one.spans},
-        "macro": {name: _json(one) for name, one in scores.macro.items() if one.spans},
+        "micro": {name: score_json(one) for name, one in scores.micro.items() if one.spans},
+        "macro": {name: score_json(one) for name, one in scores.macro.items() if one.spans},
     }
 
 
-def _json(one: Score) -> dict[str, Any]:
+def score_json(one: Score) -> dict[str, Any]:
+    """One score as JSON data, with its intervals where it has them."""
     data: dict[str, Any] = {
         "precision": one.precision,
         "recall": one.recall,

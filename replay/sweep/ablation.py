@@ -47,7 +47,7 @@ def ablated(config: ReplayConfig) -> dict[str, ReplayConfig]:
 
 
 def ablate(
-    work: Work, jobs: int = 0, report: Report = lambda _done, _of: None
+    work: Work, jobs: int = 0, report: Report = lambda _done, _of, _at: None
 ) -> tuple[list[Row], list[str]]:
     """The table's rows for `work.configs`, which are those of `ablated`; what could not be read.
 

@@ -19,7 +19,7 @@ from omnitrace.config import build, digest
 from omnitrace.errors import CommandError, nearest
 from replay.config import ReplayConfig
 
-MOST = 1_000_000
+MOST = 100_000
 """Configurations of one sweep."""
 TABLES = ("base", "grid", "random")
 _DRAWS = ("samples", "seed")

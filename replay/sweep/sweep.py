@@ -26,8 +26,8 @@ BEST = 10
 """How many configurations are reported with intervals."""
 DRAWS = 1000
 
-Report = Callable[[int, int], None]
-"""Called with the samples done and the samples in all."""
+Report = Callable[[int, int, str], None]
+"""Called with the samples done, the samples in all, and nothing more to say."""
 
 
 @dataclass(frozen=True)
@@ -56,6 +56,11 @@ class Half:
         """(G, 5, 6): `METRICS` by `COLUMNS`."""
         return rates(self.tallies)
 
+    def rate(self, number: int, modality: str, metric: str) -> float:
+        """One of `rates`."""
+        found = rates(self.tallies[number, COLUMNS.index(modality)])
+        return float(found[METRICS.index(metric)])
+
 
 @dataclass(frozen=True)
 class Best:
@@ -78,7 +83,7 @@ class Swept:
     damaged: list[str]
 
 
-def sweep(work: Work, aim: Aim, report: Report = lambda _done, _of: None) -> Swept:
+def sweep(work: Work, aim: Aim, report: Report = lambda _done, _of, _at: None) -> Swept:
     """Score all configurations on all samples that have labels; bounded by a block of samples.
 
     OmniTraceError if too few samples have labels to choose on some and report on others.
@@ -130,11 +135,11 @@ class Counter:
 
     def __init__(self, report: Report, total: int) -> None:
         self._report, self._total, self._done = report, total, 0
-        report(0, total)
+        report(0, total, "")
 
     def add(self, samples: int) -> None:
         self._done += samples
-        self._report(self._done, self._total)
+        self._report(self._done, self._total, "")
 
 
 def _half(workers: Team, ids: Sequence[str], damaged: list[str], count: Counter) -> Half:
