@@ -213,8 +213,8 @@ def seal(document: Struct | Mapping[str, Any]) -> bytes:
     return head + body
 
 
-def restamp(data: bytes, store_uuid: str) -> bytes:
-    """A sealed document as one of another run's, all else as it is, also what is not known here.
+def amend(data: bytes, **changes: Any) -> bytes:
+    """A sealed document with some members changed, all others as they are, also unknown ones.
 
     Unreadable if it is none.
     """
@@ -222,11 +222,10 @@ def restamp(data: bytes, store_uuid: str) -> bytes:
         document = msgspec.json.decode(data, type=dict[str, Any])
     except (msgspec.MsgspecError, RecursionError) as error:
         raise Unreadable(str(error)) from error
-    if document.pop("store_uuid", None) == store_uuid:
+    if all(document.get(name) == value for name, value in changes.items()):
         return data
-    del document["crc32c"]
-    head = {"format": document.pop("format"), "store_uuid": store_uuid}
-    return seal(head | document)
+    document.pop("crc32c", None)
+    return seal(document | changes)
 
 
 def unseal(data: bytes, kind: type[D]) -> D:

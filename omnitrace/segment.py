@@ -67,9 +67,7 @@ def segment_files(samples: Sequence[tuple[Trace, str]]) -> Iterator[tuple[str, b
     arrays = sorted({name for trace, _ in samples for name in trace.arrays})
     columns = COLUMNS | {name: SIGNAL for signal in signals for name in signal_columns(signal)}
     columns |= {array_column(name): ARRAY for name in arrays}
-    attributes = {"format": FORMAT, "columns": list(columns)}
-    group = {"zarr_format": 3, "node_type": "group", "attributes": {"omnitrace": attributes}}
-    yield "zarr.json", json_bytes(group)
+    yield "zarr.json", _group(list(columns))
     offsets = np.zeros((len(columns), len(samples) + 1), np.int64)
     for number, (name, kind) in enumerate(columns.items()):
         absent = np.zeros(0, kind.dtype)
@@ -77,6 +75,21 @@ def segment_files(samples: Sequence[tuple[Trace, str]]) -> Iterator[tuple[str, b
         offsets[number, 1:] = np.cumsum([piece.shape[-1] for piece in pieces])
         yield from _array_files(name, np.concatenate(pieces, axis=-1), kind.rows)
     yield from _array_files(OFFSET, offsets, list(columns))
+
+
+def packed_files(columns: Mapping[str, Array], offsets: Array) -> Iterator[tuple[str, bytes]]:
+    """The files of a segment of what `Segment.packed` gave."""
+    yield "zarr.json", _group(list(columns))
+    for name, data in columns.items():
+        kind = column(name)
+        yield from _array_files(name, data, kind.rows if kind else ())
+    yield from _array_files(OFFSET, offsets, list(columns))
+
+
+def _group(columns: list[str]) -> bytes:
+    attributes = {"format": FORMAT, "columns": columns}
+    group = {"zarr_format": 3, "node_type": "group", "attributes": {"omnitrace": attributes}}
+    return json_bytes(group)
 
 
 def _array_files(name: str, data: Array, rows: Sequence[str]) -> Iterator[tuple[str, bytes]]:
@@ -109,11 +122,18 @@ class Segment:
             return sum(entry.size for entry in self.marker.parse_files().values())
         return 0
 
+    def packed(self) -> tuple[Array, Iterator[tuple[str, Array]]]:
+        """The offsets of every column that this version knows, and these, whole, in that order."""
+        with self._lock:
+            self._open()
+        names = [name for name in self._offsets if name in self._arrays]
+        whole = ((name, self._read(name, 0, self._arrays[name].shape[-1])) for name in names)
+        return np.stack([self._offsets[name] for name in names]), whole
+
     def load(self) -> dict[str, Array]:
         """Every column but the signals', whole and read-only."""
         with self._lock:
-            if not self._offsets:
-                self._open()
+            self._open()
             columns = {name: self._read(name, 0, self._arrays[name].shape[-1]) for name in COLUMNS}
         for data in columns.values():
             data.flags.writeable = False
@@ -165,6 +185,8 @@ class Segment:
             ) from error
 
     def _open(self) -> None:
+        if self._offsets:
+            return
         self._files.open()
         names = _column_names(self._files.whole("zarr.json"))
         shape = [len(names), len(self.marker.samples) + 1]

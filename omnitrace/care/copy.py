@@ -44,7 +44,7 @@ def copy(source: Files, target: Files, report: Report) -> CopySummary:
     Raises CommandError if something else is there, OmniTraceError if it cannot be written.
     """
     root = read_root(source)
-    with _writing(target):
+    with writing(target):
         if not target.names():
             target.put_if_absent(ROOT, get_document(source, ROOT))
     if ROOT not in target.names():
@@ -96,8 +96,8 @@ class _Over:
         self.summary.additions += 1
 
     def _document(self, name: str) -> None:
-        data = commit.restamp(get_document(self.source, name), self.store_uuid)
-        with _writing(self.target):
+        data = commit.amend(get_document(self.source, name), store_uuid=self.store_uuid)
+        with writing(self.target):
             self.target.put_if_absent(name, data)
 
     def _file(self, name: str, entry: FileEntry) -> None:
@@ -108,7 +108,7 @@ class _Over:
             data = self.source.get(name)
         if commit.vouch([data]) != entry:
             raise Unreadable("its checksums are not what the marker says", name)
-        with _writing(self.target):
+        with writing(self.target):
             if self.target.put_if_absent(name, data):
                 return
             starts = range(0, entry.size, BLOCK)
@@ -159,7 +159,8 @@ def _left_out(source: Files, segment: str, error: Unreadable | OSError) -> str:
 
 
 @contextmanager
-def _writing(target: Files) -> Iterator[None]:
+def writing(target: Files) -> Iterator[None]:
+    """Turn the medium's refusal into an error naming the file and what to do."""
     try:
         yield
     except OSError as error:

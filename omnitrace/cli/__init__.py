@@ -9,6 +9,7 @@ from __future__ import annotations
 import signal
 import sys
 from collections.abc import Sequence
+from keyword import iskeyword
 from types import FrameType
 from typing import NoReturn
 
@@ -40,6 +41,8 @@ VERBS = {
     "info": "Say what a run holds: samples, model, signals, bytes.",
     "du": "Say what a run takes on its disk, by signal, level and column.",
     "verify": "Check every file of a run, and with --deep every number's legality.",
+    "export": "Write a run to one HDF5 file.",
+    "import": "Make a run of an HDF5 file.",
     "gc": "Remove what killed writers left in a run.",
     "copy": "Copy a run, to another disk or store, checked.",
     "merge": "Unite runs that were recorded alike.",
@@ -57,6 +60,8 @@ def make_app() -> App:
     )
     for verb, help in VERBS.items():
         app.command(f"omnitrace.cli.{verb}:{verb}".replace("-", "_"), name=verb, help=help)
+        name = f"{verb}_" if iskeyword(verb) else verb
+        app.command(f"omnitrace.cli.{name}:{name}", name=verb, help=help)
     return app
 
 

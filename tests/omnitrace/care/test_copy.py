@@ -142,16 +142,16 @@ def test_runs_recorded_otherwise_are_refused_before_anything_is_copied(
     assert list(Run(out)) == []
 
 
-def test_restamping_keeps_what_is_not_known_here() -> None:
+def test_amending_keeps_what_is_not_known_here() -> None:
     sealed = commit.seal({"format": "1.7", "store_uuid": "a", "mood": {"x": [1, 2.5]}})
-    again = commit.restamp(sealed, "b")
+    again = commit.amend(sealed, store_uuid="b")
     assert json.loads(again) | {"crc32c": ""} == {
         "crc32c": "",
         "format": "1.7",
         "store_uuid": "b",
         "mood": {"x": [1, 2.5]},
     }
-    assert commit.restamp(sealed, "a") == sealed
+    assert commit.amend(sealed, store_uuid="a") == sealed
 
 
 def test_the_commands(store: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
