@@ -59,8 +59,7 @@ def make_app() -> App:
         result_action="return_value",
     )
     for verb, help in VERBS.items():
-        app.command(f"omnitrace.cli.{verb}:{verb}".replace("-", "_"), name=verb, help=help)
-        name = f"{verb}_" if iskeyword(verb) else verb
+        name = f"{verb}_" if iskeyword(verb) else verb.replace("-", "_")
         app.command(f"omnitrace.cli.{name}:{name}", name=verb, help=help)
     return app
 
