@@ -11,6 +11,7 @@ import os
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from functools import lru_cache
+from hashlib import sha256
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
@@ -146,6 +147,14 @@ class Run(Mapping[str, Trace]):
     def segment_of(self, id: str) -> str:
         """The segment that a sample is read from."""
         return self._index[id][0].marker.segment
+
+    def vouched(self, id: str) -> str:
+        """What stands for all that was recorded of the sample, and for nothing else: its place
+        among files whose sha256 the marker names. For keeping what was computed from it."""
+        if id not in self._index:
+            raise UnknownSample(self._unknown(id))
+        segment, row = self._index[id]
+        return f"{sha256(bytes(segment.marker.files)).hexdigest()}:{row}"
 
     def refresh(self) -> None:
         """Take in what was committed or added since the samples were listed."""

@@ -5,7 +5,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 import numpy.typing as npt
@@ -14,6 +16,7 @@ from omnitrace.timeline import Float64, Int32
 from omnitrace.trace import Trace
 from omnitrace.units import UnitConfig, Units
 from replay.ballots import wrote_something
+from replay.cache import MassCache, mass_id
 from replay.chunk import Chunk, chunk
 from replay.config import PRESETS, CurationConfig, ReplayConfig
 from replay.curate import Curation, Dropped, Source, curate, votes
@@ -70,10 +73,15 @@ def attribute(trace: Trace, config: ReplayConfig = PRESETS["default"]) -> Attrib
 
 
 class Replayer:
-    """Attributes one trace again and again, cutting units and reading scores once a setting."""
+    """Attributes one trace again and again, cutting units and reading scores once a setting.
 
-    def __init__(self, trace: Trace) -> None:
+    With a `cache` and the `recording` that the trace is (`Run.vouched`), masses outlive it.
+    """
+
+    def __init__(self, trace: Trace, cache: MassCache | None = None, recording: str = "") -> None:
         self.trace = trace
+        self._cache = cache if recording else None
+        self._recording = recording
         self._tagged: dict[str, Trace] = {}
         self._units: dict[tuple[str, UnitConfig], Units] = {}
         self._mass: dict[tuple[object, ...], Float32] = {}
@@ -94,8 +102,15 @@ class Replayer:
         """(T, m) float32: the masses under `config`; reading scores may touch the disk."""
         key = mass_key(config)
         if key not in self._mass:
-            self._mass[key] = _mass(self.trace, self.units(config.units, config.tags), config)
+            units = self.units(config.units, config.tags)
+            make = partial(_mass, self.trace, units, config)
+            self._mass[key] = make() if self._cache is None else self._kept(key, units, make)
         return self._mass[key]
+
+    def _kept(self, key: tuple[object, ...], units: Units, make: Callable[[], Float32]) -> Float32:
+        assert self._cache is not None
+        shape = (self.trace.T, len(units))
+        return self._cache.get(mass_id(self._recording, units, key), shape, make)
 
     def attribute(self, config: ReplayConfig) -> Attribution:
         """As the function `attribute`."""

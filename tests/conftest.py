@@ -1,6 +1,7 @@
 """How Hypothesis draws: without deadlines (machines are shared), and the same examples in CI.
 
-Code that comes with a model is copied to a folder of the session's, not to the user's cache.
+Code that comes with a model, and masses, are kept in folders of the session's, not in the user's
+cache.
 """
 
 from __future__ import annotations
@@ -15,3 +16,5 @@ settings.register_profile("ci", deadline=None, derandomize=True)
 settings.load_profile("ci" if os.environ.get("CI") else "here")
 MODULES = tempfile.TemporaryDirectory(prefix="omnitrace-modules-")
 os.environ["HF_MODULES_CACHE"] = MODULES.name
+MASSES = tempfile.TemporaryDirectory(prefix="omnitrace-masses-")
+os.environ["OMNITRACE_CACHE"] = MASSES.name

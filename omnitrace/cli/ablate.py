@@ -20,6 +20,7 @@ from omnitrace.cli.replay import check_added
 from omnitrace.config import to_dict
 from replay import PRESETS
 from replay import preset as preset_of
+from replay.cache import MassCache, default_folder
 from replay.evaluation import COLUMNS
 from replay.evaluation.sources import read_golds
 from replay.sweep.ablation import Row, ablated
@@ -77,9 +78,11 @@ def ablate(
     opened, golds = open_run(run), read_golds(labels)
     golds.check_known(opened)
     check_added(opened, chosen)
-    work = Work(opened, golds, tuple(ablated(chosen).values()), options.seconds)
+    cache = MassCache(default_folder())
+    work = Work(opened, golds, tuple(ablated(chosen).values()), options.seconds, cache)
     with progress_bar("samples") as report:
         rows, damaged = ablate_run(work, options.jobs, report)
+    cache.prune()
     if options.json:
         document = {"schema": SCHEMA, "rows": [to_json(row) for row in rows], "damaged": damaged}
         sys.stdout.write(json_format.dumps(document) + "\n")

@@ -23,6 +23,7 @@ from omnitrace.text import one_line
 from omnitrace.whole import written_whole
 from replay import ReplayConfig
 from replay import preset as preset_of
+from replay.cache import MassCache, default_folder
 from replay.evaluation.sources import read_golds
 from replay.sweep.blocks import Work
 from replay.sweep.grid import Grid, leaves, read_grid
@@ -100,9 +101,11 @@ def sweep(
     golds.check_known(opened)
     check_all_added(opened, made.configs)
     aim = Aim(options.metric, options.modality, options.holdout, options.jobs)
+    cache = MassCache(default_folder())
     with progress_bar("samples") as report:
-        swept = sweep_run(Work(opened, golds, made.configs, options.seconds), aim, report)
+        swept = sweep_run(Work(opened, golds, made.configs, options.seconds, cache), aim, report)
     keep(swept, options)
+    cache.prune()
     if options.json:
         sys.stdout.write(json_format.dumps(to_json(swept, options)) + "\n")
     else:

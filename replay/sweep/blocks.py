@@ -20,8 +20,11 @@ from typing import ParamSpec, Protocol, TypeVar
 import numpy as np
 
 from omnitrace.errors import CommandError, OmniTraceError
+from omnitrace.run import Run
 from omnitrace.timeline import Float64
 from omnitrace.trace import NotAdded, Trace
+from replay.attribution import Replayer
+from replay.cache import MassCache
 from replay.config import ReplayConfig
 from replay.evaluation.gold import Gold
 from replay.evaluation.space import COLUMNS
@@ -53,6 +56,12 @@ class Work:
     golds: Golds
     configs: Sequence[ReplayConfig]
     seconds: float = 1.0
+    cache: MassCache | None = None
+
+    def replayer(self, id: str) -> Replayer:
+        """A replayer of one sample; its masses are kept if it is of a stored run."""
+        recording = self.samples.vouched(id) if isinstance(self.samples, Run) else ""
+        return Replayer(self.samples[id], self.cache, recording)
 
 
 @dataclass
@@ -91,11 +100,11 @@ class Worker:
     def _each(self, scorer: Scorer, ids: Sequence[str], damaged: list[str]) -> Iterator[Float64]:
         """A sample that cannot be read is noted; what is wrong with the labels ends the work."""
         for id in ids:
-            trace = _noted(damaged, self._work.samples.__getitem__, id)
-            if trace is None:
+            replayer = _noted(damaged, self._work.replayer, id)
+            if replayer is None:
                 continue
-            gold = self._work.golds.gold(trace, self._work.seconds)
-            tallies = _noted(damaged, scorer.tallies, trace, gold)
+            gold = self._work.golds.gold(replayer.trace, self._work.seconds)
+            tallies = _noted(damaged, scorer.tallies, replayer, gold)
             if tallies is not None:
                 yield tallies
 

@@ -12,7 +12,6 @@ import numpy as np
 
 from omnitrace.config import digest
 from omnitrace.timeline import Float64
-from omnitrace.trace import Trace
 from replay.attribution import Replayer
 from replay.ballots import ballots
 from replay.batch import Plan, curate_many
@@ -46,9 +45,8 @@ class Scorer:
             for part in _pieces(numbers)
         ]
 
-    def tallies(self, trace: Trace, gold: Gold) -> Float64:
+    def tallies(self, replayer: Replayer, gold: Gold) -> Float64:
         """(G, 5, 7) float64: every configuration's `replay.evaluation.tally` of this sample."""
-        replayer = Replayer(trace)
         found = np.zeros((self.count, len(COLUMNS), 7))
         for group in self._groups:
             found[group.configs] = _of_group(replayer, gold, group)

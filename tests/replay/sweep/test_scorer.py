@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from omnitrace.units import UnitConfig
-from replay import PRESETS, ReplayConfig, attribute
+from replay import PRESETS, ReplayConfig, Replayer, attribute
 from replay.evaluation.gold import Gold, steps_of_sentences
 from replay.evaluation.scores import judge
 from replay.evaluation.space import judging_space
@@ -44,6 +44,7 @@ mappings = st.sampled_from(
         replace(PRESETS["paper"], chunker="window", window=5, units=UnitConfig(video="apart")),
         replace(PRESETS["paper"], units=UnitConfig(image="grid", audio_seconds=0.5, text="part")),
         replace(PRESETS["release"], chunker="clause"),
+        replace(PRESETS["paper"], units=UnitConfig(request="unnamed", text="clause")),
     ]
 )
 several = st.lists(
@@ -58,7 +59,7 @@ def test_tallies_are_those_of_one_configuration_at_a_time(
     chosen: list[ReplayConfig], seed: int
 ) -> None:
     trace, gold = make_trace(seed=seed), random_gold(seed)
-    found = Scorer(chosen).tallies(trace, gold)
+    found = Scorer(chosen).tallies(Replayer(trace), gold)
     expected = np.array([judge(attribute(trace, config), gold).tally for config in chosen])
     assert np.array_equal(found[..., :4], expected[..., :4])
     assert np.allclose(found, expected, rtol=1e-12)
@@ -69,9 +70,9 @@ def test_slices_of_a_large_group_are_the_same(monkeypatch: pytest.MonkeyPatch) -
         replace(PRESETS["paper"], curation=replace(PRESETS["paper"].curation, p_min=p / 40))
         for p in range(20)
     ]
-    whole = Scorer(chosen).tallies(make_trace(), random_gold(3))
+    whole = Scorer(chosen).tallies(Replayer(make_trace()), random_gold(3))
     monkeypatch.setattr("replay.sweep.scorer._TOGETHER", 7)
-    assert np.array_equal(Scorer(chosen).tallies(make_trace(), random_gold(3)), whole)
+    assert np.array_equal(Scorer(chosen).tallies(Replayer(make_trace()), random_gold(3)), whole)
 
 
 def test_configurations_that_differ_in_curation_share_a_group() -> None:
@@ -98,5 +99,5 @@ def test_without_units_or_steps_nothing_is_found(name: str, steps: int) -> None:
         judged=np.ones(steps, bool),
         scored=np.zeros(4, bool),
     )
-    found = Scorer([PRESETS[name]]).tallies(trace, gold)[0]
+    found = Scorer([PRESETS[name]]).tallies(Replayer(trace), gold)[0]
     assert np.array_equal(found, judge(attribute(trace, PRESETS[name]), gold).tally)
