@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import numpy.typing as npt
 
@@ -10,6 +12,7 @@ from replay.rows import Rows
 
 Float32 = npt.NDArray[np.float32]
 Float64 = npt.NDArray[np.float64]
+Array = npt.NDArray[Any]
 Int64 = npt.NDArray[np.int64]
 
 _BLOCK = 1 << 21
@@ -30,8 +33,8 @@ def mass(rows: Rows, units: Units, reduce: str, indirect: float = 0.0) -> Float3
         prompt = follow(whole[:, : rows.n].astype(np.float64), rows, indirect)
         rows = Rows.of_dense(np.concatenate([prompt, whole[:, rows.n :]], axis=1, dtype=np.float32))
     if reduce == "max":
-        return _over_units(np.maximum, rows, units).astype(np.float32)
-    total = _over_units(np.add, rows, units)
+        return _over_units(np.maximum, rows, units, np.float32)
+    total = _over_units(np.add, rows, units, np.float64)
     if indirect:
         total = follow(total, rows, indirect)
     return calibrate(total, units, rows.n, reduce)
@@ -81,30 +84,32 @@ def follow(direct: Float64, rows: Rows, weight: float) -> Float64:
     return followed
 
 
-def _over_units(ufunc: np.ufunc, rows: Rows, units: Units) -> Float64:
-    """(T, m) float64: `ufunc` reduced over the tokens of each unit, by ranges, then by units."""
+def _over_units(ufunc: np.ufunc, rows: Rows, units: Units, dtype: npt.DTypeLike) -> Array:
+    """(T, m) of `dtype`, in which it is computed: `ufunc` reduced over the tokens of each unit."""
     order = np.argsort(units.ranges[:, 0])
     edges, which = np.unique(units.ranges[order], return_inverse=True)
-    by_edge = np.empty((rows.T, len(edges)))
+    by_edge = np.empty((rows.T, len(edges)), dtype)
     height = max(1, _BLOCK // (rows.n + rows.T))
     for first in range(0, rows.T, height):
         _over_edges(ufunc, rows, edges.astype(np.int64), by_edge[first : first + height], first)
-    by_range = np.empty((rows.T, len(order)))
-    by_range[:, order] = by_edge[:, which.reshape(-1, 2)[:, 0]]
-    reduced: Float64 = ufunc.reduceat(by_range, units.offset[:-1], axis=1)
+    by_range = by_edge[:, which.reshape(-1, 2)[np.argsort(order), 0]]
+    if len(order) == len(units):
+        return by_range
+    reduced: Array = ufunc.reduceat(by_range, units.offset[:-1], axis=1)
     return reduced
 
 
-def _over_edges(ufunc: np.ufunc, rows: Rows, edges: Int64, out: Float64, first: int) -> None:
+def _over_edges(ufunc: np.ufunc, rows: Rows, edges: Int64, out: Array, first: int) -> None:
     """Reduce rows `first`, `first` + 1, … between `edges` (k,) into `out` (rows, k).
 
-    The last column reaches into the next row; no unit begins at the last edge.
+    One pass over the recorded values. What an edge begins that no unit does is of no use: a gap,
+    and at the last edge all up to the next row's first.
     """
-    starts = rows.starts[first : first + len(out)]
     last = first + len(out)
+    starts = rows.starts[first:last]
     end = int(rows.starts[last]) if last < rows.T else len(rows.values)
     values = rows.values[starts[0] : end]
     places = ((starts - starts[0])[:, None] + edges).reshape(-1)
     inside = places[: np.searchsorted(places, len(values))]
     flat = out.reshape(-1)
-    ufunc.reduceat(values, inside, dtype=np.float64, out=flat[: len(inside)])
+    ufunc.reduceat(values, inside, dtype=out.dtype, out=flat[: len(inside)])

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from itertools import pairwise
 from random import Random
 from typing import Any
 
@@ -108,6 +110,33 @@ def test_a_clause_ends_with_its_sentence() -> None:
         "It/PRON rains/VERB ./PUNCT Tea/NOUN and/CCONJ bread/NOUN cost/VERB", [(0, 10), (11, 30)]
     )
     assert [text for _, text in cut(trace, "clause")] == ["It rains .", "Tea and bread cost"]
+
+
+WORDS = {"CCONJ": "and", "VERB": "go", "AUX": "is", "NOUN": "tea", "PUNCT": ";"}
+
+
+@given(
+    st.lists(st.sampled_from(sorted(WORDS)), min_size=1, max_size=14),
+    st.sets(st.integers(1, 13), max_size=3),
+)
+def test_clauses_equal_a_plain_loop(tags: list[str], breaks: set[int]) -> None:
+    trace = tagged(" ".join(f"{WORDS[tag]}/{tag}" for tag in tags))
+    inner = sorted(step for step in breaks if step < len(tags))
+    edges = [0, *(int(trace.chars[step, 0]) + 1 for step in inner), len(trace.response)]
+    trace = replace(trace, sentences=np.array(list(pairwise(edges)), np.int32))
+    expected = [0]
+    for t in range(1, len(tags)):
+        stop = t in inner or tags[t - 1] == "PUNCT"
+        after = t + 1
+        while after < len(tags) and after not in inner and tags[after - 1] != "PUNCT":
+            if tags[after] == "CCONJ" and tags[after - 1] != "CCONJ":
+                break
+            after += 1
+        joins = tags[t] == "CCONJ" and tags[t - 1] != "CCONJ"
+        sides = (tags[expected[-1] : t], tags[t:after])
+        if stop or (joins and all({"VERB", "AUX"} & set(side) for side in sides)):
+            expected.append(t)
+    assert [span.steps[0] for span in chunk(trace, "clause")] == expected
 
 
 def test_windows_hold_so_many_steps() -> None:

@@ -1,0 +1,85 @@
+"""The table of configuration keys in `docs/replay.md`, made from the configuration itself.
+
+    python -m replay.document docs/replay.md
+
+writes it between the page's two marks.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from replay.config import PRESETS, ReplayConfig
+
+BEGIN, END = "<!-- keys:begin -->\n", "<!-- keys:end -->\n"
+
+
+def key_table() -> str:
+    """Markdown: each key with its legal values, its value in each preset and its help.
+
+    A preset that has the value of `default` is left blank.
+    """
+    head = ["key", "legal", *(f"`{name}`" for name in PRESETS), "what it chooses"]
+    lines = [_row(head), "|---" * len(head) + "|\n"]
+    for name, field in _leaves(ReplayConfig()):
+        values = [_value(_get(config, name)) for config in PRESETS.values()]
+        shown = [values[0], *("" if value == values[0] else value for value in values[1:])]
+        lines.append(_row([f"`{name}`", _legal(field), *shown, field.metadata["help"]]))
+    return "".join(lines)
+
+
+def with_table(page: str) -> str:
+    """The page with the table of now between its marks."""
+    before, rest = page.split(BEGIN)
+    return before + BEGIN + key_table() + END + rest.split(END)[1]
+
+
+def _leaves(config: Any, path: str = "") -> Iterator[tuple[str, dataclasses.Field[Any]]]:
+    """Dotted name and field of every leaf, in order."""
+    for field in dataclasses.fields(config):
+        value = getattr(config, field.name)
+        if dataclasses.is_dataclass(value):
+            yield from _leaves(value, f"{path}{field.name}.")
+        else:
+            yield path + field.name, field
+
+
+def _get(config: Any, name: str) -> Any:
+    for part in name.split("."):
+        config = getattr(config, part)
+    return config
+
+
+def _legal(field: dataclasses.Field[Any]) -> str:
+    bounds, form = field.metadata["bounds"], field.metadata["form"]
+    if bounds:
+        return f"{bounds[0]:g} to {bounds[1]:g}"
+    if form:
+        return str(form[1])
+    return ", ".join(f"`{choice}`" for choice in field.metadata["choices"]) or "any"
+
+
+def _value(value: Any) -> str:
+    if isinstance(value, dict):
+        return ", ".join(f"{key} {weight:g}" for key, weight in value.items())
+    return f"`{value}`" if value != "" else "*empty*"
+
+
+def _row(cells: list[str]) -> str:
+    return "| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |\n"
+
+
+def main() -> None:
+    page = Path(sys.argv[1])
+    fresh = page.with_name(page.name + ".new")
+    fresh.write_text(with_table(page.read_text("utf-8")), "utf-8")
+    os.replace(fresh, page)
+
+
+if __name__ == "__main__":
+    main()
