@@ -23,7 +23,7 @@ from replay.curate import Curation, Dropped, Source, curate, votes
 from replay.mapping import Race, best_unit, races, voters
 from replay.mass import mass
 from replay.pooled import pooled_mass
-from replay.rows import rows_of
+from replay.rows import of_heads, rows_of
 
 Bool = npt.NDArray[np.bool_]
 Float32 = npt.NDArray[np.float32]
@@ -153,7 +153,7 @@ def mass_key(config: ReplayConfig) -> tuple[object, ...]:
 
 
 def _mass(trace: Trace, units: Units, config: ReplayConfig) -> Float32:
-    if config.heads and "queries" not in trace.arrays:
+    if of_heads(trace, config) and "queries" not in trace.arrays:
         return pooled_mass(trace, units, config)
     return mass(rows_of(trace, config), units, config.reduce, config.indirect)
 

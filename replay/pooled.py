@@ -13,7 +13,7 @@ from omnitrace.trace import Trace
 from omnitrace.units import Units
 from replay.config import ReplayConfig
 from replay.mass import Float32, Float64, calibrate
-from replay.rows import check_attention, check_heads, head_weights, shares
+from replay.rows import chosen_heads, shares
 
 Int64 = npt.NDArray[np.int64]
 
@@ -24,14 +24,13 @@ def pooled_mass(trace: Trace, units: Units, config: ReplayConfig) -> Float32:
     CommandError where pooled masses cannot tell: they know neither single tokens (`max`) nor
     earlier steps (`indirect`), and only units that recorded ones make up exactly.
     """
-    check_attention(config)
     if config.reduce == "max" or config.indirect:
         raise CommandError(
             f"sample '{trace.id}': its heads were pooled to units when they were recorded, so "
             'that reduce = "max" and indirect cannot be had; record with --level qk for them.'
         )
-    pooled, weights = trace.heads(), head_weights(config.heads)
-    check_heads(trace, weights, (pooled.mass.shape[0], pooled.mass.shape[1]))
+    pooled = trace.heads()
+    weights = chosen_heads(trace, config, pooled.mass.shape[:2])
     total = np.zeros((trace.T, pooled.mass.shape[3]))
     for (layer, head), share in zip(weights, shares(weights), strict=True):
         total += share * pooled.mass[layer, head]
@@ -57,9 +56,8 @@ def merged_units(trace: Trace, units: Units) -> Int64:
         token = int(wrong[0])
         unit = max(int(owner[token]), int(expected[token]))
         raise CommandError(
-            f"sample '{trace.id}': its heads were pooled to other units than these, and "
-            f"'{units.label[unit]}' is not made of whole ones; keep the units that were recorded "
-            '(those of the preset paper), or merge them (units.text = "part").'
+            f"sample '{trace.id}': its heads were pooled to the units of preset paper, and "
+            f"'{units.label[unit]}' is not made of whole ones; replay with those units."
         )
     return merged
 

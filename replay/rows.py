@@ -58,20 +58,28 @@ class Rows:
 def rows_of(trace: Trace, config: ReplayConfig) -> Rows:
     """The rows that `config` reads; may touch the disk.
 
-    - with `heads`: the weighted mean of these heads' attention, Σ w·A_t[l,h] / Σ|w|;
+    - `of_heads`: the weighted mean of these heads' attention, Σ w·A_t[l,h] / Σ|w|, from queries
+      and keys;
     - with `layers`: the weighted mean of these layers' rows, Σ w·a_t[l] / Σ|w|;
     - else the recorded rows, averaged over layers if the signal was recorded by layer.
 
     Rows made of several are clamped at 0, which only signed ones (`gradients`) and negative
     weights need (DESIGN §5). CommandError if what is asked for was not recorded.
     """
-    if config.heads or (config.layers and _rederived(trace, config)):
+    if of_heads(trace, config):
         return Rows(_from_queries(trace, config), trace.n, trace.T)
     values = _recorded(trace, config)
     if config.first_step == "prompt-mean" and trace.T:
         values = values.copy()
         values[: trace.n] = trace.first_row(config.signal)
     return Rows(values, trace.n, trace.T)
+
+
+def of_heads(trace: Trace, config: ReplayConfig) -> bool:
+    """Whether rows come from single heads: where some are chosen, or where no row of `attention`
+    was recorded but its heads were."""
+    recorded = config.signal != ATTENTION or ATTENTION in trace.signals
+    return bool(config.heads) or (not recorded and bool({"heads", "queries"} & {*trace.arrays}))
 
 
 def _recorded(trace: Trace, config: ReplayConfig) -> Float32:
@@ -89,21 +97,11 @@ def _recorded(trace: Trace, config: ReplayConfig) -> Float32:
     return np.maximum(mean, 0, out=mean)
 
 
-def _rederived(trace: Trace, config: ReplayConfig) -> bool:
-    """Whether attention by layer is to come from queries and keys."""
-    recorded = config.signal in trace.signals
-    return config.signal == ATTENTION and not recorded and "queries" in trace.arrays
-
-
 def _from_queries(trace: Trace, config: ReplayConfig) -> Float32:
-    """The chosen heads' rows, or the chosen layers' with all heads alike, from queries and keys."""
-    check_attention(config)
     inner = trace.queries_and_keys()
-    layers, heads = inner.queries.shape[:2]
-    weights = head_weights(config.heads) if config.heads else _all_heads(config, heads)
-    check_heads(trace, weights, (layers, heads))
-    total = np.zeros((trace.T, trace.n + trace.T), np.float32)
+    weights = chosen_heads(trace, config, inner.queries.shape[:2])
     share_of = dict(zip(weights, shares(weights), strict=True))
+    total = np.zeros((trace.T, trace.n + trace.T), np.float32)
     for layer in sorted({layer for layer, _ in weights}):
         rows = inner.rows(layer)
         for (own, head), share in share_of.items():
@@ -112,10 +110,27 @@ def _from_queries(trace: Trace, config: ReplayConfig) -> Float32:
     return pack_rows(np.maximum(total, 0), trace.n)
 
 
-def _all_heads(config: ReplayConfig, heads: int) -> dict[tuple[int, int], float]:
-    """Every head of the chosen layers, as heavy as its layer."""
-    chosen = layer_weights(config.layers)
-    return {(layer, head): chosen[layer] for layer in chosen for head in range(heads)}
+def chosen_heads(
+    trace: Trace, config: ReplayConfig, shape: tuple[int, ...]
+) -> dict[tuple[int, int], float]:
+    """(layer, head) → weight of `config` among `shape` (layers, heads); all heads of the layers,
+    or all there are, if no heads are named. CommandError naming what is not there."""
+    _check_attention(config)
+    layers, heads = shape
+    if config.heads:
+        weights = head_weights(config.heads)
+    else:
+        by_layer = (
+            layer_weights(config.layers) if config.layers else dict.fromkeys(range(layers), 1.0)
+        )
+        weights = {(layer, head): by_layer[layer] for layer in by_layer for head in range(heads)}
+    wrong = [f"{layer}.{head}" for layer, head in weights if layer >= layers or head >= heads]
+    if wrong:
+        raise CommandError(
+            f"sample '{trace.id}' has no heads {', '.join(wrong)}; legal: layers 0 to "
+            f"{layers - 1}, each with heads 0 to {heads - 1}."
+        )
+    return weights
 
 
 def shares(weights: Mapping[Key, float]) -> Float32:
@@ -148,7 +163,7 @@ def _weights(knob: str, text: str) -> dict[str, float]:
     return weights
 
 
-def check_attention(config: ReplayConfig) -> None:
+def _check_attention(config: ReplayConfig) -> None:
     """CommandError if single heads are asked for of another signal, step 0 or with layers."""
     if config.signal != ATTENTION:
         raise CommandError(
@@ -158,16 +173,3 @@ def check_attention(config: ReplayConfig) -> None:
         raise CommandError('no head has a prompt-mean row; set first_step = "query".')
     if config.heads and config.layers:
         raise CommandError("layers and heads cannot both be chosen; leave one of them empty.")
-
-
-def check_heads(
-    trace: Trace, weights: Mapping[tuple[int, int], float], shape: tuple[int, int]
-) -> None:
-    """CommandError naming the (layer, head) pairs that are not among `shape` (layers, heads)."""
-    layers, heads = shape
-    wrong = [f"{layer}.{head}" for layer, head in weights if layer >= layers or head >= heads]
-    if wrong:
-        raise CommandError(
-            f"sample '{trace.id}' has no heads {', '.join(wrong)}; legal: layers 0 to "
-            f"{layers - 1}, each with heads 0 to {heads - 1}."
-        )

@@ -92,14 +92,33 @@ def test_heads_of_queries_and_keys() -> None:
     assert np.allclose(found, 0.75 * inner.rows(2)[1] + 0.25 * inner.rows(0)[0], atol=1e-6)
     layer = rows_of(trace, replace(ATTENTION, layers="1")).dense()
     assert np.allclose(layer, inner.rows(1).mean(axis=0), atol=1e-6)
+    every = rows_of(trace, ATTENTION).dense()
+    rows = np.stack([inner.rows(layer) for layer in range(LAYERS)])
+    assert np.allclose(every, rows.mean(axis=(0, 1)), atol=1e-6)
+
+
+@pytest.mark.parametrize("layers", ["", "0:3,2"])
+def test_pooled_attention_without_a_choice_of_heads_is_all_of_them(layers: str) -> None:
+    trace = with_queries()
+    config = replace(ATTENTION, layers=layers)
+    found = Replayer(with_heads(trace, UnitConfig())).mass(config)
+    assert np.allclose(found, Replayer(trace).mass(config), atol=1e-5)
 
 
 @pytest.mark.parametrize("reduce", ["sum", "mean", "uniform", "lift", "surplus"])
-@pytest.mark.parametrize("text", ["sentence", "part"])
-def test_pooled_heads_give_the_masses_that_their_rows_give(reduce: str, text: str) -> None:
+@pytest.mark.parametrize(
+    "units",
+    [
+        UnitConfig(),
+        UnitConfig(text="part"),
+        UnitConfig(audio_seconds=2.0, video_seconds=2.0, request="leave-out"),
+    ],
+    ids=["recorded", "parts", "longer bins"],
+)
+def test_pooled_heads_give_the_masses_that_their_rows_give(reduce: str, units: UnitConfig) -> None:
     trace = with_queries()
     pooled = with_heads(trace, UnitConfig())
-    config = replace(ATTENTION, heads="0.1,2.0:0.5", reduce=reduce, units=UnitConfig(text=text))
+    config = replace(ATTENTION, heads="0.1,2.0:0.5", reduce=reduce, units=units)
     expected, found = (Replayer(each).mass(config) for each in (trace, pooled))
     assert found.dtype == np.float32
     assert np.allclose(found, expected, atol=1e-5)
@@ -111,7 +130,7 @@ def test_units_that_cut_pooled_ones_apart_are_refused() -> None:
         0, 0, 1, 2, 3, 4, 5, 6, 7,
     ]  # fmt: skip
     for units in (UnitConfig(image="grid"), UnitConfig(audio_seconds=0.5)):
-        with pytest.raises(CommandError, match="were pooled to other units than these, and"):
+        with pytest.raises(CommandError, match="pooled to the units of preset paper, and"):
             merged_units(trace, trace.units(units))
 
 
