@@ -32,6 +32,7 @@ VERBS = {
     "ablate-inputs": "Record how likely a run's answers stay when parts of their prompts are gone.",
     "tag": "Tag a recorded run's answers again with another spaCy pipeline.",
     "evaluate": "Score a run's attributions against labels or planted truth, by modality.",
+    "judge": "Let a model label which sources support each sentence of a run's answers.",
     "agree": "Say how far two label files agree, by modality.",
     "options": "Say whether attributions point at the option that the model chose.",
     "baseline": "Predict a run's sources by a simpler method: chance, embeddings, CLIP.",

@@ -7,7 +7,7 @@ from dataclasses import replace
 import numpy as np
 
 from omnitrace import Trace
-from omnitrace.timeline import Modality
+from omnitrace.timeline import Modality, Part
 from replay.evaluation.truth import Evidence, TrueSentence, Truth
 
 FACT = Evidence(0, text="The parcel weighs seven kilos.")
@@ -35,4 +35,5 @@ def with_media(trace: Trace, kept: int) -> Trace:
         medium=np.where(gone, -1, line.medium).astype(np.int32),
         part=np.where(gone, -1, line.part).astype(np.int32),
     )
-    return replace(trace, timeline=line, media=trace.media[:kept])
+    parts = tuple(Part(p.role, "text") if p.medium >= kept else p for p in trace.parts)
+    return replace(trace, timeline=line, parts=parts, media=trace.media[:kept])
