@@ -14,7 +14,8 @@ from replay import CurationConfig
 from replay.ballots import Ballots, joined
 from replay.batch import Plan, _totals, curate_many
 from replay.curate import curate, votes
-from tests.replay.test_curate import Step, columns, configs, listing, steps
+from tests.replay.literal import listing
+from tests.replay.test_curate import Step, columns, configs, steps
 
 Cells = list[list[Step]]
 

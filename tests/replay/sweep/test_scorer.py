@@ -50,7 +50,7 @@ mappings = st.sampled_from(
 several = st.lists(
     st.builds(lambda mapped, curation: replace(mapped, curation=curation), mappings, curations),
     min_size=1,
-    max_size=8,
+    max_size=4,
 )
 
 
