@@ -121,7 +121,7 @@ def _stretch_form(timed: Sequence[str], several: Sequence[str]) -> str:
 def _example(name: str, several: Sequence[str]) -> list[Any]:
     if name in ("text", "image"):
         return [0]
-    return [[0, 3, 5]] if name in several else [[3, 5]]
+    return [[0, 0, 1]] if name in several else [[0, 1]]
 
 
 def _quoted(text: str) -> str:
