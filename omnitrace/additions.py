@@ -21,7 +21,7 @@ from omnitrace.ablations import Ablations, AblationsData, from_data, to_data
 from omnitrace.columns import safe_json
 from omnitrace.commit import Count, Unreadable, Uuid, Version
 from omnitrace.errors import Fault, OmniTraceError
-from omnitrace.files import Files, get_document
+from omnitrace.files import Files, each, get_document
 from omnitrace.text import one_line, safe_text
 from omnitrace.timeline import Int32, Segmentation, Segments
 from omnitrace.trace import Tagging, Trace
@@ -126,8 +126,9 @@ class Additions:
         self._places: dict[tuple[str, str], dict[str, Place]] = {}
         self._stale: dict[str, Addition] = {}
         self._load: Callable[[str], Addition] = lru_cache(_LOADED_FILES)(self.read)
-        for addition in self._names():
-            self._take(addition, keys)
+        names = self._names()
+        for addition, found in zip(names, each(files, self._try, names), strict=True):
+            self._take(addition, found, keys)
         self._report_stale(keys)
 
     def __iter__(self) -> Iterator[Added]:
@@ -184,14 +185,18 @@ class Additions:
         data = get_document(self._files, where(addition))
         return parse(data, addition, self._store_uuid)
 
-    def _take(self, addition: str, keys: Mapping[str, str]) -> None:
-        """Learn what a file holds; one that is damaged is reported, and left out."""
+    def _try(self, addition: str) -> Addition | Exception:
         try:
-            found = self.read(addition)
+            return self.read(addition)
         except (OSError, Unreadable) as error:
+            return error
+
+    def _take(self, addition: str, found: Addition | Exception, keys: Mapping[str, str]) -> None:
+        """Learn what a file holds; one that is damaged is reported, and left out."""
+        if isinstance(found, Exception):
             self._report(
                 addition,
-                f"is damaged ({safe_text(str(error))}) and left out; put the file back from a "
+                f"is damaged ({safe_text(str(found))}) and left out; put the file back from a "
                 "copy, or delete it and make it again.",
             )
             return

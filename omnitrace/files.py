@@ -8,10 +8,11 @@ from __future__ import annotations
 import os
 import stat
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
-from typing import NamedTuple, Protocol
+from typing import NamedTuple, Protocol, TypeVar
 
 TEMPORARY = ".tmp-"
 LARGEST_DOCUMENT = 2**28
@@ -25,12 +26,21 @@ class Entry(NamedTuple):
     modified: float
 
 
+T = TypeVar("T")
+R = TypeVar("R")
+
+
 class Files(Protocol):
     """Write-once files under one root; names are relative and separated by `/`.
 
     Every method raises OSError when the medium refuses. Writers are many, but a name is written
     by one of them: `put_if_absent` decides which where two could want the same.
     """
+
+    @property
+    def readers(self) -> int:
+        """How many reads at once pay off."""
+        ...
 
     def where(self, name: str) -> str:
         """What to call the file in a message to people."""
@@ -73,6 +83,15 @@ class Files(Protocol):
         ...
 
 
+def each(files: Files, work: Callable[[T], R], items: Iterable[T]) -> Iterator[R]:
+    """`work` of every item in order, as many at once as pays off on this medium."""
+    if files.readers == 1:
+        yield from map(work, items)
+    else:
+        with ThreadPoolExecutor(files.readers) as pool:
+            yield from pool.map(work, items)
+
+
 def get_document(files: Files, name: str) -> bytes:
     """All bytes of a file that should be a JSON document; OSError if it is absurdly long."""
     data = files.get(name, 0, LARGEST_DOCUMENT)
@@ -83,6 +102,8 @@ def get_document(files: Files, name: str) -> bytes:
 
 class LocalFiles:
     """A folder on a local or shared POSIX disk. Symbolic links inside it are refused."""
+
+    readers = 1
 
     def __init__(self, root: str | os.PathLike[str]) -> None:
         self.root = Path(root)

@@ -23,7 +23,8 @@ from omnitrace.additions import Additions, LazyMapping
 from omnitrace.columns import safe_json
 from omnitrace.commit import Root, Unreadable
 from omnitrace.errors import CommandError, Fault, OmniTraceError
-from omnitrace.files import Files, LocalFiles, get_document
+from omnitrace.files import Files, LocalFiles, each, get_document
+from omnitrace.s3 import S3Files, s3_url
 from omnitrace.segment import Segment
 from omnitrace.text import one_line, safe_text
 from omnitrace.timeline import Int32, Modality
@@ -159,21 +160,15 @@ class Run(Mapping[str, Trace]):
     def refresh(self) -> None:
         """Take in what was committed or added since the samples were listed."""
         known = self._listing.segments if self._listing else {}
+        names = [name for name in map(commit.uuid_of, self._files.names("commits")) if name]
+        taken = each(self._files, lambda name: known.get(name) or self._take(name), names)
         segments: dict[str, Segment] = {}
         faults: list[Fault] = []
-        for name in self._files.names("commits"):
-            segment = commit.uuid_of(name)
-            try:
-                if segment:
-                    segments[segment] = known.get(segment) or self._take(segment)
-            except (Unreadable, OSError) as error:
-                marker = f"commits/{name}"
-                sentence = (
-                    f"{self._files.where(marker)} is damaged "
-                    f"({safe_text(str(error))}): the samples of this segment are left out; put "
-                    "the file back from a copy, or record again."
-                )
-                faults.append(Fault(marker, sentence))
+        for name, found in zip(names, taken, strict=True):
+            if isinstance(found, Fault):
+                faults.append(found)
+            else:
+                segments[name] = found
         self._additions = None
         self._listing = _Listing(segments, _places(segments), [*faults, *_conflicts(segments)])
 
@@ -228,9 +223,17 @@ class Run(Mapping[str, Trace]):
     def _index(self) -> dict[str, tuple[Segment, int]]:
         return self._listed.places
 
-    def _take(self, segment: str) -> Segment:
-        data = get_document(self._files, commit.marker_name(segment))
-        return Segment(self._files, commit.parse_marker(data, segment, self._root.store_uuid))
+    def _take(self, name: str) -> Segment | Fault:
+        marker = commit.marker_name(name)
+        try:
+            data = get_document(self._files, marker)
+            return Segment(self._files, commit.parse_marker(data, name, self._root.store_uuid))
+        except (Unreadable, OSError) as error:
+            return Fault(
+                marker,
+                f"{self._files.where(marker)} is damaged ({safe_text(str(error))}): the samples "
+                "of this segment are left out; put the file back from a copy, or record again.",
+            )
 
     def _unknown(self, id: str) -> str:
         close = difflib.get_close_matches(str(id), list(self._index)[:_SUGGEST_AMONG], n=1)
@@ -244,7 +247,7 @@ class Run(Mapping[str, Trace]):
 
 
 def open_run(path: str | os.PathLike[str]) -> Run:
-    """Open the run at `path` for reading.
+    """Open the run at `path`, a folder or `s3://bucket/prefix`, for reading.
 
     Raises CommandError if there is no run, OmniTraceError if its root is damaged or was written
     in a format that this version does not read.
@@ -254,6 +257,9 @@ def open_run(path: str | os.PathLike[str]) -> Run:
 
 def run_files(path: str | os.PathLike[str]) -> Files:
     """The files of what should be a run at `path`; CommandError if there is nothing."""
+    url = s3_url(path)
+    if url:
+        return S3Files(url)
     folder = Path(path)
     if not folder.exists():
         raise CommandError(f"there is no run at {path}.")
@@ -264,9 +270,17 @@ def run_files(path: str | os.PathLike[str]) -> Files:
 
 def new_files(path: str | os.PathLike[str]) -> Files:
     """Where a run may be made or joined; CommandError if there is something else at `path`."""
+    url = s3_url(path)
+    if url:
+        return S3Files(url)
     if Path(path).exists() and not Path(path).is_dir():
         raise CommandError(f"{path} is a file; a run is a folder: name another path.")
     return LocalFiles(path)
+
+
+def is_run(path: str | os.PathLike[str]) -> bool:
+    """Whether there is something at `path` that may be a run; what, `run_files` looks."""
+    return bool(S3Files(url).names()) if (url := s3_url(path)) else Path(path).exists()
 
 
 def read_root(files: Files) -> Root:

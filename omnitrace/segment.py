@@ -295,9 +295,14 @@ class VouchedFiles:
     def open(self) -> None:
         """Learn the files; Unreadable, naming the first that is absent or not as long as it was."""
         self._entries = self._marker.parse_files()
+        with reading("zarr.json"):
+            sizes = {
+                found.name: found.size for found in self._files.walk(f"segments/{self._segment}")
+            }
         for name, entry in self._entries.items():
-            with reading(name):
-                if self._files.size(file_name(self._segment, name)) != entry.size:
+            path = file_name(self._segment, name)
+            with reading(name):  # one listing is cheap; only what it does not show is looked at
+                if sizes.get(path) != entry.size and self._files.size(path) != entry.size:
                     raise Unreadable("its size is not what the marker says")
 
     def whole(self, name: str) -> bytes:

@@ -13,7 +13,7 @@ from typing import Any
 import torch
 
 from omnitrace.errors import CommandError, OmniTraceError
-from omnitrace.run import Run, open_run
+from omnitrace.run import Run, is_run, open_run
 from omnitrace.text import one_line
 from omnitrace.trace import Trace
 from omnitrace.writer import RunWriter
@@ -90,7 +90,7 @@ def record(
     tagger = load_tagger(config.spacy_model or None)
     identity = run_identity(spec, config, tagger.name)
     # A run that is there says first what it lacks; a new one is made when the model is there.
-    tracer = None if run_path.exists() else Tracer.load(spec, config, tagger)
+    tracer = None if is_run(run_path) else Tracer.load(spec, config, tagger)
     with RunWriter.open(run_path, identity) as writer:
         todo = [s for s in samples if not _is_done(s, given.get(s.id), writer, identity)]
         summary = RecordSummary(len(samples), len(samples) - len(todo))

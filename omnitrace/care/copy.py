@@ -15,7 +15,7 @@ from omnitrace import additions, commit
 from omnitrace.additions import FOLDER
 from omnitrace.commit import FileEntry, Marker, Unreadable
 from omnitrace.errors import CommandError, OmniTraceError
-from omnitrace.files import Files, get_document
+from omnitrace.files import Files, each, get_document
 from omnitrace.run import ROOT, Run, read_root
 from omnitrace.segment import BLOCK, file_name, reading
 from omnitrace.text import one_line, safe_text
@@ -84,8 +84,11 @@ class _Over:
         """Copy what the marker lists, then the marker; Unreadable if a file is damaged."""
         name = commit.marker_name(marker.segment)
         entries = marker.parse_files()
-        for file, entry in entries.items():
-            self._file(file_name(marker.segment, file), entry)
+        names = {file_name(marker.segment, file): entry for file, entry in entries.items()}
+        contents = each(self.source, lambda name: self._checked(name, names[name]), names)
+        pairs = zip(names, contents, strict=True)
+        for _ in each(self.target, lambda pair: self._put(pair[0], names[pair[0]], pair[1]), pairs):
+            pass
         self._document(name)
         self.summary.segments += 1
         self.summary.samples += len(marker.samples)
@@ -100,14 +103,18 @@ class _Over:
         with writing(self.target):
             self.target.put_if_absent(name, data)
 
-    def _file(self, name: str, entry: FileEntry) -> None:
-        """Put a file, complete or not at all: another who copies the same puts the same bytes."""
+    def _checked(self, name: str, entry: FileEntry) -> bytes:
+        """A file's bytes; Unreadable, naming it, unless they are what the marker says."""
         with reading(name):
             if self.source.size(name) != entry.size:
                 raise Unreadable("its size is not what the marker says")
             data = self.source.get(name)
         if commit.vouch([data]) != entry:
             raise Unreadable("its checksums are not what the marker says", name)
+        return data
+
+    def _put(self, name: str, entry: FileEntry, data: bytes) -> None:
+        """Put a file, complete or not at all: another who copies the same puts the same bytes."""
         with writing(self.target):
             if self.target.put_if_absent(name, data):
                 return

@@ -14,7 +14,7 @@ from omnitrace.care.orphans import orphans
 from omnitrace.columns import modality_counts
 from omnitrace.commit import FileEntry, Marker, Unreadable
 from omnitrace.errors import CommandError, OmniTraceError
-from omnitrace.files import Files
+from omnitrace.files import Files, each
 from omnitrace.run import PREVIEW_CHARS, ROOT, Run
 from omnitrace.segment import BLOCK, Segment, file_name
 from omnitrace.text import one_line, safe_text
@@ -73,8 +73,10 @@ def _segment_findings(files: Files, segment: Segment, deep: bool) -> Iterator[Fi
         yield _finding(files, marker, "", str(error))
         return
     sound = True
-    for name, entry in entries.items():
-        harm = _harm(files, file_name(marker.segment, name), entry)
+    harms = each(
+        files, lambda name: _harm(files, file_name(marker.segment, name), entries[name]), entries
+    )
+    for name, harm in zip(entries, harms, strict=True):
         if harm:
             sound = False
             yield _finding(files, marker, name, harm)

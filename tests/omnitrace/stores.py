@@ -28,6 +28,7 @@ class MemoryFiles:
 
     content: dict[str, bytes] = field(default_factory=dict)
     written: dict[str, float] = field(default_factory=dict)
+    readers: int = 1
 
     def where(self, name: str) -> str:
         return f"memory/{name}"
