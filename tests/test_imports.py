@@ -23,6 +23,7 @@ FORBIDDEN = {
     "recorder.datasets.write": (*HEAVY, "pyarrow", "replay", "tui"),
     "recorder.record": ("replay", "tui", "textual"),
     "replay": (*HEAVY, "recorder", "tui"),
+    "replay.judge": (*HEAVY, "recorder", "tui", "openai", "av", "PIL"),
     "tui": ("torch", "transformers", "spacy", "recorder"),
     "tui.app": ("torch", "transformers", "spacy", "recorder"),
 }
