@@ -35,7 +35,7 @@ VERBS = {
     "judge": "Let a model label which sources support each sentence of a run's answers.",
     "agree": "Say how far two label files agree, by modality.",
     "options": "Say whether attributions point at the option that the model chose.",
-    "baseline": "Predict a run's sources by a simpler method: chance, embeddings, CLIP.",
+    "baseline": "Predict a run's sources by a simpler method: chance, embeddings, CLIP, itself.",
     "sweep": "Try thousands of configurations, and report the best on held-out samples.",
     "ablate": "Score a run with each part of curation left out: Table 3 of the paper.",
     "browse": "Read a run in the terminal: tokens, spans and their sources.",

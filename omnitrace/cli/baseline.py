@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json as json_format
 import sys
-from collections.abc import Callable, Iterator
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cache
 from importlib import import_module
@@ -20,6 +21,7 @@ from omnitrace.cli.console import narrate, out, table, tracked
 from omnitrace.cli.flags import flags_of, layered
 from omnitrace.errors import CommandError
 from recorder.config import BaselineConfig
+from replay.baselines.answers import STATES, question, read_answer
 from replay.baselines.kept import keeping
 from replay.baselines.run import compare, compute, kept_similarity
 from replay.baselines.similarity import Similarity, Thresholds, same_threshold
@@ -35,17 +37,18 @@ WEIGHTS = ("model", "revision", "dtype", "quantize")
 @dataclass(frozen=True)
 class Method:
     """The module that has `load(identity, config)`, the settings on which its results depend, and
-    the usual threshold."""
+    the usual threshold of its similarities, None if it is asked for labels outright."""
 
     module: str
     depends: tuple[str, ...]
-    threshold: float
+    threshold: float | None
 
 
 METHODS = {
     "random": Method("replay.baselines.random", ("seed", "time"), 0.5),
     "embedding": Method("recorder.baselines.embedding", WEIGHTS, 0.25),
     "clip": Method("recorder.baselines.clip", WEIGHTS, 0.25),
+    "self": Method("recorder.baselines.self_attribution", (*WEIGHTS, "max_new_tokens"), None),
 }
 """0.25 is the paper's; it does not say how many pairs chance keeps: half of them here."""
 
@@ -81,7 +84,7 @@ def baseline(
     run: Path,
     predictions: Path,
     *,
-    method: Literal["random", "embedding", "clip"],
+    method: Literal["random", "embedding", "clip", "self"],
     config: Path | None = None,
     choice: Annotated[Choice, Parameter(name="*")] = Choice(),
     given: dict[str, Any] | None = None,
@@ -98,28 +101,37 @@ def baseline(
     predictions
         OUT, the labels file to write, such as random.jsonl
     method
-        random: by chance; embedding: by the recorded model's own embeddings; clip: by CLIP's
+        random: by chance; embedding: by the recorded model's own embeddings; clip: by CLIP's;
+        self: the recorded model is asked
     config
         a TOML file of the keys below; flags are laid over it
     """
     chosen = layered(BaselineConfig(), config, given)
     opened, beside = open_run(run), predictions.with_suffix(".kept.jsonl")
+    refuse(predictions, beside, METHODS[method], choice)
+    with keeping(beside, about(opened, method, chosen)) as kept:
+        failed = compute(opened, tracked(tuple(opened)), kept, making(opened, method, chosen))
+    done = {id: kept.rows[id] for id in opened if id in kept.rows}
+    if not opened:
+        narrate(f"omnitrace: {run} holds no sample.")
+    if done:
+        asked = METHODS[method].threshold is None
+        rows, said = told(opened, done) if asked else compared(opened, done, method, choice)
+        write_labels(predictions, rows)
+        narrate(f"{predictions}: {len(done)} samples, {said}.")
+    for message in failed.values():
+        narrate(f"omnitrace: {message}")
+    return 0 if done and not failed else 1
+
+
+def refuse(predictions: Path, beside: Path, method: Method, choice: Choice) -> None:
+    """CommandError for what would overwrite another file, and for choices that contradict."""
     if predictions.exists() and not beside.exists():
         raise CommandError(f"{predictions} is there already, and is no baseline's: name another.")
     if choice.threshold is not None and choice.labels is not None:
         raise CommandError("--threshold is given, so that --labels has nothing to choose.")
-    with keeping(beside, about(opened, method, chosen)) as kept:
-        failed = compute(opened, tracked(tuple(opened)), kept, comparing(opened, method, chosen))
-    found = [kept_similarity(opened[id], kept.rows[id]) for id in opened if id in kept.rows]
-    if not opened:
-        narrate(f"omnitrace: {run} holds no sample.")
-    if found:
-        thresholds = settle(found, method, choice)
-        write_labels(predictions, labels(found, thresholds, method))
-        narrate(f"{predictions}: {len(found)} samples, {spoken(found, thresholds)}.")
-    for message in failed.values():
-        narrate(f"omnitrace: {message}")
-    return 0 if found and not failed else 1
+    if method.threshold is None and (choice.threshold is not None or choice.labels is not None):
+        raise CommandError("this method gives labels outright: there is no threshold to choose.")
 
 
 def about(run: Run, method: str, config: BaselineConfig) -> dict[str, Any]:
@@ -128,13 +140,15 @@ def about(run: Run, method: str, config: BaselineConfig) -> dict[str, Any]:
     return {"run": run.store_uuid, "method": method, "config": settings}
 
 
-def comparing(run: Run, method: str, config: BaselineConfig) -> Callable[[Trace], Any]:
+def making(run: Run, method: str, config: BaselineConfig) -> Callable[[Trace], Any]:
     """What computes a sample; the method is loaded when the first one needs it."""
 
     @cache
     def loaded() -> Any:
         return load_method(method, run, config)
 
+    if METHODS[method].threshold is None:
+        return lambda trace: loaded().answer(trace, question(trace))
     return lambda trace: compare(loaded(), trace)
 
 
@@ -151,11 +165,28 @@ def load_method(name: str, run: Run, config: BaselineConfig) -> Any:
         ) from error
 
 
+def told(run: Run, answers: Mapping[str, str]) -> tuple[list[Labels], str]:
+    """The labels in what a model answered, and in words how it could be read."""
+    read = [read_answer(run[id], text, "baseline self") for id, text in answers.items()]
+    counts = Counter(answer.state for answer in read)
+    said = ", ".join(f"{counts[state]} answers {state}" for state in STATES if counts[state])
+    return [answer.labels for answer in read], said
+
+
+def compared(
+    run: Run, kept: Mapping[str, Any], method: str, choice: Choice
+) -> tuple[Iterator[Labels], str]:
+    """The labels of what is similar enough, and in words how similar that is."""
+    found = [kept_similarity(run[id], data) for id, data in kept.items()]
+    thresholds = settle(found, method, choice)
+    return labels(found, thresholds, method), spoken(found, thresholds)
+
+
 def settle(found: list[Similarity], method: str, choice: Choice) -> Thresholds:
     """The threshold that is given, usual or best; the choosing is shown."""
     if choice.labels is None:
-        usual = METHODS[method].threshold if choice.threshold is None else choice.threshold
-        return same_threshold(usual)
+        usual = METHODS[method].threshold or 0.0
+        return same_threshold(usual if choice.threshold is None else choice.threshold)
     golds = read_golds(choice.labels)
     known = {s.trace.id: golds.gold(s.trace) for s in found if s.trace.id in golds}
     made = sweep(found, known, parse_thresholds(choice.thresholds), DRAWS)

@@ -1,13 +1,12 @@
 """Self-attribution (paper, App. C.2.1): the recorded model is asked where its sentences come from.
 
-It gets the media of the prompt again, numbered, then a question that others have put in words, and
-answers greedily. Knows adapters and generation; neither the question nor how answers are read.
+The question is a chat that others have put in words, in which the media of the prompt have their
+places; the answer is greedy. Knows adapters and generation; not how answers are read.
 """
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -23,7 +22,11 @@ from recorder.passes.draw import Options
 from recorder.passes.generate import Wanted, generate
 from recorder.passes.memory import is_out_of_memory
 
+Chat = Sequence[Mapping[str, Any]]
+"""Messages as of a chat completion: {role, content}, content a text or a list of parts."""
+
 NOTHING = Wanted(signals={}, prompt_mean=False)
+"""Of what a recording would keep."""
 
 
 def load(identity: Mapping[str, Any], config: BaselineConfig) -> SelfAttribution:
@@ -40,10 +43,9 @@ class SelfAttribution:
     samples: Samples
     max_new_tokens: int
 
-    def answer(self, trace: Trace, question: str) -> str:
-        """What the model says; OmniTraceError if the sample changed or the question is too long."""
-        prompt = question_about(self.samples.of(trace), question)
-        prepared = self.adapter.prepare(prompt)
+    def answer(self, trace: Trace, chat: Chat) -> str:
+        """What the model says; OmniTraceError if the sample changed or the chat is too long."""
+        prepared = self.adapter.prepare(put(chat, self.samples.of(trace)))
         try:
             [answer] = generate(self.adapter, [prepared], Options(self.max_new_tokens), NOTHING)
         except (torch.OutOfMemoryError, RuntimeError) as error:
@@ -53,17 +55,21 @@ class SelfAttribution:
         return answer.text
 
 
-def question_about(sample: Sample, question: str) -> Sample:
-    """One message: the media of `sample`, each after its kind and its number, then the question."""
-    parts = (*_numbered(sample), Content("text", question))
-    return Sample(sample.id, (Message("user", parts),), None, sample.sha256)
+def put(chat: Chat, sample: Sample) -> Sample:
+    """A chat as one message of the user, a line a part: not every model knows a system's role.
+
+    Texts are {type: text, text}, media {type: kind, index}: the place among those of `sample`.
+    """
+    parts = [part for message in chat for part in _parts(message["content"], sample)]
+    return Sample(sample.id, (Message("user", tuple(parts)),), None, sample.sha256)
 
 
-def _numbered(sample: Sample) -> Iterator[Content]:
-    seen: Counter[str] = Counter()
-    for message in sample.messages:
-        for part in message.parts:
-            if part.path is not None:
-                yield Content("text", f"\n{part.kind.upper()} {seen[part.kind]}:\n")
-                yield part
-                seen[part.kind] += 1
+def _parts(content: str | Sequence[Mapping[str, Any]], sample: Sample) -> Iterator[Content]:
+    if isinstance(content, str):
+        content = [{"type": "text", "text": content}]
+    for part in content:
+        if part["type"] == "text":
+            yield Content("text", f"{part['text']}\n")
+        else:
+            yield Content(part["type"], path=sample.paths[part["index"]])
+            yield Content("text", "\n")

@@ -11,13 +11,14 @@ from math import floor
 
 import numpy as np
 
-from omnitrace.errors import CommandError, OmniTraceError
+from omnitrace.errors import CommandError
 from replay.baselines.similarity import Similarity, Thresholds, same_threshold
 from replay.evaluation.gold import Gold
 from replay.evaluation.scores import Scores, judgement, score
 from replay.evaluation.space import MODALITIES
-from replay.halves import is_held_out
+from replay.sweep.sweep import split
 
+HOLDOUT = 0.5
 MOST = 10_000
 """Thresholds of one sweep."""
 _FUZZ = 1e-9
@@ -45,19 +46,11 @@ def sweep(
 ) -> Sweep:
     """Choose among `thresholds`; samples without a gold are passed over.
 
-    Only the modalities that a baseline speaks of are scored. OmniTraceError if a half of the
-    samples is empty.
+    Only the modalities that a baseline speaks of are scored; the samples are split as a sweep of
+    configurations splits them. OmniTraceError if there are fewer than two.
     """
-    known = [s for s in similarities if s.trace.id in golds]
-    choose, report = (
-        [s for s in known if is_held_out(s.trace.id) == held_out] for held_out in (False, True)
-    )
-    if not choose or not report:
-        raise OmniTraceError(
-            f"of the {len(known)} samples with labels {len(choose)} fall in the half on which the "
-            f"threshold is chosen and {len(report)} in the half on which it is reported: label "
-            "more samples, or set the threshold yourself with --threshold."
-        )
+    known = {s.trace.id: s for s in similarities if s.trace.id in golds}
+    choose, report = ([known[id] for id in ids] for ids in split(list(known), HOLDOUT))
     scores = {t: scores_at(choose, golds, same_threshold(t)) for t in sorted(thresholds)}
     best = {name: _best(scores, name) for name in MODALITIES}
     return Sweep(scores, best, scores_at(report, golds, best, draws))

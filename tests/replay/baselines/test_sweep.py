@@ -11,7 +11,7 @@ from omnitrace.timeline import Modality
 from replay.baselines.similarity import Similarity, same_threshold, similarity
 from replay.baselines.sweep import parse_thresholds, scores_at, sweep
 from replay.evaluation import gold_of_truth
-from replay.halves import is_held_out
+from replay.sweep.sweep import split
 from tests.build import make_trace
 from tests.replay.evaluation.truths import THE_TRUTH
 
@@ -34,9 +34,10 @@ def similar(seed: int, text: float, image: float) -> list[Similarity]:
 
 
 def halves(found: list[Similarity]) -> tuple[list[Similarity], list[Similarity]]:
+    choose, report = split([one.trace.id for one in found], 0.5)
     return (
-        [one for one in found if not is_held_out(one.trace.id)],
-        [one for one in found if is_held_out(one.trace.id)],
+        [one for one in found if one.trace.id in choose],
+        [one for one in found if one.trace.id in report],
     )
 
 
@@ -78,7 +79,8 @@ def test_a_threshold_is_chosen_for_each_modality(seed: int) -> None:
 def test_the_reported_half_has_no_say() -> None:
     """GIVEN other similarities in the reported half THEN the choice is the same."""
     one, two = similar(0, 0.6, 0.2), similar(1, 0.2, 0.8)
-    mixed = [b if is_held_out(a.trace.id) else a for a, b in zip(one, two, strict=True)]
+    held = {other.trace.id for other in halves(two)[1]}
+    mixed = [b if a.trace.id in held else a for a, b in zip(one, two, strict=True)]
     first, second = (sweep(found, GOLDS, THRESHOLDS) for found in (one, mixed))
     assert first.chosen == second.chosen
     assert first.held_out != second.held_out
@@ -91,10 +93,11 @@ def test_samples_without_a_gold_are_passed_over() -> None:
     assert made.by_threshold[0.0].samples + made.held_out.samples == 12
 
 
-def test_a_half_must_not_be_empty() -> None:
-    [held, *_] = [t for t in TRACES if is_held_out(t.id)]
-    with pytest.raises(OmniTraceError, match="of the 1 samples with labels 0 fall in the half"):
-        sweep(similar(0, 0.5, 0.5), {held.id: GOLDS[held.id]}, THRESHOLDS)
+@pytest.mark.parametrize(("count", "says"), [(0, "no sample of the run"), (1, "one sample alone")])
+def test_a_half_must_not_be_empty(count: int, says: str) -> None:
+    some = {id: GOLDS[id] for id in list(GOLDS)[:count]}
+    with pytest.raises(OmniTraceError, match=says):
+        sweep(similar(0, 0.5, 0.5), some, THRESHOLDS)
 
 
 def test_what_a_baseline_does_not_compare_is_not_scored() -> None:
@@ -122,9 +125,3 @@ def test_thresholds_are_read(text: str, thresholds: list[float]) -> None:
 def test_thresholds_are_refused(text: str) -> None:
     with pytest.raises(CommandError, match=r"write FROM:TO:STEP, such as 0:1:0\.05"):
         parse_thresholds(text)
-
-
-def test_halves_are_even_and_stay() -> None:
-    held = [is_held_out(str(number)) for number in range(1000)]
-    assert 450 < sum(held) < 550
-    assert [is_held_out(id) for id in ("kitchen", "a", "\ud800")] == [True, False, True]
