@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import json
+from collections.abc import Iterable, Iterator
+from itertools import chain, islice
 from typing import Any
 
 import numpy as np
@@ -23,6 +25,20 @@ def to_json(attributions: Iterable[Attribution], config: ReplayConfig) -> dict[s
         "config": to_dict(config),
         "samples": [_sample(attribution) for attribution in attributions],
     }
+
+
+def json_pieces(attributions: Iterable[Attribution], config: ReplayConfig) -> Iterator[str]:
+    """The document of `to_json` in pieces, a sample at a time, so that any run fits in memory.
+
+    The first piece comes after the first attribution: what is wrong with every sample is raised
+    before it.
+    """
+    rest = iter(attributions)
+    first = list(islice(rest, 1))
+    yield json.dumps(to_json([], config))[: -len("]}")]
+    for position, attribution in enumerate(chain(first, rest)):
+        yield (",\n" if position else "\n") + json.dumps(_sample(attribution))
+    yield "\n]}\n"
 
 
 def _sample(attribution: Attribution) -> dict[str, Any]:

@@ -8,6 +8,7 @@ import sys
 import pytest
 
 HEAVY = ("torch", "transformers", "spacy", "textual")
+OPTIONAL = ("matplotlib", "jinja2", "pyarrow", "PIL", "rouge_score")
 FORBIDDEN = {
     "omnitrace": (*HEAVY, "recorder", "replay", "tui"),
     "omnitrace.cli": (*HEAVY, "recorder", "replay", "tui"),
@@ -24,6 +25,8 @@ FORBIDDEN = {
     "recorder.record": ("replay", "tui", "textual"),
     "replay": (*HEAVY, "recorder", "tui"),
     "replay.judge": (*HEAVY, "recorder", "tui", "openai", "av", "PIL"),
+    "replay.analyses": (*HEAVY, "recorder", "tui", *OPTIONAL),
+    "replay.report.formats": (*HEAVY, "recorder", "tui", *OPTIONAL),
     "tui": ("torch", "transformers", "spacy", "recorder"),
     "tui.app": ("torch", "transformers", "spacy", "recorder"),
 }

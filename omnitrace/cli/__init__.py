@@ -28,6 +28,7 @@ VERBS = {
     "record": "Run a model over samples and record what its answers were caused by.",
     "replay": "Attribute a recorded run's answers, on the CPU, under any configuration.",
     "analyse": "Ask a question about a run's attributions: a table, a figure or JSON.",
+    "report": "Write attributions to one file: a page, rows, JSON, or tables for a paper.",
     "segment": "Cut a recorded run's sound into words, sentences or bins, for replays to choose.",
     "ablate-inputs": "Record how likely a run's answers stay when parts of their prompts are gone.",
     "tag": "Tag a recorded run's answers again with another spaCy pipeline.",

@@ -9,18 +9,17 @@ from typing import Annotated, Any
 
 from cyclopts import Parameter
 
-from omnitrace import Run, open_run
-from omnitrace.additions import SEGMENTATION
+from omnitrace import open_run
 from omnitrace.cli.console import narrate, out, plain, table
 from omnitrace.cli.flags import flags_of, layered
 from omnitrace.cli.replay import check_added
 from omnitrace.config import to_dict
 from omnitrace.errors import CommandError
-from replay import PRESETS, ReplayConfig
+from replay import PRESETS
 from replay import preset as preset_of
-from replay.analyses import ANALYSES, Material, Result, analysis
+from replay.analyses import ANALYSES, Material, Result, analysis, material_of
 from replay.analyses.figure import check_format, save
-from replay.evaluation import golds_of_truths, read_truths
+from replay.evaluation.sources import read_golds
 
 
 @dataclass(frozen=True)
@@ -30,7 +29,7 @@ class Options:
     Parameters
     ----------
     labels
-        what is true: a planted truth file; some analyses need one
+        what is true: a labels file or a planted truth file; some analyses need one
     list
         list the analyses and end
     figure
@@ -80,7 +79,8 @@ def analyse(
     opened = open_run(run)
     chosen = layered(preset_of(preset), config, given)
     check_added(opened, chosen)
-    material = material_of(opened, chosen, options.labels)
+    golds = None if options.labels is None else read_golds(options.labels)
+    material = material_of(opened, chosen, golds)
     result = question.run(material)
     if options.json:
         print(json_format.dumps(document(name, result, material)))
@@ -92,18 +92,6 @@ def analyse(
     for message in material.damaged.values():
         narrate(f"omnitrace: {message}")
     return 1 if material.damaged else 0
-
-
-def material_of(run: Run, config: ReplayConfig, labels: Path | None) -> Material:
-    """What the analyses read, with what the labels file says is true."""
-    truths = {} if labels is None else read_truths(labels)
-    return Material(
-        traces=run,
-        config=config,
-        golds=golds_of_truths(run, truths),
-        answers={id: truth.answer for id, truth in truths.items()},
-        segmentations=tuple(a.name for a in run.additions if a.kind == SEGMENTATION),
-    )
 
 
 def show_list(json: bool) -> int:

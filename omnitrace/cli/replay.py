@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import json as json_format
 import sys
 from collections.abc import Iterable, Iterator, Mapping
-from itertools import chain, islice
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +20,7 @@ from omnitrace.timeline import Modality
 from omnitrace.trace import NotAdded
 from replay import PRESETS, Attribution, ReplayConfig, attribute
 from replay import preset as preset_of
-from replay.output import to_json
+from replay.output import json_pieces
 
 
 @flags_of(PRESETS["default"])
@@ -107,13 +105,8 @@ def attribute_all(
 
 def print_json(attributions: Iterator[Attribution], config: ReplayConfig) -> None:
     """Stream one JSON document to stdout, a sample at a time, so that any run fits in memory."""
-    first = list(islice(attributions, 1))  # what is wrong with every sample comes before the head
-    head = to_json([], config)
-    sys.stdout.write(json_format.dumps(head)[: -len("]}")])
-    for position, attribution in enumerate(chain(first, attributions)):
-        (sample,) = to_json([attribution], config)["samples"]
-        sys.stdout.write((",\n" if position else "\n") + json_format.dumps(sample))
-    sys.stdout.write("\n]}\n")
+    for piece in json_pieces(attributions, config):
+        sys.stdout.write(piece)
 
 
 def span_table(attribution: Attribution) -> Table:

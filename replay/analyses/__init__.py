@@ -6,75 +6,36 @@ Each is a pure function to a frozen `Result` of arrays, with a table, a figure a
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable
+from dataclasses import dataclass
 
-from omnitrace.errors import CommandError, OmniTraceError, nearest
-from omnitrace.trace import NotAdded, Trace
+from omnitrace.errors import CommandError, nearest
 from replay.analyses.budget import budget
 from replay.analyses.calibration import calibration
 from replay.analyses.confidence import confidence
 from replay.analyses.judged import with_gold
+from replay.analyses.material import Material, material_of
 from replay.analyses.position import position
 from replay.analyses.quality import Quality, all_said_right, quality, rouge_l
 from replay.analyses.result import Result, Table
 from replay.analyses.segmentation import segmentation
 from replay.analyses.stability import stability
-from replay.attribution import Attribution, attribute
-from replay.config import ReplayConfig
-from replay.evaluation import Gold, judge
+from replay.evaluation import judge
 
-__all__ = ["ANALYSES", "Analysis", "Material", "Result", "Table", "analysis"]
-
-
-@dataclass(frozen=True)
-class Material:
-    """What analyses read: `traces` by id under `config`, and what is known of them.
-
-    `golds`; `answers`: reference answers; `correct`: is the response right; all by id. For those
-    that `correct` lacks, a response is right if all its sentences are judged (a planted truth
-    judges what is true only). `segmentations`: the names of those added to the run. What cannot
-    be read is left out, with a sentence in `damaged`.
-    """
-
-    traces: Mapping[str, Trace]
-    config: ReplayConfig
-    golds: Mapping[str, Gold] = field(default_factory=dict)
-    answers: Mapping[str, str] = field(default_factory=dict)
-    correct: Mapping[str, bool] = field(default_factory=dict)
-    segmentations: tuple[str, ...] = ()
-    damaged: dict[str, str] = field(default_factory=dict)
-
-    def readable(self) -> Iterator[Trace]:
-        """The traces in order."""
-        for id in self.traces:
-            if id in self.damaged:
-                continue
-            try:
-                yield self.traces[id]
-            except OmniTraceError as error:
-                self.damaged[id] = str(error)
-
-    def attributed(self) -> Iterator[tuple[Trace, Attribution]]:
-        """The traces in order with their attributions; CommandError if `config` fits none."""
-        for trace in self.readable():
-            try:
-                attribution = attribute(trace, self.config)
-            except OmniTraceError as error:
-                if isinstance(error, CommandError) and not isinstance(error, NotAdded):
-                    raise
-                self.damaged[trace.id] = str(error)
-            else:
-                yield trace, attribution
+__all__ = ["ANALYSES", "Analysis", "Material", "Result", "Table", "analysis", "material_of"]
 
 
 @dataclass(frozen=True)
 class Analysis:
-    """An entry of the registry: `run` answers the question that `help` asks, some from golds."""
+    """An entry of the registry: `run` answers the question that `help` asks.
+
+    `needs_gold`: from golds; `dear`: it replays every sample many times.
+    """
 
     help: str
     run: Callable[[Material], Result]
     needs_gold: bool = False
+    dear: bool = False
 
 
 def _quality(material: Material) -> Quality:
@@ -98,10 +59,6 @@ ANALYSES: dict[str, Analysis] = {
         "the shares of mass and votes that go to each modality, the answer and the first token",
         lambda material: budget(material.attributed()),
     ),
-    "stability": Analysis(
-        "how far the sources stay the same when one knob of the configuration is turned",
-        lambda material: stability(material.readable(), material.config),
-    ),
     "calibration": Analysis(
         "whether images get the share of the votes that is theirs (Fig. 3b)",
         lambda material: calibration(with_gold(material.attributed(), material.golds)),
@@ -123,6 +80,11 @@ ANALYSES: dict[str, Analysis] = {
         "F1 of right and wrong answers, and F1 against ROUGE-L of the answer (Fig. 4)",
         _quality,
         needs_gold=True,
+    ),
+    "stability": Analysis(
+        "how far the sources stay the same when one knob of the configuration is turned",
+        lambda material: stability(material.readable(), material.config),
+        dear=True,
     ),
 }
 

@@ -65,6 +65,7 @@ _STYLE: dict[str, Any] = {
     "xtick.major.size": 0,
     "ytick.major.size": 0,
 }
+_FONT = re.compile(r"'DejaVu Sans'[^;\"]*")
 _METADATA = re.compile(r"<metadata>.*?</metadata>|<!--.*?-->", re.DOTALL)
 
 
@@ -109,6 +110,7 @@ def inline_svg(result: Result) -> str:
     """The figure as an `<svg>` element for a page: its text takes the page's colours."""
     whole = render(result, "svg").decode("utf-8")
     element = _METADATA.sub("", whole[whole.index("<svg") :])
+    element = _FONT.sub("system-ui, sans-serif", element)
     element = element.replace(INK, "currentColor").replace(LINE, "var(--line)")
     prefix = type(result).__name__.lower()
     return re.sub(r'(id="|href="#|url\(#)', rf"\g<1>{prefix}-", element)

@@ -26,6 +26,8 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 BASE = "chosen"
+MOST_DRAWN = 16
+"""Configurations in the figure; the table has all."""
 _FIXED = ("units", "tags", "chunker", "window")
 """What decides the units and spans, without which sources cannot be compared."""
 _FACTORS = (0.5, 2.0)
@@ -62,7 +64,7 @@ class Stability(Result):
         return Table(("what changes", "sources in common (Jaccard, 95 %)>"), tuple(rows))
 
     def draw(self, figure: Figure) -> None:
-        ranked = self._ranked()[::-1]
+        ranked = self._ranked()[:MOST_DRAWN][::-1]
         figure.set_size_inches(5.4, 1.2 + 0.2 * len(ranked))
         axes = figure.subplots(1, 1, subplot_kw={"title": self.title})
         at = np.arange(len(ranked))

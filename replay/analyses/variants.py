@@ -69,8 +69,7 @@ def with_interval(score: Score) -> str:
 
 def bound_of(score: Score, end: int) -> float:
     """The lower (0) or upper (1) end of F1's interval; F1 itself without one."""
-    bound = (score.low, score.high)[end]
-    return score.f1 if bound is None else bound[2]
+    return (score.f1_interval or (score.f1, score.f1))[end]
 
 
 def score_variants(

@@ -1,0 +1,81 @@
+"""What analyses read: traces, a configuration, and what is known to be true. Knows no analysis."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+
+from omnitrace import Run
+from omnitrace.additions import SEGMENTATION
+from omnitrace.errors import CommandError, OmniTraceError
+from omnitrace.trace import NotAdded, Trace
+from replay.attribution import Attribution, attribute
+from replay.config import ReplayConfig
+from replay.evaluation import Gold
+from replay.evaluation.labels import Labels
+from replay.evaluation.sources import GoldFile
+
+
+@dataclass(frozen=True)
+class Material:
+    """What analyses read: `traces` by id under `config`, and what is known of them.
+
+    `golds`; `answers`: reference answers; `correct`: is the response right; all by id. For those
+    that `correct` lacks, a response is right if all its sentences are judged (a planted truth
+    judges what is true only). `segmentations`: the names of those added to the run. What cannot
+    be read is left out, with a sentence in `damaged`.
+    """
+
+    traces: Mapping[str, Trace]
+    config: ReplayConfig
+    golds: Mapping[str, Gold] = field(default_factory=dict)
+    answers: Mapping[str, str] = field(default_factory=dict)
+    correct: Mapping[str, bool] = field(default_factory=dict)
+    segmentations: tuple[str, ...] = ()
+    damaged: dict[str, str] = field(default_factory=dict)
+
+    def readable(self) -> Iterator[Trace]:
+        """The traces in order."""
+        for id in self.traces:
+            if id in self.damaged:
+                continue
+            try:
+                yield self.traces[id]
+            except OmniTraceError as error:
+                self.damaged[id] = str(error)
+
+    def attributed(self) -> Iterator[tuple[Trace, Attribution]]:
+        """The traces in order with their attributions; CommandError if `config` fits none."""
+        for trace in self.readable():
+            try:
+                attribution = attribute(trace, self.config)
+            except OmniTraceError as error:
+                if isinstance(error, CommandError) and not isinstance(error, NotAdded):
+                    raise
+                self.damaged[trace.id] = str(error)
+            else:
+                yield trace, attribution
+
+
+def material_of(run: Run, config: ReplayConfig, file: GoldFile | None = None) -> Material:
+    """The material of a run, with what the file says is true of its samples.
+
+    OmniTraceError naming the line that does not fit the run.
+    """
+    segmentations = tuple(a.name for a in run.additions if a.kind == SEGMENTATION)
+    material = Material(run, config, segmentations=segmentations)
+    if file is None:
+        return material
+    file.check_known(run)
+    rows = {id: row for id, row in file.rows.by_id.items() if id in run}
+    labels = {id: row for id, row in rows.items() if isinstance(row, Labels)}
+    golds = {trace.id: file.gold(trace) for trace in material.readable() if trace.id in rows}
+    return Material(
+        run,
+        config,
+        golds=golds,
+        answers={id: row.answer for id, row in rows.items() if row.answer is not None},
+        correct={id: row.correct for id, row in labels.items() if row.correct is not None},
+        segmentations=segmentations,
+        damaged=material.damaged,
+    )

@@ -1,0 +1,142 @@
+"""The media of a run, found again by name and checksum, as data for a page. Pillow only here.
+
+A run references its media; a page embeds small copies of images, and sound and films only where
+that was asked for.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import io
+import os
+import warnings
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path, PurePosixPath
+
+from omnitrace.errors import CommandError
+from omnitrace.text import one_line
+from omnitrace.timeline import Medium
+
+THUMBNAIL = 512
+"""Pixels of the longer side."""
+_QUALITY = 82
+_BLOCK = 1 << 20
+_NAMED = 5
+PLAYABLE = {
+    ".wav": "audio/wav",
+    ".mp3": "audio/mpeg",
+    ".flac": "audio/flac",
+    ".ogg": "audio/ogg",
+    ".opus": "audio/ogg",
+    ".m4a": "audio/mp4",
+    ".mp4": "video/mp4",
+    ".webm": "video/webm",
+    ".mov": "video/quicktime",
+}
+
+
+@dataclass
+class Shelf:
+    """The files under `folder`; `budget`: bytes of sound and films that may still be embedded.
+
+    `missing`: names of the media that were looked for in vain, whatever else has their name.
+    """
+
+    folder: Path | None = None
+    budget: int = 0
+    missing: set[str] = field(default_factory=set)
+    too_large: set[str] = field(default_factory=set)
+
+    def thumbnail(self, medium: Medium) -> str | None:
+        """A small copy of an image as a data URI; None if it is not at hand or no image."""
+        path = self.find(medium)
+        return None if path is None else _thumbnail(path)
+
+    def playable(self, medium: Medium) -> str | None:
+        """The whole file as a data URI; None if it is not at hand, unknown, or too large."""
+        if not self.budget:
+            return None
+        path = self.find(medium)
+        kind = PLAYABLE.get(PurePosixPath(medium.name).suffix.lower())
+        if path is None or kind is None:
+            return None
+        size = path.stat().st_size
+        if size > self.budget:
+            self.too_large.add(medium.name)
+            return None
+        self.budget -= size
+        return _data_uri(kind, path.read_bytes())
+
+    @property
+    def notes(self) -> list[str]:
+        """What the page lacks, a sentence each."""
+        said = []
+        if self.missing:
+            said.append(
+                f"{len(self.missing)} media are not under {self.folder} with the content that was "
+                f"recorded: {_some(self.missing)}."
+            )
+        if self.too_large:
+            said.append(
+                f"{len(self.too_large)} media did not fit into the bytes that may be embedded: "
+                f"{_some(self.too_large)}."
+            )
+        return said
+
+    def find(self, medium: Medium) -> Path | None:
+        """The file of that name with that content."""
+        if self.folder is None:
+            return None
+        for path in self._by_name.get(PurePosixPath(medium.name).name, []):
+            if _sha256(path) == medium.sha256:
+                return path
+        self.missing.add(medium.name)
+        return None
+
+    @cached_property
+    def _by_name(self) -> dict[str, list[Path]]:
+        named: dict[str, list[Path]] = {}
+        for place, _, names in os.walk(self.folder or "."):
+            for name in names:
+                named.setdefault(name, []).append(Path(place, name))
+        return named
+
+
+def _some(names: set[str]) -> str:
+    first = [one_line(name) for name in sorted(names)[:_NAMED]]
+    return ", ".join(first) + (", …" if len(names) > _NAMED else "")
+
+
+def _sha256(path: Path) -> str:
+    digest = hashlib.sha256()
+    try:
+        with path.open("rb") as file:
+            while block := file.read(_BLOCK):
+                digest.update(block)
+    except OSError:
+        return ""
+    return digest.hexdigest()
+
+
+def _thumbnail(path: Path) -> str | None:
+    try:
+        from PIL import Image, ImageOps
+    except ImportError as error:
+        raise CommandError(
+            f"thumbnails need {error.name}: pip install 'omnitrace-replay[report]'."
+        ) from error
+    written = io.BytesIO()
+    try:
+        with warnings.catch_warnings(action="error"), Image.open(path) as image:
+            small = ImageOps.exif_transpose(image).convert("RGB")
+            small.thumbnail((THUMBNAIL, THUMBNAIL))
+            small.save(written, "JPEG", quality=_QUALITY, optimize=True)
+    except (OSError, ValueError, SyntaxError, Warning, Image.DecompressionBombError):
+        return None
+    return _data_uri("image/jpeg", written.getvalue())
+
+
+def _data_uri(kind: str, data: bytes) -> str:
+    return f"data:{kind};base64,{base64.b64encode(data).decode('ascii')}"
