@@ -6,7 +6,7 @@ Knows how steps are mapped to units and cut into spans; not what a vote weighs.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -16,7 +16,7 @@ from omnitrace.timeline import Int32
 from omnitrace.trace import Trace
 from omnitrace.units import Units
 from replay.chunk import Chunk
-from replay.mapping import races, voters
+from replay.mapping import best_unit, races, voters
 
 Float32 = npt.NDArray[np.float32]
 
@@ -85,6 +85,44 @@ def ballots(
         confidence=np.concatenate([none.astype(np.float32), *(h.confidence for h in heats)]),
         tags=tuple(code),
     )
+
+
+@dataclass(frozen=True)
+class Stack:
+    """Many samples in which all units compete together, ready to be mapped again and again.
+
+    `ballots`: theirs, joined; `widths`: the masses (N', m) of the voting steps of all samples with
+    m units, and which votes these are (N',).
+    """
+
+    ballots: Ballots
+    widths: tuple[tuple[Float32, npt.NDArray[np.int64]], ...]
+
+    @classmethod
+    def of(cls, parts: Sequence[tuple[Ballots, Float32]]) -> Stack:
+        """From the ballots of each sample and the masses (N, m) of the steps that vote."""
+        first = np.cumsum([0, *(len(cast) for cast, _ in parts)])
+        groups: dict[int, list[int]] = {}
+        for number, (_, masses) in enumerate(parts):
+            groups.setdefault(masses.shape[1], []).append(number)
+        widths = tuple(
+            (
+                np.concatenate([parts[number][1] for number in numbers]),
+                np.concatenate([np.arange(first[n], first[n + 1]) for n in numbers]),
+            )
+            for numbers in groups.values()
+        )
+        return cls(joined([cast for cast, _ in parts]), widths)
+
+    def cast(self) -> Ballots:
+        """The ballots that the masses give: each step's vote goes to its heaviest unit."""
+        source = np.full(len(self.ballots), -1, np.int32)
+        confidence = np.zeros(len(self.ballots), np.float32)
+        for masses, votes in self.widths:
+            if masses.shape[1]:
+                units = np.arange(masses.shape[1], dtype=np.int32)
+                source[votes], confidence[votes] = best_unit(masses, units)
+        return replace(self.ballots, source=source, confidence=confidence)
 
 
 def wrote_something(trace: Trace) -> npt.NDArray[np.bool_]:

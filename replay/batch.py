@@ -78,7 +78,8 @@ class Plan:
         rankers, self.rank_of = _distinct(
             [(v, c.alpha) for v, c in zip(vote_of.tolist(), self.configs, strict=True)]
         )
-        self.weights = [(dict(named), other) for (named, other), _ in voters]
+        weighers, self.weights_of = _distinct([weighted for weighted, _ in voters])
+        self.weights = [(dict(named), other) for named, other in weighers]
         self.gammas, self.gamma_of = _distinct([gamma for _, gamma in voters])
         self.vote_of = np.array([vote for vote, _ in rankers], np.intp)
         self.alpha = np.array([alpha for _, alpha in rankers])[:, None]
@@ -95,7 +96,7 @@ class Plan:
         weights = np.array(
             [[w.get(tag, other) for tag in ballots.tags] for w, other in self.weights]
         )
-        cast: Float64 = weights[:, ballots.tag] * powers[self.gamma_of]
+        cast: Float64 = weights[:, ballots.tag][self.weights_of] * powers[self.gamma_of]
         return cast
 
 

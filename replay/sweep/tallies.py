@@ -86,8 +86,9 @@ def _count(hit: Bool, slots: Slots, counts: npt.NDArray[np.int64]) -> None:
 def _summed(counts: npt.NDArray[np.int64], scored: Bool) -> Float64:
     """(G, 5, 7) from the counts (G, K, 4, 3) of each sentence, as `replay.evaluation.tally`."""
     counts = np.concatenate([counts, counts.sum(axis=2, keepdims=True)], axis=2)
-    each = np.ones((*counts.shape[:3], 1))
-    added: Float64 = np.concatenate([counts, each, prf(counts)], axis=-1).sum(axis=1)
-    assert added.shape[1] == len(COLUMNS)
+    added = np.empty((len(counts), len(COLUMNS), 7))
+    added[..., :3] = counts.sum(axis=1)
+    added[..., 3] = counts.shape[1]
+    added[..., 4:] = prf(counts).sum(axis=1)
     added[:, :-1][:, ~scored] = 0
     return added

@@ -10,10 +10,14 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from replay import CurationConfig
-from replay.ballots import Ballots, joined
+from omnitrace.units import UnitConfig
+from replay import CurationConfig, ReplayConfig, Replayer
+from replay.ballots import Ballots, Stack, joined, wrote_something
+from replay.ballots import ballots as ballots_of
 from replay.batch import Plan, _totals, curate_many
+from replay.chunk import chunk
 from replay.curate import curate, votes
+from tests.build import make_trace
 from tests.replay.literal import listing
 from tests.replay.test_curate import Step, columns, configs, steps
 
@@ -127,3 +131,17 @@ def test_totals_are_python_sums_where_those_are_compensated(
     found = _totals(plan.votes(made), made)
     expected = [[sum(v[:10]), 0, sum(v[10:])] for v in plan.votes(made).tolist()]
     assert found.tolist() == expected
+
+
+def test_a_stack_maps_samples_as_one_by_one() -> None:
+    parts = []
+    for seed, config in enumerate([UnitConfig(), UnitConfig(image="grid"), UnitConfig()]):
+        trace = make_trace(seed=seed)
+        units, masses = trace.units(config), Replayer(trace).mass(ReplayConfig(units=config))
+        cast = ballots_of(trace, units, masses, "together", chunk(trace, "sentence"))
+        parts.append((cast, masses[wrote_something(trace)]))
+    expected = joined([cast for cast, _ in parts])
+    got = Stack.of(parts).cast()
+    assert got.source.tolist() == expected.source.tolist()
+    assert got.confidence.tolist() == expected.confidence.tolist()
+    assert got.cell.tolist() == expected.cell.tolist()
