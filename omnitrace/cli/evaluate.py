@@ -22,10 +22,10 @@ from omnitrace.config import to_dict
 from omnitrace.text import one_line
 from replay import PRESETS, ReplayConfig
 from replay import preset as preset_of
-from replay.evaluation import Gold, Judgement, Score, Scores, judge, score
+from replay.evaluation import Judgement, Score, Scores, judge, score
 from replay.evaluation.report import grouped, scores_json
 from replay.evaluation.rows import read_bytes
-from replay.evaluation.scores import LEVEL, judgement
+from replay.evaluation.scores import LEVEL, judge_prediction
 from replay.evaluation.sources import GoldFile, read_golds
 
 SCHEMA = "omnitrace.evaluation/1"
@@ -141,11 +141,6 @@ def readable(run: Run, ids: Iterable[str], damaged: list[str]) -> Iterator[Trace
             damaged.append(str(error))
         else:
             yield trace
-
-
-def judge_prediction(gold: Gold, predicted: Gold) -> Judgement:
-    """What another labels file found, in the modalities that both speak of."""
-    return judgement(replace(gold, scored=gold.scored & predicted.scored), predicted.true)
 
 
 def with_tasks(judgements: list[Judgement], groups: Mapping[str, str]) -> list[Judgement]:

@@ -7,7 +7,7 @@ sum of their tallies, so that a bootstrap is one matrix product. Knows no trace.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -92,6 +92,11 @@ def judge(attribution: Attribution, gold: Gold) -> Judgement:
         row[[source.unit for source in span.sources]] = True
     steps = np.array([span.steps for span in attribution.spans], np.int32).reshape(-1, 2)
     return judgement(gold, gold.found(claims, selected, steps))
+
+
+def judge_prediction(gold: Gold, predicted: Gold) -> Judgement:
+    """What another labels file found, in the modalities that both speak of."""
+    return judgement(replace(gold, scored=gold.scored & predicted.scored), predicted.true)
 
 
 def judgement(gold: Gold, found: Bool) -> Judgement:
