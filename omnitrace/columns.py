@@ -21,7 +21,7 @@ from omnitrace.commit import Unreadable, json_bytes, utf8
 from omnitrace.errors import OmniTraceError
 from omnitrace.text import safe_text
 from omnitrace.timeline import Medium, Modality, Part, Timeline
-from omnitrace.trace import SignalRows, Trace
+from omnitrace.trace import SignalRows, Trace, cells
 
 Array = npt.NDArray[Any]
 
@@ -293,8 +293,8 @@ def _check_signal(name: str, rows: SignalRows, n: int, steps: int) -> None:
         raise Unreadable(f"the signal name {name!r} is not lower-case letters, digits, _ and -")
     if len(set(rows.layers)) < len(rows.layers):
         raise Unreadable(f"signal '{name}' names a layer twice")
-    cells = steps * n + steps * (steps - 1) // 2
-    _shaped(f"signal '{name}'", rows.values, "f4", (max(1, len(rows.layers)) * cells,))
+    blocks = max(1, len(rows.layers))
+    _shaped(f"signal '{name}'", rows.values, "f4", (blocks * cells(n, steps),))
     if rows.first_row is not None:
         _shaped(f"first row of '{name}'", rows.first_row, "f4", (n,))
 

@@ -38,7 +38,7 @@ from omnitrace.errors import OmniTraceError
 from omnitrace.files import Files
 from omnitrace.shards import ArrayMetadata
 from omnitrace.text import one_line, safe_text
-from omnitrace.trace import SignalRows, Trace
+from omnitrace.trace import SignalRows, Trace, cells
 
 Entry = TypeVar("Entry")
 Value = TypeVar("Value")
@@ -149,7 +149,7 @@ class Segment:
                 raise Unreadable("it holds another sample than the marker says")
             if (pieces["prompt"].shape[1], pieces["response"].shape[1]) != (entry.n, entry.T):
                 raise Unreadable("it holds other numbers of tokens than the marker says")
-            signals = Stored(self, row, document.signals, self.signal)
+            signals = StoredSignals(self, row, document.signals, self.signal)
             arrays = Stored(self, row, document.arrays, self.array)
             return unpack(pieces, document, entry.id, signals, arrays)
 
@@ -162,6 +162,17 @@ class Segment:
                 raise Unreadable("it is not among the segment's columns")
             values, first_row = (self._read(part, *self._part(part, row)) for part in columns)
             return unpack_signal(name, entry, (values, first_row), sample.n, sample.T)
+
+    def signal_values(self, row: int, name: str, entry: SignalEntry, part: range) -> Array:
+        """Some of the values of a signal, without reading much else of it."""
+        sample, values = self.marker.samples[row], signal_columns(name)[0]
+        with _at(values):
+            if values not in self._arrays:
+                raise Unreadable("it is not among the segment's columns")
+            start, stop = self._part(values, row)
+            if stop - start != max(1, len(entry.layers)) * cells(sample.n, sample.T):
+                raise Unreadable(f"signal '{name}' has another number of values than n and T say")
+            return self._read(values, start + part.start, start + part.stop)
 
     def array(self, row: int, name: str, entry: ArrayEntry) -> Array:
         """One array of a finer level of the sample in `row`, read from disk."""
@@ -265,6 +276,19 @@ class Stored(Mapping[str, Value], Generic[Entry, Value]):
 
     def __reduce__(self) -> tuple[type[dict[str, Value]], tuple[dict[str, Value]]]:
         return dict, (dict(self),)
+
+
+class StoredSignals(Stored[SignalEntry, SignalRows]):
+    """The signals of one stored sample, of which single rows can be read too."""
+
+    def layers_of(self, name: str) -> tuple[int, ...]:
+        """The recorded layers of a signal, as in `SignalRows`."""
+        return tuple(self._entries[name].layers)
+
+    def some_values(self, name: str, part: range) -> Array:
+        """Some of a signal's `SignalRows.values`, without reading much else of it."""
+        with self._segment.naming(self._row):
+            return self._segment.signal_values(self._row, name, self._entries[name], part)
 
 
 class VouchedFiles:

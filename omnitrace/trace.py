@@ -5,9 +5,10 @@ Knows the timeline and how to cut units from it; not where the arrays come from,
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any
+from functools import partial
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 import numpy.typing as npt
@@ -52,6 +53,15 @@ class Tagging:
 
 class NotAdded(CommandError):
     """The sample has no segmentation, tags or ablations of that name."""
+
+
+@runtime_checkable
+class Sliced(Protocol):
+    """Signals of which some values can be read without the others: a store's."""
+
+    def layers_of(self, name: str, /) -> tuple[int, ...]: ...
+
+    def some_values(self, name: str, part: range, /) -> Float32: ...
 
 
 @dataclass(frozen=True)
@@ -155,6 +165,19 @@ class Trace:
             )
         return [recorded.index(layer) for layer in layers]
 
+    def step_scores(self, signal: str, step: int) -> Float32:
+        """(L, n + step) float32: the recorded rows of one step, a layer each, or one if they were
+        reduced. From a store only these are read, so that a reader may look at any step of a long
+        response at once."""
+        layers, read = self._reader(signal)
+        block, start = cells(self.n, self.T), cells(self.n, step)
+        starts = [layer * block + start for layer in range(max(1, len(layers)))]
+        return np.stack([read(range(at, at + self.n + step)) for at in starts])
+
+    def layers_of(self, signal: str) -> tuple[int, ...]:
+        """The layers that a signal was recorded by, without reading it; none if it was reduced."""
+        return self._reader(signal)[0]
+
     def heads(self) -> HeadMass:
         """Attention of every layer and head, pooled to units; CommandError unless recorded so."""
         return HeadMass(**{f: self._array(name, "heads") for name, f in HEAD_ARRAYS.items()})
@@ -207,6 +230,14 @@ class Trace:
         """The source units of the prompt, cut from the stored timeline as `config` says."""
         return cut_units(self, config)
 
+    def _reader(self, signal: str) -> tuple[tuple[int, ...], Callable[[range], Float32]]:
+        """The layers of a signal, and how to read some of its values."""
+        stored = self.signals
+        if signal in stored and isinstance(stored, Sliced):
+            return stored.layers_of(signal), partial(stored.some_values, signal)
+        rows = self.rows(signal)
+        return rows.layers, lambda part: rows.values[part.start : part.stop]
+
     def _array(self, name: str, level: str) -> npt.NDArray[Any]:
         if name not in self.arrays:
             raise CommandError(
@@ -219,6 +250,11 @@ class Trace:
         dense = np.zeros((max(1, len(rows.layers)), self.T, self.n + self.T), np.float32)
         dense[:, causal_mask(self.n, self.T)] = rows.values.reshape(len(dense), -1)
         return dense
+
+
+def cells(n: int, steps: int) -> int:
+    """How many scores the first `steps` rows of a prompt of n tokens hold."""
+    return steps * n + steps * (steps - 1) // 2
 
 
 def causal_mask(n: int, steps: int) -> npt.NDArray[np.bool_]:

@@ -2,6 +2,6 @@
 
 from __future__ import annotations
 
-from tui.app import BrowseApp, browse
+from tui.app import BrowseApp, Start, browse
 
-__all__ = ["BrowseApp", "browse"]
+__all__ = ["BrowseApp", "Start", "browse"]

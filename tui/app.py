@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import sys
+from dataclasses import dataclass
+from pathlib import Path
 from typing import ClassVar
 
 from textual.app import App
@@ -11,11 +13,22 @@ from textual.binding import Binding, BindingType
 from omnitrace import CommandError, Run
 from replay import PRESETS, ReplayConfig
 from tui.help import HelpScreen, key_rows
-from tui.runs import RunScreen
+from tui.memory import Look, default_path, keep, recall
+from tui.runs.screen import RunScreen
+from tui.session import History, Session
+
+
+@dataclass(frozen=True)
+class Start:
+    """Where to begin: at a step (from 1) of a sample, under a configuration of the reader's."""
+
+    sample: str | None = None
+    step: int = 1
+    config: ReplayConfig | None = None
 
 
 class BrowseApp(App[None]):
-    """`run` on a terminal, opened at `sample`; `config`, if given, is tried before the presets."""
+    """`run` on a terminal, from `start`, looking like `look`; `session` knows what is chosen."""
 
     TITLE = "OmniTrace"
     CSS_PATH = "browse.tcss"
@@ -26,36 +39,48 @@ class BrowseApp(App[None]):
         Binding("q", "quit", "Quit"),
     ]
 
-    def __init__(
-        self, run: Run, sample: str | None = None, config: ReplayConfig | None = None
-    ) -> None:
+    def __init__(self, run: Run, start: Start | None = None, look: Look | None = None) -> None:
         super().__init__()
-        self.records, self.sample = run, sample
-        self.configs = ({"custom": config} if config else {}) | PRESETS
+        self.start = start or Start()
+        presets = PRESETS if self.start.config is None else {"custom": self.start.config} | PRESETS
+        self.session = Session(run, History.of(presets), look or Look())
+        if self.session.look.theme in self.available_themes:
+            self.theme = self.session.look.theme
 
     def on_mount(self) -> None:
-        table = self.records.summary()
-        screen = RunScreen(self.records, table, self.records.damage, self.configs)
+        screen, ids = RunScreen(self.session), self.session.run.summary().ids
         self.push_screen(screen)
-        if self.sample is not None:
-            screen.call_after_refresh(screen.read, table.ids.index(self.sample))
-        elif len(table) == 1:
+        if self.start.sample is not None:
+            sample, step = ids.index(self.start.sample), self.start.step - 1
+            screen.call_after_refresh(screen.read, sample, step)
+        elif len(ids) == 1:
             screen.call_after_refresh(screen.read, 0)
 
     def action_keys(self) -> None:
         """Show the keys of the current screen."""
         self.push_screen(HelpScreen(key_rows(self.screen)))
 
+    def watch_theme(self, theme: str) -> None:
+        self.session.look.theme = theme
 
-def browse(run: Run, sample: str | None = None) -> None:
+
+def browse(run: Run, start: Start | None = None, look_path: Path | None = None) -> None:
     """Read a run in the terminal; returns when the reader quits.
 
-    CommandError if there is no such sample, or no terminal.
+    How it looked is kept in `look_path`, for the next time. CommandError if there is no such
+    sample or step, or no terminal.
     """
-    if sample is not None:
-        run[sample]
+    start, path = start or Start(), look_path or default_path()
+    if start.sample is not None:
+        table = run.summary()
+        known = start.sample in table.ids
+        steps = int(table.T[table.ids.index(start.sample)]) if known else run[start.sample].T
+        if not 1 <= start.step <= max(steps, 1):
+            raise CommandError(f"sample '{start.sample}' has steps 1 to {steps}, not {start.step}.")
     if not all(stream and stream.isatty() for stream in (sys.__stdin__, sys.__stderr__)):
         raise CommandError(
             "browse needs a terminal; to read a run without one, use omnitrace replay RUN --json."
         )
-    BrowseApp(run, sample).run()
+    app = BrowseApp(run, start, recall(path))
+    app.run()
+    keep(app.session.look, path)

@@ -9,8 +9,8 @@ from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.screen import ModalScreen, Screen
 
-from tui.colours import Palette
-from tui.lines import Lines, Piece
+from tui.draw.colours import Palette
+from tui.draw.lines import Lines, Piece
 
 LEGEND = (
     "Hue: the modality of the unit that a token maps to. Strength: its confidence, relative to "

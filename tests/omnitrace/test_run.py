@@ -24,6 +24,7 @@ from omnitrace import shards
 from omnitrace.errors import CommandError, OmniTraceError
 from omnitrace.files import LocalFiles
 from omnitrace.run import Run, open_run
+from omnitrace.segment import Segment
 from omnitrace.shards import ArrayMetadata
 from omnitrace.timeline import Medium, Modality, Part, Timeline
 from omnitrace.trace import SignalRows, Trace
@@ -233,6 +234,23 @@ def test_signals_stay_on_disk_until_they_are_asked_for(tmp_path: Path) -> None:
         trace.scores("rawatt")
     with pytest.raises(OmniTraceError, match="no signal 'attmeen': did you mean 'attmean'"):
         trace.scores("attmeen")
+
+
+def test_one_step_is_read_without_its_signal(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    trace = make_trace(layers=2)
+    with RunWriter.open(tmp_path / "run", {"model": "tests"}) as writer:
+        writer.add(trace, "key")
+    stored = open_run(tmp_path / "run")[trace.id]
+    monkeypatch.setattr(Segment, "signal", None)  # the whole signal is never read
+    whole = trace.scores("attmean", layers=[0, 1])
+    for step in range(trace.T):
+        row = stored.step_scores("attmean", step)
+        assert np.array_equal(row, whole[:, step, : trace.n + step])
+        assert np.array_equal(row, trace.step_scores("attmean", step))
+    with pytest.raises(CommandError, match="Legal: attmean, rawatt"):
+        stored.step_scores("nothing", 0)
 
 
 def test_runs_and_traces_survive_pickling_and_threads(tmp_path: Path) -> None:

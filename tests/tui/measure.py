@@ -20,7 +20,7 @@ from omnitrace import Run, SignalRows
 from tests.build import make_trace
 from tests.tui.samples import settle, with_response, write_run
 from tui import BrowseApp
-from tui.tokens import TokenView
+from tui.trace.tokens import TokenView
 
 STEPS = 4_000
 

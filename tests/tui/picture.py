@@ -12,14 +12,14 @@ from pathlib import Path
 
 from omnitrace import Run, open_run
 from tests.tui.samples import settle
-from tui import BrowseApp
+from tui import BrowseApp, Start
 
 SIZE = (110, 32)
 
 
 async def take_picture(run: Run, sample: str, keys: Sequence[str] = ()) -> str:
     """The SVG of the browser at `sample` after `keys`."""
-    app = BrowseApp(run, sample)
+    app = BrowseApp(run, Start(sample))
     async with app.run_test(size=SIZE) as pilot:
         await settle(pilot)
         for key in keys:

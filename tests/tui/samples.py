@@ -93,6 +93,16 @@ def write_run(folder: Path, *traces: Trace) -> Run:
     return open_run(folder)
 
 
+def damage(folder: Path, run: Run, id: str) -> None:
+    """Overwrite the middle of every file of the sample's segment."""
+    segment = run._index[id][0].marker.segment
+    files = [f for f in folder.rglob("*") if f.is_file() and segment in str(f.parent)]
+    assert files
+    for file in files:
+        data = file.read_bytes()
+        file.write_bytes(data[: len(data) // 2] + b"damage" + data[len(data) // 2 + 6 :])
+
+
 async def settle(pilot: Pilot[Any]) -> None:
     """Wait until the screen shows what was last asked for."""
     for _ in range(3):

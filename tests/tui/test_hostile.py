@@ -98,7 +98,7 @@ def test_no_stranger_writes_to_the_terminal(tmp_path: Path) -> None:
     terminal.wait_for("response · 2 samples")
     for key, answer in (
         ("\r", "units by mass"),
-        ("n", "span 2"),
+        ("s", "span 2"),
         ("G", "step 12 of 12"),
         ("v", "this step's unit"),
         ("\x1b", "step 12"),

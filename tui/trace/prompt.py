@@ -10,11 +10,12 @@ from textual.binding import Binding, BindingType
 from textual.screen import ModalScreen
 
 from omnitrace import Trace
-from omnitrace.timeline import Medium, Modality
+from omnitrace.timeline import Modality
 from replay import Attribution
-from tui.colours import LETTERS, Palette
-from tui.layout import visible, wrap
-from tui.lines import Lines, Piece
+from tui.draw.colours import LETTERS, Palette
+from tui.draw.layout import visible, wrap
+from tui.draw.lines import Lines, Piece
+from tui.trace.names import describe
 
 _MARGIN = 4
 
@@ -82,13 +83,6 @@ def prompt_items(
             owned = tuple(j for j in range(len(units)) if units.medium[j] == medium)
             described = describe(trace.media[medium])
             yield Modality[trace.media[medium].kind.upper()], described, owned
-
-
-def describe(medium: Medium) -> str:
-    """A medium in one line: kind, name, seconds, pixels."""
-    seconds = f"{medium.duration_s:g} s" if medium.duration_s is not None else ""
-    pixels = f"{medium.width}×{medium.height}" if medium.width and medium.height else ""
-    return ", ".join(filter(None, (f"{medium.kind} {medium.name}", seconds, pixels)))
 
 
 def _curated(attribution: Attribution, step: int) -> list[int]:

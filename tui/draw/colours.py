@@ -51,12 +51,14 @@ class Palette:
     strong: Style
     dim: Style
     cursor: Style
+    pinned: Style
     chosen: Style
     error: Style
 
 
-def levels(confidence: npt.NDArray[np.float32]) -> npt.NDArray[np.int32]:
-    """(T,) int32 strengths in [0, LEVELS) of (T,) confidences, relative to this sample's.
+def levels(confidence: npt.NDArray[np.float32], strength: float = 1.0) -> npt.NDArray[np.int32]:
+    """(T,) int32 levels in [0, LEVELS) of (T,) confidences, relative to this sample's; a
+    `strength` above 1 lifts the weak ones.
 
     The 95th percentile is full strength: what a mass can reach depends on the signal and the
     reduce, so that only the comparison within a sample means something.
@@ -64,8 +66,9 @@ def levels(confidence: npt.NDArray[np.float32]) -> npt.NDArray[np.int32]:
     known = confidence[np.isfinite(confidence)]
     top = float(np.quantile(known, 0.95)) if len(known) else 0.0
     share = np.nan_to_num(confidence / top if top > 0 else confidence * 0)
-    strengths: npt.NDArray[np.int32] = np.round(share * (LEVELS - 1)).astype(np.int32)
-    return np.clip(strengths, 0, LEVELS - 1)
+    lifted = np.clip(share, 0, 1) ** (1 / strength)
+    found: npt.NDArray[np.int32] = np.round(lifted * (LEVELS - 1)).astype(np.int32)
+    return found
 
 
 def palette_of(app: App[None]) -> Palette:
@@ -88,6 +91,7 @@ def _palette(background: str, foreground: str, dark: bool) -> Palette:
         strong=_style(text, bold=True),
         dim=_style(_readable(text.blend(paper, 0.5), paper)),
         cursor=_style(paper, text, bold=True),
+        pinned=_style(paper, text.blend(paper, 0.45), bold=True),
         chosen=_style(text, paper.blend(text, 0.14), bold=True),
         error=_style(_readable(Color.parse("#e5484d"), paper), bold=True),
     )

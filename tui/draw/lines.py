@@ -15,13 +15,14 @@ from textual.geometry import Size
 from textual.scroll_view import ScrollView
 from textual.strip import Strip
 
-from tui.colours import Palette, palette_of
-from tui.layout import visible, wrap
+from tui.draw.colours import Palette, palette_of
+from tui.draw.layout import visible, wrap
 
 Piece = tuple[str, Style]
 Draw = Callable[[int, int, Palette], Iterable[Piece]]
 
 _EIGHTHS = " ▏▎▍▌▋▊▉█"
+_HEIGHTS = " ▁▂▃▄▅▆▇█"
 
 
 def strip(pieces: Iterable[Piece], width: int) -> Strip:
@@ -35,6 +36,11 @@ def bar(share: float, cells: int) -> str:
     eighths = round(min(max(share, 0.0), 1.0) * cells * 8)
     full, rest = divmod(eighths, 8)
     return ("█" * full + (_EIGHTHS[rest] if rest else "")).ljust(cells)
+
+
+def heights(shares: Iterable[float]) -> str:
+    """A cell a share from 0 to 1, filled from below in eighths; whatever is above 0 is seen."""
+    return "".join(_HEIGHTS[min(8, max(share > 0, round(share * 8)))] for share in shares)
 
 
 class Lines(ScrollView, can_focus=True):
@@ -78,6 +84,11 @@ class Lines(ScrollView, can_focus=True):
     def on_resize(self) -> None:
         if self._message:
             self.say(*self._message)
+
+    def redraw_row(self, row: int) -> None:
+        """Forget what was drawn of one row."""
+        self._strips.discard((row, self.scrollable_content_region.width))
+        self.refresh_line(row)
 
     def redraw(self) -> None:
         """Forget what was drawn."""

@@ -9,7 +9,7 @@ from textual.color import Color
 from textual.theme import BUILTIN_THEMES
 
 from omnitrace.timeline import Modality
-from tui.colours import LETTERS, LEVELS, Palette, _contrast, levels, palette_of
+from tui.draw.colours import LETTERS, LEVELS, Palette, _contrast, levels, palette_of
 
 
 def palette(theme: str) -> Palette:

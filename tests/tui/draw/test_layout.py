@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from rich.cells import cell_len
 
 from tests.tui.samples import HOSTILE
-from tui.layout import EMPTY, Shown, clip, nearest_step, show_steps, visible, wrap
+from tui.draw.layout import EMPTY, Shown, clip, nearest_step, show_steps, visible, wrap
 
 TEXTS = st.text(
     st.sampled_from(

@@ -18,39 +18,14 @@ from textual.binding import Binding, BindingType
 from textual.geometry import Region, Size
 from textual.message import Message
 
-from omnitrace.timeline import Int32, Modality
-from tui.colours import LETTERS
-from tui.layout import Shown, clip, nearest_step, wrap
-from tui.lines import Lines, Piece
+from tui.draw.colours import LETTERS
+from tui.draw.layout import clip, nearest_step, wrap
+from tui.draw.lines import Lines, Piece
+from tui.trace.marks import NOTHING, Bool, Marked
 
 TEXT, LETTER, CAPTION = range(3)  # what a line shows of its row
 _UNDERLINED = Style(underline=True)
 _MARGIN = 7  # cells of the margin beside the digits of the span's number
-
-
-@dataclass(frozen=True)
-class Marked:
-    """A response of T steps with its marks.
-
-    `modality`: a `Modality` a step, SPECIAL where it maps to no unit; `level` (T,) int32: its
-    strength; `spans`: half-open ranges of steps, in order; `sources`: modality and name of each
-    span's curated sources, strongest first; `span` (T,) int32: the span of each step, or -1.
-    """
-
-    shown: Shown
-    first: Int32
-    modality: tuple[Modality, ...]
-    level: Int32
-    spans: tuple[tuple[int, int], ...]
-    sources: tuple[tuple[tuple[Modality, str], ...], ...]
-    span: Int32
-
-    def __len__(self) -> int:
-        return len(self.level)
-
-
-_NONE = np.zeros(0, np.int32)
-_NOTHING = Marked(Shown("", _NONE, ()), _NONE, (), _NONE, (), (), _NONE)
 
 
 @dataclass
@@ -61,6 +36,13 @@ class Moved(Message):
 
     def can_replace(self, message: Message) -> bool:
         return isinstance(message, Moved)
+
+
+@dataclass
+class Pinned(Message):
+    """A step is to stay in sight while the cursor moves on."""
+
+    step: int
 
 
 class TokenView(Lines, inherit_bindings=False):
@@ -77,6 +59,12 @@ class TokenView(Lines, inherit_bindings=False):
         Binding("pagedown", "page(1)", "Page down", show=False),
         Binding("g,ctrl+home", "first", "First token", show=False),
         Binding("G,ctrl+end", "last", "Last token", show=False),
+        Binding("full_stop", "same(1)", "Next token of this source", show=False, key_display="."),
+        Binding("comma", "same(-1)", "Previous of this source", show=False, key_display=","),
+        Binding("n", "lit(1)", "Next lit token", show=False),
+        Binding("N", "lit(-1)", "Previous lit token", show=False),
+        Binding("f", "centre", "Centre the cursor", show=False),
+        Binding("enter", "pin", "Pin", show=False),
     ]
 
     def __init__(self, id: str | None = None) -> None:
@@ -84,8 +72,11 @@ class TokenView(Lines, inherit_bindings=False):
         self.cursor = 0
         self.letters = False
         self.captions = True
-        self.marked = _NOTHING
+        self.marked = NOTHING
+        self.lit: Bool | None = None  # (T,): the steps that stand out while the others are dim
+        self.pinned: int | None = None
         self._rows = wrap("", 2)
+        self._broken: tuple[object, object] = (None, None)  # what the rows were broken for
         self._heads: dict[int, int] = {}  # row → the span that begins on it
         self._lines: list[tuple[int, int]] = []  # line → its row, and what it shows of it
         self._tops: list[int] = []  # row → its first line
@@ -100,8 +91,18 @@ class TokenView(Lines, inherit_bindings=False):
         self._break_rows()
 
     def say(self, text: str, wrong: bool = False) -> None:
-        self.marked = _NOTHING
+        self.marked, self.lit, self.pinned = NOTHING, None, None
         super().say(text, wrong)
+
+    def light(self, steps: Bool | None) -> None:
+        """Let these steps (T,) stand out, the others be dim; None: all alike."""
+        self.lit = steps
+        self.redraw()
+
+    def pin(self, step: int | None) -> None:
+        """Mark a step as pinned."""
+        self.pinned = step
+        self.redraw()
 
     def toggle_letters(self) -> None:
         """Show or hide the row of modality letters under each row of text."""
@@ -121,9 +122,21 @@ class TokenView(Lines, inherit_bindings=False):
         return len(str(len(self.marked.spans))) + _MARGIN
 
     def _break_rows(self) -> None:
+        """Break the response to rows, unless it is broken as it must be; show it anew."""
         width, marked = self.scrollable_content_region.width, self.marked
         if not len(marked) or not width:
             return
+        wanted = (marked.spans, width, self.letters, self.captions)
+        if self._broken[0] is not marked.shown or self._broken[1] != wanted:
+            self._broken = marked.shown, wanted
+            self._wrap(width, marked)
+        self.count = len(self._lines)
+        self.virtual_size = Size(width, self.count)
+        self._column = self._place(self.cursor)[1]
+        self.redraw()
+        self.call_after_refresh(self._follow)
+
+    def _wrap(self, width: int, marked: Marked) -> None:
         heads = [int(marked.first[start]) for start, end in marked.spans if start < end]
         # One cell stays free so that the scrollbar's coming and going moves no word.
         self._rows = wrap(
@@ -131,11 +144,6 @@ class TokenView(Lines, inherit_bindings=False):
         )
         self._heads = {self._rows.row_of(head): k for k, head in enumerate(heads)}
         self._lay_lines()
-        self.count = len(self._lines)
-        self.virtual_size = Size(width, self.count)
-        self._column = self._place(self.cursor)[1]
-        self.redraw()
-        self.call_after_refresh(self._follow)
 
     def _lay_lines(self) -> None:
         """What each line shows: a row, its letters, the sources of the span that ends there."""
@@ -163,7 +171,35 @@ class TokenView(Lines, inherit_bindings=False):
         self.post_message(Moved(step))
 
     def action_move(self, by: int) -> None:
-        self.move_to(self.cursor + by)
+        if len(self.marked):
+            first, last = self.marked.group_of(self.cursor)
+            self.move_to(last if by > 0 else self.marked.group_of(max(first - 1, 0))[0])
+
+    def action_same(self, by: int) -> None:
+        """To the next token outside this group that is traced to the same unit."""
+        if len(self.marked):
+            unit = self.marked.unit[self.cursor]
+            self._to_next((self.marked.unit == unit) & (unit >= 0), by)
+
+    def action_lit(self, by: int) -> None:
+        if self.lit is not None:
+            self._to_next(self.lit, by)
+
+    def _to_next(self, wanted: Bool, by: int) -> None:
+        """To the first step of the next group, forwards or backwards, that holds a wanted step."""
+        first, last = self.marked.group_of(self.cursor)
+        found = np.flatnonzero(wanted[last:]) + last if by > 0 else np.flatnonzero(wanted[:first])
+        if len(found):
+            self.move_to(self.marked.group_of(int(found[0 if by > 0 else -1]))[0])
+
+    def action_centre(self) -> None:
+        if self._tops:
+            top = self._tops[self._place(self.cursor)[0]]
+            self.scroll_to(y=top - self.scrollable_content_region.height // 2, animate=False)
+
+    def action_pin(self) -> None:
+        if len(self.marked):
+            self.post_message(Pinned(self.cursor))
 
     def action_first(self) -> None:
         self.move_to(0)
@@ -280,7 +316,9 @@ class TokenView(Lines, inherit_bindings=False):
         yield f"{'▸' if here else ' '}{k + 1:>{digits}} ", palette.strong if here else palette.dim
         kinds = list(dict.fromkeys(modality for modality, _ in self.marked.sources[k]))[:4]
         yield from ((LETTERS[modality], palette.ink[modality]) for modality in kinds)
-        yield " " * (_MARGIN - 2 - len(kinds)), palette.plain
+        apart = bool(self.marked.disputed[self.marked.spans[k][0]])
+        yield "≠" if apart else "", palette.error
+        yield " " * (_MARGIN - 2 - len(kinds) - apart), palette.plain
 
     def _draw_steps(self, row: int, lane: int) -> Iterable[Piece]:
         start, end = self._rows.ranges[row].tolist()
@@ -297,9 +335,13 @@ class TokenView(Lines, inherit_bindings=False):
     def _style(self, step: int) -> Style:
         if step < 0:
             return self.palette.dim
-        if step == self.cursor:
-            return self.palette.cursor
         marked = self.marked
+        if marked.group[step] == marked.group[self.cursor]:
+            return self.palette.cursor
+        if step == self.pinned:
+            return self.palette.pinned
+        if self.lit is not None and not self.lit[step]:
+            return self.palette.dim
         style = self.palette.token[marked.modality[step]][int(marked.level[step])]
         inside = marked.span[step] == marked.span[self.cursor] >= 0
         return Style.combine((style, _UNDERLINED)) if inside else style

@@ -1,0 +1,68 @@
+"""The browser in a terminal of a test: opened, driven by keys, read back as text."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any, TypeVar
+
+from textual.pilot import Pilot
+
+from omnitrace import Run
+from tests.tui.samples import PLAIN, settle
+from tui import BrowseApp, Start
+from tui.draw.lines import Lines
+from tui.memory import Look
+from tui.trace.tokens import TokenView
+
+W = TypeVar("W")
+SMALL, LARGE = (80, 24), (200, 60)
+
+
+@asynccontextmanager
+async def browsing(
+    run: Run,
+    sample: str | None = None,
+    size: tuple[int, int] = SMALL,
+    look: Look | None = None,
+    **start: Any,
+) -> AsyncIterator[Pilot[None]]:
+    """The browser at `sample`, under a configuration that holds if our advice changes."""
+    app = BrowseApp(run, Start(sample, **({"config": PLAIN} | start)), look)
+    async with app.run_test(size=size) as pilot:
+        await settle(pilot)
+        yield pilot
+
+
+async def press(pilot: Pilot[None], *keys: str) -> None:
+    """Press keys, one after another, and wait until all is shown."""
+    await pilot.press(*keys)
+    await settle(pilot)
+
+
+def text(pilot: Pilot[None], selector: str) -> str:
+    """What a widget of the screen shows, row after row."""
+    return shown(pilot.app.screen.query_one(selector, Lines))
+
+
+def shown(widget: Lines) -> str:
+    """What a widget shows, row after row."""
+    height = widget.scrollable_content_region.height
+    return "\n".join(widget.render_line(y).text.rstrip() for y in range(height)).rstrip()
+
+
+def title(pilot: Pilot[None], selector: str) -> str:
+    """What stands in the border of a widget."""
+    return str(pilot.app.screen.query_one(selector).border_title)
+
+
+def tokens(pilot: Pilot[None]) -> TokenView:
+    """The response of the trace view."""
+    return pilot.app.screen.query_one(TokenView)
+
+
+def on_screen(pilot: Pilot[None], kind: type[W]) -> W:
+    """The screen, which must be of this kind."""
+    screen = pilot.app.screen
+    assert isinstance(screen, kind)
+    return screen

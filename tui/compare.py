@@ -1,0 +1,42 @@
+"""Where two attributions of one response part ways. Knows no widget."""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+
+from replay import Attribution
+
+Bool = npt.NDArray[np.bool_]
+
+
+def disputed(one: Attribution, other: Attribution) -> Bool:
+    """(T,) bool: the steps whose spans have other curated sources in the two attributions.
+
+    Sources are told apart by their ids, so that units which are cut otherwise differ.
+    """
+    pairs = zip(_kept_by_step(one), _kept_by_step(other), strict=True)
+    return np.array([here != there for here, there in pairs], np.bool_)
+
+
+def kept(attribution: Attribution, k: int) -> frozenset[str]:
+    """The ids of a span's curated sources."""
+    ids = attribution.units.id
+    return frozenset(ids[source.unit] for source in attribution.spans[k].sources)
+
+
+def span_at(attribution: Attribution, step: int) -> int | None:
+    """The span that holds a step."""
+    spans = (k for k, s in enumerate(attribution.spans) if s.steps[0] <= step < s.steps[1])
+    return next(spans, None)
+
+
+def spans_of_steps(attribution: Attribution) -> npt.NDArray[np.int32]:
+    """(T,) int32: the span of each step."""
+    sizes = [span.steps[1] - span.steps[0] for span in attribution.spans]
+    return np.repeat(np.arange(len(sizes), dtype=np.int32), sizes)
+
+
+def _kept_by_step(attribution: Attribution) -> list[frozenset[str]]:
+    sets = [kept(attribution, k) for k in range(len(attribution.spans))]
+    return [sets[k] for k in spans_of_steps(attribution)]

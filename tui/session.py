@@ -1,0 +1,115 @@
+"""What the reader has chosen, on every screen: the configuration with its past, what to compare
+with, and how things look. Knows no widget."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from omnitrace import Run, Trace
+from replay import Attribution, ReplayConfig
+from tui.memory import Look
+
+EDITED = "edited"
+
+
+@dataclass(frozen=True)
+class Choice:
+    """A configuration and what it is called: a preset, or `edited`."""
+
+    name: str
+    config: ReplayConfig
+
+
+@dataclass
+class History:
+    """The configuration that is in force, and those before it."""
+
+    presets: Mapping[str, ReplayConfig]
+    now: Choice
+    past: list[Choice] = field(default_factory=list)
+    future: list[Choice] = field(default_factory=list)
+
+    @classmethod
+    def of(cls, presets: Mapping[str, ReplayConfig]) -> History:
+        """Begin with the first of the presets."""
+        return cls(presets, Choice(*next(iter(presets.items()))))
+
+    def change(self, config: ReplayConfig) -> bool:
+        """Take a configuration of the reader's own; False if it is the one in force."""
+        if config == self.now.config:
+            return False
+        known = (name for name, preset in self.presets.items() if preset == config)
+        self._take(Choice(next(known, EDITED), config))
+        return True
+
+    def next_preset(self) -> None:
+        """The preset after the current one; the first after a configuration of one's own."""
+        names = [*self.presets]
+        place = names.index(self.now.name) + 1 if self.now.name in names else 0
+        name = names[place % len(names)]
+        self._take(Choice(name, self.presets[name]))
+
+    def undo(self) -> bool:
+        """Back to the configuration before; False at the first."""
+        return self._step(self.past, self.future)
+
+    def redo(self) -> bool:
+        """Take back an undo; False if there is none."""
+        return self._step(self.future, self.past)
+
+    def _take(self, choice: Choice) -> None:
+        self.past.append(self.now)
+        self.future.clear()
+        self.now = choice
+
+    def _step(self, source: list[Choice], target: list[Choice]) -> bool:
+        if not source:
+            return False
+        target.append(self.now)
+        self.now = source.pop()
+        return True
+
+
+class Labels(Protocol):
+    """What is known to be true of samples."""
+
+    def f1(self, trace: Trace, attribution: Attribution) -> float | None:
+        """How right an attribution is, from 0 to 1; None where nobody knows."""
+
+
+@dataclass
+class Session:
+    """A reader's visit to a run. `baseline`: the preset that A is compared with as B, if any."""
+
+    run: Run
+    history: History
+    look: Look
+    labels: Labels | None = None
+    baseline: str | None = None
+
+    @property
+    def config(self) -> ReplayConfig:
+        return self.history.now.config
+
+    @property
+    def other(self) -> ReplayConfig | None:
+        """The configuration to compare with."""
+        return None if self.baseline is None else self.history.presets[self.baseline]
+
+    @property
+    def contrast(self) -> ReplayConfig:
+        """What to measure disagreement against where the reader has not said: the first preset
+        that says something else."""
+        configs = self.history.presets.values()
+        return next((config for config in configs if config != self.config), self.config)
+
+    def next_baseline(self) -> None:
+        """Compare with the next preset that says something else; after the last, with none."""
+        names: list[str | None] = [
+            name for name, config in self.history.presets.items() if config != self.config
+        ]
+        order = [None, *names]
+        place = order.index(self.baseline) if self.baseline in order else 0
+        self.baseline = order[(place + 1) % len(order)]

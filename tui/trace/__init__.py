@@ -1,0 +1,1 @@
+"""The trace view: one response as tokens, and what is known of the step under the cursor."""

@@ -1,0 +1,174 @@
+"""From an attribution to the marks on the tokens: what each is traced to, how surely, and in
+which group of steps it is read. Knows no widget."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from omnitrace import Trace
+from omnitrace.timeline import Int32, Modality
+from omnitrace.units import Units
+from replay import Attribution
+from tui.compare import disputed, spans_of_steps
+from tui.draw.colours import levels
+from tui.draw.layout import Shown, show_steps
+from tui.trace.names import name
+
+Bool = npt.NDArray[np.bool_]
+Float32 = npt.NDArray[np.float32]
+
+_CAPTION_CELLS = 40
+
+
+@dataclass(frozen=True)
+class Marked:
+    """A response of T steps with its marks.
+
+    - `group` (T,) int32, ascending: steps of one group are read together (a token, word or span);
+    - `unit` (T,) int32: the unit that the step's group is traced to, -1 for none; `modality`: its
+      `Modality`, SPECIAL for none; `level` (T,) int32: its strength;
+    - `spans`: half-open ranges of steps, in order; `span` (T,) int32: the span of each step, or -1;
+      `sources`: modality and name of each span's curated sources, strongest first;
+    - `disputed` (T,) bool: another configuration keeps other sources for the step's span.
+    """
+
+    shown: Shown
+    first: Int32
+    group: Int32
+    unit: Int32
+    modality: tuple[Modality, ...]
+    level: Int32
+    spans: tuple[tuple[int, int], ...]
+    sources: tuple[tuple[tuple[Modality, str], ...], ...]
+    span: Int32
+    disputed: Bool
+
+    def __len__(self) -> int:
+        return len(self.level)
+
+    def group_of(self, step: int) -> tuple[int, int]:
+        """The steps that are read together with one: half-open."""
+        first = np.searchsorted(self.group, self.group[step], "left")
+        return int(first), int(np.searchsorted(self.group, self.group[step], "right"))
+
+
+_NONE = np.zeros(0, np.int32)
+NOTHING = Marked(
+    Shown("", _NONE, ()), _NONE, _NONE, _NONE, (), _NONE, (), (), _NONE, np.zeros(0, np.bool_)
+)
+
+
+@dataclass(frozen=True)
+class Paper:
+    """What of a response does not change with the configuration: its characters and words."""
+
+    shown: Shown
+    first: Int32
+    word: Int32
+
+    @classmethod
+    def of(cls, trace: Trace) -> Paper:
+        """The response of a trace, laid out once."""
+        shown = show_steps(trace.response, trace.chars)
+        return cls(shown, shown.first(trace.T), words(trace.response, trace.chars))
+
+
+@dataclass(frozen=True)
+class Reading:
+    """How the reader wants the marks: read by `grain`, `strength` of colours, beside `other`."""
+
+    grain: str = "token"
+    strength: float = 1.0
+    other: Attribution | None = None
+
+
+def mark(paper: Paper, attribution: Attribution, reading: Reading) -> Marked:
+    """The response with the marks that an attribution gives its steps."""
+    span = spans_of_steps(attribution)
+    group = {"word": paper.word, "span": span}.get(reading.grain, np.arange(len(span), dtype="i4"))
+    unit, confidence = traced(attribution, group)
+    kinds = [*map(Modality, attribution.units.modality.tolist()), Modality.SPECIAL]
+    other = reading.other
+    return Marked(
+        shown=paper.shown,
+        first=paper.first,
+        group=group,
+        unit=unit,
+        modality=tuple(kinds[u] for u in unit.tolist()),
+        level=levels(confidence, reading.strength),
+        spans=tuple(found.steps for found in attribution.spans),
+        sources=_captions(attribution, kinds),
+        span=span,
+        disputed=disputed(attribution, other) if other else np.zeros(len(span), np.bool_),
+    )
+
+
+def traced(attribution: Attribution, group: Int32) -> tuple[Int32, Float32]:
+    """The unit (T,) and the confidence (T,) of each step's group: the unit with the most of the
+    group's summed mass, and that mass a step."""
+    if not len(group) or group[-1] == len(group) - 1 or not len(attribution.units):
+        return attribution.unit, attribution.confidence
+    starts = np.flatnonzero(np.diff(group, prepend=-1))
+    sizes = np.diff(starts, append=len(group))
+    total = np.add.reduceat(attribution.mass, starts, axis=0)
+    best = total.argmax(axis=1)
+    mean = total[np.arange(len(best)), best] / sizes
+    return np.repeat(best, sizes).astype(np.int32), np.repeat(mean, sizes).astype(np.float32)
+
+
+def unmarked(paper: Paper) -> Marked:
+    """The response as it is read before it is attributed."""
+    steps = len(paper.word)
+    return Marked(
+        shown=paper.shown,
+        first=paper.first,
+        group=np.arange(steps, dtype=np.int32),
+        unit=np.full(steps, -1, np.int32),
+        modality=(Modality.SPECIAL,) * steps,
+        level=np.zeros(steps, np.int32),
+        spans=(),
+        sources=(),
+        span=np.full(steps, -1, np.int32),
+        disputed=np.zeros(steps, np.bool_),
+    )
+
+
+def words(response: str, chars: Int32) -> Int32:
+    """(T,) int32: the word that each step writes; a step that begins with white space, or comes
+    after some, begins a new one."""
+    texts = [response[start:end] for start, end in chars.tolist()]
+    begins = np.array([text[:1].isspace() for text in texts], np.bool_)
+    ends = np.array([text[-1:].isspace() for text in texts], np.bool_)
+    begins[1:] |= ends[:-1] | (chars[1:, 0] > chars[:-1, 1])
+    begins[:1] = False
+    return np.cumsum(begins).astype(np.int32)
+
+
+def _captions(
+    attribution: Attribution, kinds: list[Modality]
+) -> tuple[tuple[tuple[Modality, str], ...], ...]:
+    named = _Names(attribution.units)
+    return tuple(
+        tuple((kinds[s.unit], named[s.unit]) for s in span.sources) for span in attribution.spans
+    )
+
+
+class _Names(dict[int, str]):
+    """The short names of units, each made once: many spans have the same few sources."""
+
+    def __init__(self, units: Units) -> None:
+        super().__init__()
+        self._units = units
+
+    def __missing__(self, unit: int) -> str:
+        self[unit] = name(self._units, unit, _CAPTION_CELLS)
+        return self[unit]
+
+
+def caused(attribution: Attribution, unit: int) -> Bool:
+    """(T,) bool: the steps that are traced to a unit."""
+    mapped: Bool = attribution.unit == unit
+    return mapped

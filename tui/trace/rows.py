@@ -1,0 +1,106 @@
+"""The scores of a few steps over single prompt tokens, read when they are looked at.
+
+Knows traces and signals; no widget. May touch the disk: call from a worker thread.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+import numpy.typing as npt
+
+from omnitrace import Trace
+from omnitrace.attention import HEAD_ARRAYS, HeadMass
+from omnitrace.units import Units
+from replay import Attribution, ReplayConfig
+
+Float32 = npt.NDArray[np.float32]
+
+_MOST_STEPS = 64  # of a group are averaged: spread over it evenly
+
+
+@dataclass(frozen=True)
+class Profile:
+    """How much of a step's score falls on one unit, layer by layer; `what` was recorded so."""
+
+    what: str
+    layers: tuple[int, ...]
+    mass: Float32
+
+
+@dataclass(frozen=True)
+class Depth:
+    """What is known below the units of some steps: `row` (n,) float32, their mean score of each
+    prompt token; `profile` of the first of them on the unit that it is traced to."""
+
+    steps: tuple[int, int]
+    row: Float32
+    profile: Profile | None
+
+    def top(self, count: int) -> list[tuple[int, float]]:
+        """The prompt tokens with the largest scores, largest first, with these."""
+        count = min(count, len(self.row))
+        best = np.argpartition(-self.row, count - 1)[:count] if count else np.zeros(0, int)
+        order = best[np.argsort(-self.row[best], kind="stable")]
+        return [(int(token), float(self.row[token])) for token in order]
+
+
+class StepReader:
+    """Reads single steps of one trace."""
+
+    def __init__(self, trace: Trace) -> None:
+        self.trace = trace
+
+    def depth(self, attribution: Attribution, steps: tuple[int, int]) -> Depth:
+        """What is known of `steps`, half-open, under the configuration of an attribution."""
+        row = self.row(attribution.config, steps)
+        unit = int(attribution.unit[steps[0]])
+        profile = self._profile(attribution, steps[0], unit) if unit >= 0 else None
+        return Depth(steps, row, profile)
+
+    def row(self, config: ReplayConfig, steps: tuple[int, int]) -> Float32:
+        """(n,) float32: the mean score of each prompt token over `steps`."""
+        stride = -(-(steps[1] - steps[0]) // _MOST_STEPS)
+        rows = [self._row(config, step) for step in range(*steps, max(1, stride))]
+        mean: Float32 = np.mean(rows, axis=0, dtype=np.float32)
+        return mean
+
+    def _row(self, config: ReplayConfig, step: int) -> Float32:
+        if step == 0 and config.first_step == "prompt-mean":
+            first = self.trace.rows(config.signal).first_row
+            if first is not None:
+                return first
+        rows = self.trace.step_scores(config.signal, step)[:, : self.trace.n]
+        mean: Float32 = rows.mean(axis=0, dtype=np.float32)
+        return mean
+
+    def _profile(self, attribution: Attribution, step: int, unit: int) -> Profile | None:
+        tokens = tokens_of(attribution.units, unit)
+        for signal in (attribution.config.signal, *self._layered):
+            if signal in self._layered:
+                rows = self.trace.step_scores(signal, step)[:, tokens]
+                mass = np.maximum(rows, 0).sum(axis=1)
+                return Profile(signal, self._layered[signal], mass)
+        if self._heads is None:
+            return None
+        pooled = np.unique(self._heads.unit_of[tokens])
+        mass = self._heads.mass[:, :, step, pooled[pooled >= 0]].mean(axis=1).sum(axis=1)
+        return Profile("attention", tuple(range(len(mass))), mass)
+
+    @cached_property
+    def _layered(self) -> dict[str, tuple[int, ...]]:
+        """The signals that were recorded by layer, with their layers."""
+        named = {name: self.trace.layers_of(name) for name in self.trace.signals}
+        return {name: layers for name, layers in named.items() if layers}
+
+    @cached_property
+    def _heads(self) -> HeadMass | None:
+        return self.trace.heads() if set(HEAD_ARRAYS) <= set(self.trace.arrays) else None
+
+
+def tokens_of(units: Units, unit: int) -> npt.NDArray[np.int64]:
+    """The prompt tokens of a unit, ascending."""
+    ranges = units.ranges[units.offset[unit] : units.offset[unit + 1]]
+    return np.concatenate([np.arange(start, end) for start, end in ranges.tolist()])

@@ -1,0 +1,92 @@
+"""What is computed for the trace view, and the messages in which it arrives. Knows no widget."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from textual.message import Message
+
+from omnitrace import OmniTraceError, Trace
+from replay import Attribution, ReplayConfig, Replayer
+from tui.trace.marks import Marked, Paper, Reading, mark
+from tui.trace.rows import Depth, StepReader
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """What the reader wants to see: a sample, under a configuration, beside another, read so."""
+
+    place: int
+    config: ReplayConfig
+    other: ReplayConfig | None
+    grain: str
+    strength: float
+
+
+@dataclass(frozen=True)
+class Opened:
+    """A sample that was read, with all that is kept of it while it is open."""
+
+    place: int
+    replayer: Replayer
+    paper: Paper
+    reader: StepReader
+
+    @classmethod
+    def of(cls, place: int, trace: Trace) -> Opened:
+        """A trace as the `place`-th sample."""
+        return cls(place, Replayer(trace), Paper.of(trace), StepReader(trace))
+
+    @property
+    def trace(self) -> Trace:
+        return self.replayer.trace
+
+
+@dataclass
+class Read(Message):
+    """A sample was read; it is not attributed yet."""
+
+    opened: Opened
+
+
+@dataclass
+class Attributed(Message):
+    """What was wanted is there; `other` is what it is compared with, or `amiss` says why not."""
+
+    wanted: Wanted
+    opened: Opened
+    attribution: Attribution
+    other: Attribution | None
+    marked: Marked
+    amiss: str = ""
+
+
+@dataclass
+class Failed(Message):
+    """What was wanted could not be read (`opened` is None) or attributed, and why."""
+
+    wanted: Wanted
+    opened: Opened | None
+    reason: str
+
+
+@dataclass
+class Deepened(Message):
+    """What is known below the units of some steps of an attribution."""
+
+    attribution: Attribution
+    depth: Depth
+
+
+def attributed(wanted: Wanted, opened: Opened) -> Attributed:
+    """Attribute an open sample; OmniTraceError if it cannot be done under `wanted.config`."""
+    attribution = opened.replayer.attribute(wanted.config)
+    other, amiss = None, ""
+    if wanted.other is not None:
+        try:
+            other = opened.replayer.attribute(wanted.other)
+        except OmniTraceError as error:
+            amiss = str(error)
+    reading = Reading(wanted.grain, wanted.strength, other)
+    marked = mark(opened.paper, attribution, reading)
+    return Attributed(wanted, opened, attribution, other, marked, amiss)
