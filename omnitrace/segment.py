@@ -166,7 +166,7 @@ class Segment:
     def signal_values(self, row: int, name: str, entry: SignalEntry, part: range) -> Array:
         """Some of the values of a signal, without reading much else of it."""
         sample, values = self.marker.samples[row], signal_columns(name)[0]
-        with _at(values):
+        with reading(values):
             if values not in self._arrays:
                 raise Unreadable("it is not among the segment's columns")
             start, stop = self._part(values, row)

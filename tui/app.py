@@ -12,6 +12,7 @@ from textual.binding import Binding, BindingType
 
 from omnitrace import CommandError, Run
 from replay import PRESETS, ReplayConfig
+from replay.cache import MassCache, default_folder
 from tui.help import HelpScreen, key_rows
 from tui.memory import Look, default_path, keep, recall
 from tui.runs.screen import RunScreen
@@ -82,5 +83,7 @@ def browse(run: Run, start: Start | None = None, look_path: Path | None = None) 
             "browse needs a terminal; to read a run without one, use omnitrace replay RUN --json."
         )
     app = BrowseApp(run, start, recall(path))
+    app.session.cache = cache = MassCache(default_folder())
     app.run()
     keep(app.session.look, path)
+    cache.prune()

@@ -7,7 +7,10 @@ from typing import ClassVar
 
 from textual.binding import Binding, BindingType
 from textual.message import Message
+from textual.widget import Widget
 from textual.widgets import Input
+
+from tui.draw.layout import visible
 
 
 class Ask(Input):
@@ -26,6 +29,7 @@ class Ask(Input):
     def __init__(self, id: str = "ask") -> None:
         super().__init__(id=id, compact=True, select_on_focus=False)
         self.purpose = ""
+        self._before: Widget | None = None  # where the focus goes back to
         self.display = False
 
     def ask(self, purpose: str, hint: str, text: str = "") -> None:
@@ -33,11 +37,16 @@ class Ask(Input):
         with self.prevent(Input.Changed):
             self.purpose, self.placeholder, self.value = purpose, hint, text
         self.cursor_position = len(text)
+        self._before = self.screen.focused
         self.display = True
-        self.focus()
+        self.screen.set_focus(self)
 
     def on_input_changed(self, event: Input.Changed) -> None:
         event.stop()
+        safe = visible(self.value)
+        if safe != self.value:  # pasted, perhaps from a stranger's text
+            self.value = safe
+            return
         self.post_message(self.Typed(self.purpose, self.value, done=False))
 
     def on_input_submitted(self, event: Input.Submitted) -> None:
@@ -48,8 +57,9 @@ class Ask(Input):
         self._answer(None)
 
     def on_blur(self) -> None:
-        self.display = False
+        self.display = self.screen.focused is self  # asked again, perhaps
 
     def _answer(self, text: str | None) -> None:
         self.display = False
+        self.screen.set_focus(self._before)
         self.post_message(self.Typed(self.purpose, text, done=True))

@@ -8,7 +8,8 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from omnitrace import Run, Trace
-from replay import Attribution, ReplayConfig
+from replay import Attribution, ReplayConfig, Replayer
+from replay.cache import MassCache
 from tui.memory import Look
 
 EDITED = "edited"
@@ -35,6 +36,12 @@ class History:
     def of(cls, presets: Mapping[str, ReplayConfig]) -> History:
         """Begin with the first of the presets."""
         return cls(presets, Choice(*next(iter(presets.items()))))
+
+    @property
+    def base(self) -> ReplayConfig:
+        """The named configuration that the one in force began with."""
+        named = (c for c in (self.now, *reversed(self.past)) if c.name in self.presets)
+        return next(named, self.now).config
 
     def change(self, config: ReplayConfig) -> bool:
         """Take a configuration of the reader's own; False if it is the one in force."""
@@ -87,7 +94,12 @@ class Session:
     history: History
     look: Look
     labels: Labels | None = None
+    cache: MassCache | None = None
     baseline: str | None = None
+
+    def replayer(self, id: str) -> Replayer:
+        """A sample to attribute again and again; OmniTraceError if it cannot be read."""
+        return Replayer(self.run[id], self.cache, self.run.vouched(id))
 
     @property
     def config(self) -> ReplayConfig:

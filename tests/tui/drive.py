@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any, TypeVar
 
+import numpy as np
 from textual.pilot import Pilot
 
 from omnitrace import Run
@@ -59,6 +60,12 @@ def title(pilot: Pilot[None], selector: str) -> str:
 def tokens(pilot: Pilot[None]) -> TokenView:
     """The response of the trace view."""
     return pilot.app.screen.query_one(TokenView)
+
+
+def lit(pilot: Pilot[None]) -> list[int] | None:
+    """The steps that stand out, if any do."""
+    steps = tokens(pilot).lit
+    return None if steps is None else np.flatnonzero(steps).tolist()
 
 
 def on_screen(pilot: Pilot[None], kind: type[W]) -> W:

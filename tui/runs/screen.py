@@ -107,8 +107,6 @@ class RunScreen(Screen[None]):
     def _asked(self, message: Ask.Typed) -> None:
         if message.text is not None:
             self._find(message.text)
-        if message.done:
-            self._list.focus()
 
     def _find(self, query: str) -> None:
         try:
@@ -214,7 +212,7 @@ class RunScreen(Screen[None]):
     @work(thread=True, exclusive=True, group="measure")
     def _measure(self, plan: Plan) -> None:
         worker, reported = get_current_worker(), time.monotonic()
-        for k in measure(self.session.run, self.samples.ids, plan, self.measures):
+        for k in measure(self.session.replayer, self.samples.ids, plan, self.measures):
             if worker.is_cancelled:
                 return
             if time.monotonic() - reported > _REPORT_S or k + 1 == len(self.samples):

@@ -15,6 +15,7 @@ from omnitrace import Trace
 from omnitrace.attention import HEAD_ARRAYS, HeadMass
 from omnitrace.units import Units
 from replay import Attribution, ReplayConfig
+from replay.rows import Rows, layer_weights, of_heads, rows_of, shares
 
 Float32 = npt.NDArray[np.float32]
 
@@ -52,6 +53,7 @@ class StepReader:
 
     def __init__(self, trace: Trace) -> None:
         self.trace = trace
+        self._whole: tuple[object, Rows] | None = None  # rows that cannot be read one by one
 
     def depth(self, attribution: Attribution, steps: tuple[int, int]) -> Depth:
         """What is known of `steps`, half-open, under the configuration of an attribution."""
@@ -61,20 +63,37 @@ class StepReader:
         return Depth(steps, row, profile)
 
     def row(self, config: ReplayConfig, steps: tuple[int, int]) -> Float32:
-        """(n,) float32: the mean score of each prompt token over `steps`."""
+        """(n,) float32: the mean score of each prompt token over `steps`, what came by way of
+        earlier steps aside; nothing where heads were recorded by unit only."""
         stride = -(-(steps[1] - steps[0]) // _MOST_STEPS)
         rows = [self._row(config, step) for step in range(*steps, max(1, stride))]
         mean: Float32 = np.mean(rows, axis=0, dtype=np.float32)
         return mean
 
     def _row(self, config: ReplayConfig, step: int) -> Float32:
+        trace = self.trace
+        if of_heads(trace, config):
+            return self._row_of_heads(config, step)
         if step == 0 and config.first_step == "prompt-mean":
-            first = self.trace.rows(config.signal).first_row
-            if first is not None:
-                return first
-        rows = self.trace.step_scores(config.signal, step)[:, : self.trace.n]
-        mean: Float32 = rows.mean(axis=0, dtype=np.float32)
+            return trace.first_row(config.signal)
+        rows = trace.step_scores(config.signal, step)[:, : trace.n]
+        layers = trace.layers_of(config.signal)
+        if not layers:
+            return np.asarray(rows[0])
+        weights = layer_weights(config.layers) if config.layers else dict.fromkeys(layers, 1.0)
+        chosen = [layers.index(layer) for layer in weights]
+        mean: Float32 = np.maximum(shares(weights) @ rows[chosen], 0)
         return mean
+
+    def _row_of_heads(self, config: ReplayConfig, step: int) -> Float32:
+        if "queries" not in self.trace.arrays:
+            return np.zeros(self.trace.n, np.float32)
+        key = (config.signal, config.layers, config.heads)
+        if self._whole is None or self._whole[0] != key:
+            self._whole = key, rows_of(self.trace, config)
+        rows = self._whole[1]
+        start = int(rows.starts[step])
+        return rows.values[start : start + rows.n]
 
     def _profile(self, attribution: Attribution, step: int, unit: int) -> Profile | None:
         tokens = tokens_of(attribution.units, unit)

@@ -6,7 +6,9 @@ what arrives are compared, so that keys pressed in a hurry end where they should
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Sequence
+from pathlib import Path
 from typing import ClassVar
 
 import numpy as np
@@ -18,11 +20,14 @@ from textual.screen import Screen
 from textual.widgets import Footer
 
 from omnitrace import CommandError, OmniTraceError
+from omnitrace.config import to_toml
 from replay import Attribution
 from tui.ask import Ask
 from tui.compare import span_at
 from tui.draw.lines import Lines
 from tui.draw.table import Table
+from tui.files import write_text
+from tui.knobs import Changed, Knobs
 from tui.memory import GRAINS
 from tui.session import Session
 from tui.trace.find import columns_of, place_of
@@ -56,6 +61,8 @@ class TraceScreen(Screen[int]):
         Binding("p", "preset", "Preset"),
         Binding("b", "beside", "Compare"),
         Binding("d", "disputed", "Light what differs", show=False),
+        Binding("e", "knobs", "Configure"),
+        Binding("w", "save", "Save the configuration", show=False),
         Binding("u", "undo", "Undo", show=False),
         Binding("U", "redo", "Redo", show=False),
         Binding("v", "prompt", "Prompt"),
@@ -74,6 +81,7 @@ class TraceScreen(Screen[int]):
         self._shown: Attributed | None = None
         self._pinned: int | None = None
         self._sought = ""
+        self._overwrite: Path | None = None  # the file that the reader was warned of
 
     def compose(self) -> ComposeResult:
         yield Heading("heading")
@@ -81,6 +89,7 @@ class TraceScreen(Screen[int]):
         with Container(id="body"):
             yield TokenView("tokens")
             with Container(id="sources"):
+                yield Knobs("knobs")
                 yield StepSources("step-sources")
                 yield SpanSources("span-sources")
         yield Inspector("inspector")
@@ -92,6 +101,7 @@ class TraceScreen(Screen[int]):
         self.query_one("#told", Lines).can_focus = False
         look, tokens = self.session.look, self.tokens
         tokens.letters, tokens.captions = look.letters or self.app.no_color, look.captions
+        self.set_class(look.knobs, "-knobs")
         self.tell("")
         self._open(self._start)
 
@@ -149,6 +159,8 @@ class TraceScreen(Screen[int]):
         )
         trace = self._opened.trace if self._opened else None
         self.query_one(Heading).show_place(place, (trace.n, trace.T) if trace else None)
+        history = session.history
+        self.query_one(Knobs).show_config(session.config, history.base, history.now.name, trace)
 
     def ask_for(self) -> None:
         """Have made what the reader wants to see now."""
@@ -159,7 +171,7 @@ class TraceScreen(Screen[int]):
     def _make(self, wanted: Wanted, opened: Opened | None) -> None:
         try:
             if opened is None:
-                opened = Opened.of(wanted.place, self.session.run[self.ids[wanted.place]])
+                opened = Opened.of(wanted.place, self.session.replayer(self.ids[wanted.place]))
                 self.post_message(Read(opened))
             self.post_message(attributed(wanted, opened))
         except OmniTraceError as error:
@@ -308,8 +320,6 @@ class TraceScreen(Screen[int]):
 
     @on(Ask.Typed)
     def _asked(self, message: Ask.Typed) -> None:
-        if message.done:
-            self.tokens.focus()
         if message.text is None or self._shown is None:
             return
         try:
@@ -318,6 +328,8 @@ class TraceScreen(Screen[int]):
             elif message.purpose == "go" and message.done:
                 trace, attribution = self._shown.opened.trace, self._shown.attribution
                 self.tokens.move_to(place_of(message.text, trace, attribution))
+            elif message.done and message.text.strip():
+                self._given(message.purpose, message.text.strip())
         except CommandError as error:
             self._sought = ""
             self.tokens.light(None)
@@ -325,6 +337,20 @@ class TraceScreen(Screen[int]):
             return
         if message.purpose == "find" and message.done and self._sought:
             self._to_first_lit()
+
+    def _given(self, purpose: str, text: str) -> None:
+        """What was asked for and given: a value of the configuration, a file to save it to."""
+        if purpose == "value":
+            self.query_one(Knobs).put_text(text)
+        elif purpose == "save":
+            self._save(text)
+
+    @on(Table.Chosen, "#knobs")
+    def _type_value(self) -> None:
+        knobs = self.query_one(Knobs)
+        if knobs.knob is not None and knobs.config is not None:
+            value = knobs.knob.value(knobs.config)
+            self.query_one(Ask).ask("value", f"{knobs.knob.name}: {knobs.knob.help}", str(value))
 
     def _find(self, query: str) -> None:
         if self._shown is None:
@@ -353,6 +379,31 @@ class TraceScreen(Screen[int]):
         self.session.next_baseline()
         self.tell("")
         self.ask_for()
+
+    def action_knobs(self) -> None:
+        """Show the configuration and go there, or hide it."""
+        look, knobs = self.session.look, self.query_one(Knobs)
+        look.knobs = not (look.knobs and knobs.has_focus)
+        self.set_class(look.knobs, "-knobs")
+        (knobs if look.knobs else self.tokens).focus()
+
+    def on_changed(self, message: Changed) -> None:
+        if self.session.history.change(message.config):
+            self.ask_for()
+
+    def action_save(self) -> None:
+        self.query_one(Ask).ask("save", "a file for this configuration", "omnitrace.toml")
+
+    def _save(self, name: str) -> None:
+        path = Path(name).expanduser()
+        again, self._overwrite = self._overwrite == path, path
+        if path.exists() and not again:
+            self.query_one(Ask).ask("save", "", name)
+            self.tell(f"{path} is there already: Enter replaces it, Escape does not.", wrong=True)
+            return
+        write_text(path, to_toml(self.session.config), replace=again)
+        self._overwrite = None
+        self.tell(f"saved: omnitrace replay RUN --config {shlex.quote(str(path))}")
 
     def action_undo(self) -> None:
         if self.session.history.undo():

@@ -33,9 +33,10 @@ class Opened:
     reader: StepReader
 
     @classmethod
-    def of(cls, place: int, trace: Trace) -> Opened:
-        """A trace as the `place`-th sample."""
-        return cls(place, Replayer(trace), Paper.of(trace), StepReader(trace))
+    def of(cls, place: int, replayer: Replayer) -> Opened:
+        """The `place`-th sample."""
+        trace = replayer.trace
+        return cls(place, replayer, Paper.of(trace), StepReader(trace))
 
     @property
     def trace(self) -> Trace:

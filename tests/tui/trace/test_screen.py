@@ -9,7 +9,7 @@ import pytest
 
 from omnitrace import Run
 from replay import PRESETS
-from tests.tui.drive import browsing, on_screen, press, text, title, tokens
+from tests.tui.drive import browsing, lit, on_screen, press, text, title, tokens
 from tests.tui.samples import damage, planted_trace, settle, with_response, write_run
 from tui.runs.samples import SampleList
 from tui.trace.names import number, token_name
@@ -252,7 +252,7 @@ async def test_found_steps_stand_out_and_are_walked(run: Run) -> None:
         assert tokens(pilot).cursor == 23
         assert "square: 1 of 27 tokens" in text(pilot, "#told")
         await press(pilot, "slash", "ctrl+u", *"pos:NUM", "enter")
-        assert np.flatnonzero(tokens(pilot).lit).tolist() == [3, 19]
+        assert lit(pilot) == [3, 19]
         assert tokens(pilot).cursor == 19
         await press(pilot, "N")
         assert tokens(pilot).cursor == 3
@@ -291,7 +291,7 @@ async def test_a_source_shows_the_tokens_that_it_caused(run: Run) -> None:
         attribution = on_screen(pilot, TraceScreen).attribution
         assert attribution is not None
         unit = int(attribution.unit[7])
-        assert np.array_equal(tokens(pilot).lit, attribution.unit == unit)
+        assert lit(pilot) == np.flatnonzero(attribution.unit == unit).tolist()
         assert f"traced to {attribution.units.label[unit]}" in text(pilot, "#told")
         await press(pilot, "enter")
         assert attribution.unit[tokens(pilot).cursor] == unit
@@ -382,7 +382,7 @@ async def test_what_differs_between_two_configurations_is_marked(run: Run) -> No
         rows = [row for row in text(pilot, "#tokens").splitlines() if "↳" not in row]
         assert [k for k, row in enumerate(rows) if "≠" in row[:12]] == apart
         await press(pilot, "d")
-        assert np.array_equal(tokens(pilot).lit, marked.disputed)
+        assert lit(pilot) == np.flatnonzero(marked.disputed).tolist()
 
 
 async def test_a_source_that_only_one_keeps_is_signed(run: Run) -> None:
