@@ -30,7 +30,8 @@ MOST_CELLS = 1 << 24
 
 class Row(IntEnum):
     """Why a row was recorded: nothing, all but the request, one content part, or one unit is
-    taken away; drawn unit by unit, or whole content parts at a time; or asked for afterwards."""
+    taken away; drawn by units, by whole content parts, or by base units where these are finer; or
+    asked for afterwards. Units are those of the default `UnitConfig`."""
 
     FULL = 0
     EMPTY = 1
@@ -38,7 +39,8 @@ class Row(IntEnum):
     WITHOUT_UNIT = 3
     DRAWN = 4
     DRAWN_PARTS = 5
-    ASKED = 6
+    DRAWN_BASE = 6
+    ASKED = 7
 
 
 @dataclass(frozen=True)

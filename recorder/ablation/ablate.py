@@ -157,7 +157,8 @@ class Maker:
         if self.asked is None:
             return base_units(trace, self.config.grid)
         there = trace.ablation(self.asked.of)
-        return Base(there.unit_of, np.zeros(len(there.request), np.int32), there.request)
+        none = np.zeros(len(there.request), np.int32)
+        return Base(there.unit_of, none, none, there.request)
 
     def _design(self, trace: Trace, base: Base) -> Design:
         if self.asked is not None:

@@ -15,6 +15,7 @@ import numpy.typing as npt
 from omnitrace.timeline import Int32, Modality
 from omnitrace.trace import Trace
 from omnitrace.units import UnitConfig
+from omnitrace.units.text import request_tokens
 
 Bool = npt.NDArray[np.bool_]
 
@@ -23,12 +24,14 @@ Bool = npt.NDArray[np.bool_]
 class Base:
     """U base units of a prompt of n tokens, in the order of their first token.
 
-    `unit_of` (n,) int32: each token's unit, -1 for what the template adds; `part` (U,) int32: the
-    content part that each lies in; `request` (U,) bool: which of them ask.
+    `unit_of` (n,) int32: each token's unit, -1 for what the template adds; `part`, `unit` (U,)
+    int32: the content part, and the unit of the default `UnitConfig`, that each lies in; `request`
+    (U,) bool: which of them ask.
     """
 
     unit_of: Int32
     part: Int32
+    unit: Int32
     request: Bool
 
     def __len__(self) -> int:
@@ -45,9 +48,7 @@ def base_units(trace: Trace, grid: int = 1) -> Base:
     """The base units of a trace; images cut into `grid` × `grid` cells if that is more than 1."""
     config = UnitConfig(image="grid", grid=grid) if grid > 1 else UnitConfig()
     units, line = trace.units(config), trace.timeline
-    owner = np.full(trace.n, -1, np.int64)
-    for (start, end), unit in zip(units.ranges.tolist(), units.owner.tolist(), strict=True):
-        owner[start:end] = unit
+    owner = units.owner_of_tokens(trace.n).astype(np.int64)
     apart = np.where(owner < 0, -1, owner * len(Modality) + line.modality)
     kinds, first = np.unique(apart[apart >= 0], return_index=True)
     rank = np.empty(len(kinds), np.int32)
@@ -56,14 +57,15 @@ def base_units(trace: Trace, grid: int = 1) -> Base:
     unit_of[apart >= 0] = rank[np.searchsorted(kinds, apart[apart >= 0])]
     first_token = np.flatnonzero(apart >= 0)[np.sort(first)]
     part = line.part[first_token]
-    return Base(unit_of, part, _request(trace, part))
+    coarse = trace.units(UnitConfig()).owner_of_tokens(trace.n)[first_token]
+    return Base(unit_of, part, coarse, _request(trace, unit_of, part))
 
 
-def _request(trace: Trace, part: Int32) -> Bool:
-    """The sentences of the last part if that is a text; of a prompt of one part, the last."""
+def _request(trace: Trace, unit_of: Int32, part: Int32) -> Bool:
+    """The units of the request (omnitrace/units/text.py); the last sentence where nothing asks."""
     asks = np.zeros(len(part), bool)
-    if len(part) and trace.parts[part[-1]].kind == "text":
-        asks[:] = part == part[-1]
-        if asks.all():
-            asks[:-1] = False
+    asks[np.unique(unit_of[request_tokens(trace) & (unit_of >= 0)])] = True
+    if asks.all() or not asks.any():
+        asks[:] = False
+        asks[-1:] = bool(len(part)) and trace.parts[part[-1]].kind == "text"
     return asks

@@ -1,8 +1,8 @@
 """Which masks are recorded: all, none, each part, each unit alone, and drawn ones. Pure numpy.
 
 Hierarchical, so that few rows say much: first what is coarse (content parts), then what is fine
-(units), then draws, by units for what is finest and by whole parts for coarse replay units. A
-third of the draws is held out, so that what is fitted is never judged on its own rows.
+(units, and where these are finer, base units), then draws, mostly by units. A third of the draws is
+held out, so that what is fitted is never judged on its own rows.
 """
 
 from __future__ import annotations
@@ -31,8 +31,9 @@ def design(base: Base, masks: int, seed: int, weight: npt.NDArray[np.floating]) 
     """At most `masks` different rows, always the same for the same seed.
 
     Half of them at most leave out one part or one unit; where units are too many for that, those
-    of the largest `weight` (U,) come first. Drawn rows keep each unit, or each part, with
-    probability 1/2, and the request always. Where fewer masks exist, there are fewer rows.
+    of the largest `weight` (U,) come first. Drawn rows keep each unit, of four one each part or
+    base unit where these differ, with probability 1/2, and the request always. Where fewer masks
+    exist, there are fewer rows.
     """
     rows = _Rows()
     rows.add(np.ones(len(base), bool), Row.FULL)
@@ -41,34 +42,41 @@ def design(base: Base, masks: int, seed: int, weight: npt.NDArray[np.floating]) 
         if len(rows.kept) < masks // 2:
             rows.add(kept, why)
     rng = np.random.default_rng([seed, len(base)])
-    parts = 2 <= len(np.unique(base.part[~base.request])) < int((~base.request).sum())
-    tries = 0
+    levels, tries = _levels(base), 0
     while len(rows.kept) < masks and tries < 8 * masks:
-        by_part = parts and tries % 4 == 3
-        drawn = _draw(base, rng, by_part) | base.request
-        rows.add(drawn, Row.DRAWN_PARTS if by_part else Row.DRAWN)
+        why, of_unit = levels[tries % len(levels)]
+        drawn = rng.random(of_unit.max(initial=0) + 1) < 0.5
+        rows.add(drawn[of_unit] | base.request, why)
         tries += 1
     return rows.design()
 
 
 def _one_by_one(base: Base, weight: npt.NDArray[np.floating]) -> list[tuple[Bool, Row]]:
-    """Without each part but the request's, then without each unit, the heaviest first."""
+    """Without each part but the request's, each unit and each base unit, the heaviest first."""
     asked = set(base.part[base.request].tolist())
     parts = [part for part in np.unique(base.part).tolist() if part not in asked]
-    units = np.argsort(-weight, kind="stable").tolist()
+    weights = np.bincount(base.unit, weight, minlength=1)
+    units = [unit for unit in np.argsort(-weights, kind="stable") if unit in base.unit]
     numbers = np.arange(len(base))
     return [
         *((base.part != part, Row.WITHOUT_PART) for part in parts),
-        *((numbers != unit, Row.WITHOUT_UNIT) for unit in units),
+        *((base.unit != unit, Row.WITHOUT_UNIT) for unit in units),
+        *((numbers != one, Row.WITHOUT_UNIT) for one in np.argsort(-weight, kind="stable")),
     ]
 
 
-def _draw(base: Base, rng: np.random.Generator, by_part: bool) -> Bool:
-    if not by_part:
-        return rng.random(len(base)) < 0.5
-    parts, of_unit = np.unique(base.part, return_inverse=True)
-    drawn: Bool = (rng.random(len(parts)) < 0.5)[of_unit]
-    return drawn
+def _levels(base: Base) -> list[tuple[Row, npt.NDArray[np.intp]]]:
+    """What four draws in a row keep or leave as a whole: mostly units; parts and base units where
+    these differ from them."""
+    free = ~base.request
+    by_unit, by_part = (np.unique(x, return_inverse=True)[1] for x in (base.unit, base.part))
+    units = (Row.DRAWN, by_unit)
+    levels = [units, units, units, units]
+    if 2 <= len(np.unique(base.part[free])) < len(np.unique(base.unit[free])):
+        levels[3] = (Row.DRAWN_PARTS, by_part)
+    if len(np.unique(base.unit)) < len(base):
+        levels[1] = (Row.DRAWN_BASE, np.arange(len(base)))
+    return levels
 
 
 class _Rows:
@@ -84,7 +92,8 @@ class _Rows:
             gone = np.flatnonzero(~kept)
             self._there.add(kept.tobytes())
             self.kept.append(kept)
-            self.why.append(Row.WITHOUT_UNIT if len(gone) == 1 and why == Row.WITHOUT_PART else why)
+            alone = len(gone) == 1 and why == Row.WITHOUT_PART
+            self.why.append(Row.WITHOUT_UNIT if alone else why)
 
     def design(self) -> Design:
         why = np.array(self.why, np.uint8)

@@ -60,7 +60,8 @@ def test_only_tokens_of_masked_units_are_hidden() -> None:
 def base_of(parts: list[int], asks: int = 1) -> Base:
     units = len(parts)
     request = np.arange(units) >= units - asks
-    return Base(np.arange(units, dtype=np.int32), np.array(parts, np.int32), request)
+    own = np.arange(units, dtype=np.int32)
+    return Base(own, np.array(parts, np.int32), own, request)
 
 
 @given(
@@ -105,3 +106,16 @@ def test_draws_keep_every_unit_half_the_time_independently() -> None:
     assert np.abs(np.corrcoef(drawn.T) - np.eye(20)).max() < 0.12
     parts = made.kept[made.why == Row.DRAWN_PARTS]
     assert (parts[:, :10].all(axis=1) | ~parts[:, :10].any(axis=1)).all()
+
+
+def test_seconds_of_films_go_whole_and_by_stream() -> None:
+    base = base_units(make_trace())
+    assert base.unit[[6, 7]].tolist() == [6, 6], "vision and sound of a film's first second"
+    made = design(base, 64, 0, np.ones(len(base)))
+    gone = [tuple(np.flatnonzero(~row).tolist()) for row in made.kept]
+    assert {(6,), (7,), (6, 7), (8, 9), (0,), (10,)} <= set(gone)
+    whole = made.kept[made.why == Row.DRAWN]
+    assert len(whole) > 10
+    assert np.array_equal(whole[:, 6], whole[:, 7])
+    apart = made.kept[made.why == Row.DRAWN_BASE]
+    assert (apart[:, 6] != apart[:, 7]).any()

@@ -1,0 +1,152 @@
+"""Recorded ablations seen through the source units of a replay: which masks answer what.
+
+A replay unit is answerable if it is a union of base units; a set of units that is taken away has a
+number if that very mask was recorded. Nothing is interpolated: what is not there is `missing`.
+Knows traces and units; no attribution and no metric.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from functools import cached_property
+
+import numpy as np
+import numpy.typing as npt
+
+from omnitrace.ablations import Ablations, Row
+from omnitrace.errors import OmniTraceError
+from omnitrace.trace import Trace
+from omnitrace.units import Units
+
+Bool = npt.NDArray[np.bool_]
+Float64 = npt.NDArray[np.float64]
+Int64 = npt.NDArray[np.int64]
+
+LEAST_DRAWN = 8
+"""Fewer drawn rows than this rank nothing."""
+
+
+class Unanswerable(OmniTraceError):
+    """The recorded masks cannot answer a question."""
+
+
+@dataclass(frozen=True)
+class Recorded:
+    """The rows of one sample: `first`, those of the name that was chosen, and `more`, exact rows
+    that were recorded in the same way under other names.
+
+    `basis` (m, U) bool: the base units of each of m source units; `tokens` (m,): how many prompt
+    tokens each has. `missing` collects the masks that were looked for in vain, as base units.
+    """
+
+    first: Ablations
+    more: tuple[Ablations, ...]
+    basis: Bool
+    tokens: Int64
+    missing: set[tuple[int, ...]] = field(default_factory=set)
+
+    @classmethod
+    def of(cls, trace: Trace, units: Units, name: str = "mask") -> Recorded:
+        """The ablations `name` of a trace, by its `units`.
+
+        NotAdded if there are none; Unanswerable where a unit is no union of base units.
+        """
+        first = trace.ablation(name)
+        alike = (other for other in trace.ablations.values() if other is not first)
+        more = [a for a in alike if a.mode == first.mode and _equal(a.unit_of, first.unit_of)]
+        basis = _basis(trace, units, first)
+        return cls(first, tuple(more), basis, basis @ first.tokens.astype(np.int64))
+
+    def __len__(self) -> int:
+        return len(self.basis)
+
+    @cached_property
+    def _rows(self) -> dict[bytes, Float64]:
+        """(T,) log-probabilities by mask; the first recorded counts."""
+        rows: dict[bytes, Float64] = {}
+        for each in (self.first, *self.more):
+            for kept, logprob in zip(each.kept, each.logprob, strict=True):
+                rows.setdefault(kept.tobytes(), logprob)
+        return rows
+
+    @cached_property
+    def full(self) -> Float64:
+        """(T,) log-probabilities with nothing taken away."""
+        return self.without([np.zeros(len(self), bool)])[0]
+
+    def without(self, removed: Iterable[Bool]) -> Float64:
+        """(r, T) log-probabilities with each of the sets of units `removed`, (m,) bool, gone.
+
+        Unanswerable if a mask was not recorded, which `missing` then holds.
+        """
+        masks = [~(gone @ self.basis) for gone in removed]
+        lost = {tuple(np.flatnonzero(~kept).tolist()) for kept in masks if not self._has(kept)}
+        if lost:
+            self.missing.update(lost)
+            raise Unanswerable("masks that it takes were not recorded")
+        return np.array([self._rows[kept.tobytes()] for kept in masks])
+
+    def _has(self, kept: Bool) -> bool:
+        return kept.tobytes() in self._rows
+
+    def emptied(self) -> Float64:
+        """(T,) log-probabilities with all taken away but the request."""
+        rows = np.flatnonzero(self.first.why == Row.EMPTY)
+        if not len(rows):
+            raise Unanswerable("the row without any context was not recorded")
+        row: Float64 = self.first.logprob[rows[0]]
+        return row
+
+    def drawn(self, held_out: bool) -> tuple[Bool, Float64]:
+        """Random rows in which every unit is there or gone as a whole: (r, m) bool, (r, T).
+
+        Those `held_out`, or the others. Rows drawn by whole parts only where those drawn by units
+        are too few; Unanswerable if both are.
+        """
+        kept, found = self.first.kept, self.first
+        some, every = (kept @ self.basis.T, ~(~kept @ self.basis.T))
+        usable = (some == every).all(axis=1) & (found.held_out == held_out)
+        by_unit = (found.why == Row.DRAWN) | (found.why == Row.DRAWN_BASE)
+        rows = np.flatnonzero(usable & by_unit)
+        if len(rows) < LEAST_DRAWN:
+            rows = np.flatnonzero(usable & (by_unit | (found.why == Row.DRAWN_PARTS)))
+        if len(rows) < LEAST_DRAWN:
+            raise Unanswerable(
+                f"fewer than {LEAST_DRAWN} random masks take its units away as wholes"
+            )
+        return every[rows], found.logprob[rows]
+
+
+def _basis(trace: Trace, units: Units, ablations: Ablations) -> Bool:
+    """(m, U): which base units each unit is made of; Unanswerable where one is cut."""
+    owner = units.owner_of_tokens(trace.n)
+    own = ablations.unit_of >= 0
+    both = np.zeros((len(units) + 1, len(ablations.request)), bool)
+    both[owner[own], ablations.unit_of[own]] = True  # tokens in no unit: the last row
+    basis, loose = both[:-1], owner[~own & (owner >= 0)]
+    cut = basis[:, both.sum(axis=0) > 1].any(axis=1)
+    cut[loose] = True
+    if cut.any():
+        unit = int(np.flatnonzero(cut)[0])
+        raise Unanswerable(
+            f"sample '{trace.id}': the unit {units.label[unit]} is finer than what was taken away, "
+            f"or crosses it (ablations '{ablations.name}')"
+        )
+    return basis
+
+
+def _equal(one: npt.NDArray[np.int32], other: npt.NDArray[np.int32]) -> bool:
+    return np.array_equal(one, other)
+
+
+def span_log_odds(logprob: Float64) -> Float64:
+    """f = lp - log(1 - e^lp) of the summed log-probability of a span, lp = Σ_t log p_t.
+
+    `logprob` (r, t) → (r,). The target of ContextCite and of AT2; large where the span is likely,
+    and linear in what it needs as a probability is not.
+    """
+    lp = logprob.sum(axis=1)
+    with np.errstate(divide="ignore"):
+        rest = np.where(lp > -0.1, np.log(-np.expm1(lp)), np.log1p(-np.exp(lp)))
+    return lp - np.maximum(rest, -700.0)

@@ -1,0 +1,96 @@
+"""Attribution methods: anything that scores the units of a prompt for each span of an answer.
+
+One file a method, one registry: what is registered competes in `omnitrace faithful`, `compare` and
+`benchmark` (docs/faithfulness.md has an example). Methods read recordings; no model runs here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+import numpy as np
+import numpy.typing as npt
+
+from omnitrace.errors import CommandError, nearest
+from replay.attribution import Attribution
+from replay.curate import Source
+from replay.methods import chance, contextcite, loo, signal
+from replay.methods.question import Question
+
+__all__ = ["METHODS", "Method", "Question", "attribution_of", "method"]
+
+Bool = npt.NDArray[np.bool_]
+Float64 = npt.NDArray[np.float64]
+
+SHARE = 0.3
+"""Of a span's largest score, from which a unit is one of its sources."""
+
+
+def large(question: Question, scores: Float64) -> Bool:
+    """(K, m): scores above 0 that are at least `SHARE` of the span's largest."""
+    best = scores.max(axis=1, initial=0.0, keepdims=True)
+    chosen: Bool = (scores > 0) & (scores >= SHARE * best)
+    return chosen
+
+
+def certain(question: Question, scores: Float64) -> Bool:
+    """Large ones of at least 1 nat: less than that is no cause, and a span may have none."""
+    return large(question, scores) & (scores >= 1.0)
+
+
+@dataclass(frozen=True)
+class Method:
+    """An entry of the registry.
+
+    - `scores`: a question → (K, m) float64, larger where a unit counts more for a span;
+    - `sources`: which units are named, given the scores: (K, m) bool;
+    - `calls`: passes of the model a sample, beyond the recording of the answer itself.
+    """
+
+    help: str
+    scores: Callable[[Question], Float64]
+    sources: Callable[[Question, Float64], Bool] = large
+    calls: Callable[[Question], int] = lambda question: 0
+
+
+METHODS: dict[str, Method] = {
+    "signal": Method("the masses of the configuration's signal", signal.masses, signal.curated),
+    "votes": Method("the votes of the configuration's mapping", signal.votes, signal.curated),
+    "loo": Method("what leaving each unit out costs", loo.scores, certain, loo.calls),
+    "contextcite": Method(
+        "a sparse linear model of random masks", contextcite.scores, certain, contextcite.calls
+    ),
+    "random": Method("units at random", chance.random),
+    "length": Method("the longest units", chance.length),
+}
+
+
+def method(name: str) -> Method:
+    """The method of that name; CommandError naming the legal ones otherwise."""
+    if name not in METHODS:
+        raise CommandError(f"no method '{name}': {nearest(name, list(METHODS))}.")
+    return METHODS[name]
+
+
+def attribution_of(question: Question, scores: Float64, chosen: Bool) -> Attribution:
+    """Scores and chosen sources, (K, m) each, as an attribution: for tables, judges and reports.
+
+    A source's mass is its share of the chosen scores. Steps stay traced as the configuration has
+    it.
+    """
+    found = question.attribution
+    spans = [
+        replace(span, sources=_sources(row, picked & ~question.units.unnamed), dropped=())
+        for span, row, picked in zip(found.spans, scores, chosen, strict=True)
+    ]
+    return replace(found, spans=tuple(spans))
+
+
+def _sources(scores: Float64, chosen: Bool) -> tuple[Source, ...]:
+    units = np.flatnonzero(chosen)
+    total = float(scores[units].sum())
+    shares = [(float(scores[unit]) / total if total > 0 else 0.0, int(unit)) for unit in units]
+    return tuple(
+        Source(unit, share, share, share) for share, unit in sorted(shares, key=lambda s: -s[0])
+    )

@@ -1,0 +1,25 @@
+"""What says nothing: units at random, and units by their length. The floor of every table."""
+
+from __future__ import annotations
+
+import zlib
+
+import numpy as np
+import numpy.typing as npt
+
+from replay.methods.question import Question
+
+Float64 = npt.NDArray[np.float64]
+
+
+def random(question: Question) -> Float64:
+    """(K, m) numbers in [0, 1), the same for the same sample."""
+    rng = np.random.default_rng(zlib.crc32(question.trace.id.encode()))
+    return rng.random((len(question.spans), len(question.units)))
+
+
+def length(question: Question) -> Float64:
+    """(K, m) the number of tokens of each unit."""
+    sizes = np.diff(question.units.ranges)[:, 0]
+    tokens = np.add.reduceat(sizes, question.units.offset[:-1]) if len(sizes) else sizes
+    return np.tile(tokens.astype(np.float64), (len(question.spans), 1))

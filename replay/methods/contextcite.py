@@ -1,0 +1,62 @@
+"""ContextCite's surrogate: a sparse linear model of a span's log-odds over random masks.
+
+Fitted to rows that are not held out, on the CPU. Needs scikit-learn, the extra [faithful].
+"""
+
+from __future__ import annotations
+
+import warnings
+
+import numpy as np
+import numpy.typing as npt
+
+from omnitrace.errors import CommandError
+from replay.faithfulness.recorded import span_log_odds
+from replay.methods.question import Question
+
+Bool = npt.NDArray[np.bool_]
+Float64 = npt.NDArray[np.float64]
+
+ALPHA = 0.01
+"""Of the Lasso, on log-odds a token (Cohen-Wang et al. 2024, §3)."""
+
+
+def scores(question: Question) -> Float64:
+    """The weight of each unit in the surrogate of each span, (K, m), in nats of log-odds."""
+    kept, logprob = question.recorded.drawn(held_out=False)
+    rows = [
+        surrogate(kept, span_log_odds(logprob[:, steps]), int(steps.sum()))
+        if steps.any()
+        else np.zeros(kept.shape[1])
+        for steps in question.steps
+    ]
+    return np.array(rows).reshape(len(rows), kept.shape[1])
+
+
+def calls(question: Question) -> int:
+    """Passes of the model: one a row that was fitted."""
+    return len(question.recorded.drawn(held_out=False)[0])
+
+
+def surrogate(kept: Bool, log_odds: Float64, tokens: int) -> Float64:
+    """(m,) weights w of f(mask) ≈ w · mask + b, from r rows `kept` (r, m) and `log_odds` (r,).
+
+    min ‖f/tokens - standardised(mask) · v - c‖² / 2r + α ‖v‖₁; w is v in units of the mask and
+    times the span's number of tokens, so that α means the same for spans of any length.
+    """
+    try:
+        from sklearn.exceptions import ConvergenceWarning
+        from sklearn.linear_model import Lasso
+    except ImportError as error:
+        raise CommandError(
+            f"the surrogate needs {error.name}: pip install 'omnitrace-replay[faithful]'."
+        ) from error
+    # In float32, as masks of zeros and ones have their spread.
+    spread = kept.std(axis=0)
+    spread[spread == 0] = 1.0
+    with warnings.catch_warnings():
+        # With few rows of many units it stops close to the optimum, which is near enough.
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        lasso = Lasso(alpha=ALPHA).fit((kept - kept.mean(axis=0)) / spread, log_odds / tokens)
+    weights: Float64 = lasso.coef_ / spread * tokens
+    return weights

@@ -1,0 +1,65 @@
+"""What an attribution method is asked: one recorded sample, its units, and its spans.
+
+Reads what is dear only when a method looks at it. Knows no method.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+import numpy.typing as npt
+
+from omnitrace.trace import Trace
+from omnitrace.units import Units
+from replay.attribution import Attribution, Replayer
+from replay.ballots import wrote_something
+from replay.chunk import Chunk, chunk
+from replay.config import ReplayConfig
+from replay.faithfulness.recorded import Recorded
+
+Bool = npt.NDArray[np.bool_]
+
+
+@dataclass(frozen=True)
+class Question:
+    """Which of the m units caused each of the K spans? `ablations`: the name to read them by."""
+
+    trace: Trace
+    config: ReplayConfig
+    ablations: str = "mask"
+
+    @cached_property
+    def _replayer(self) -> Replayer:
+        return Replayer(self.trace)
+
+    @cached_property
+    def units(self) -> Units:
+        """The m source units."""
+        return self._replayer.units(self.config.units, self.config.tags)
+
+    @cached_property
+    def spans(self) -> tuple[Chunk, ...]:
+        """The K spans."""
+        trace = self._replayer.tagged(self.config.tags)
+        return tuple(chunk(trace, self.config.chunker, self.config.window))
+
+    @cached_property
+    def steps(self) -> Bool:
+        """(K, T) bool: the steps of each span that wrote something."""
+        numbers = np.arange(self.trace.T)
+        bounds = np.array([span.steps for span in self.spans], np.int64).reshape(-1, 2)
+        inside = (bounds[:, :1] <= numbers) & (numbers < bounds[:, 1:])
+        steps: Bool = inside & wrote_something(self.trace)
+        return steps
+
+    @cached_property
+    def recorded(self) -> Recorded:
+        """The ablations by the units; NotAdded or Unanswerable if there are none."""
+        return Recorded.of(self.trace, self.units, self.ablations)
+
+    @cached_property
+    def attribution(self) -> Attribution:
+        """What the configuration itself makes of the sample."""
+        return self._replayer.attribute(self.config)
