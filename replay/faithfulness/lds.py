@@ -21,7 +21,7 @@ def lds(case: Case) -> float:
     kept, odds = case.drawn(held_out=True)
     if np.ptp(odds) == 0:
         raise Unanswerable("its probability is the same under all masks")
-    return spearman(odds, kept @ np.where(case.named, case.scores, 0.0))
+    return spearman(odds, kept.astype(np.float64) @ np.where(case.named, case.scores, 0.0))
 
 
 def spearman(x: Float64, y: Float64) -> float:

@@ -73,7 +73,8 @@ class Recorded:
     @cached_property
     def full(self) -> Float64:
         """(T,) log-probabilities with nothing taken away."""
-        return self.without([np.zeros(len(self), bool)])[0]
+        row: Float64 = self.without([np.zeros(len(self), bool)])[0]
+        return row
 
     def without(self, removed: Iterable[Bool]) -> Float64:
         """(r, T) log-probabilities with each of the sets of units `removed`, (m,) bool, gone.
@@ -125,7 +126,7 @@ def _basis(trace: Trace, units: Units, ablations: Ablations) -> Bool:
     both = np.zeros((len(units) + 1, len(ablations.request)), bool)
     both[owner[own], ablations.unit_of[own]] = True  # tokens in no unit: the last row
     basis, loose = both[:-1], owner[~own & (owner >= 0)]
-    cut = basis[:, both.sum(axis=0) > 1].any(axis=1)
+    cut: Bool = np.asarray(basis[:, both.sum(axis=0) > 1].any(axis=1))
     cut[loose] = True
     if cut.any():
         unit = int(np.flatnonzero(cut)[0])
@@ -149,4 +150,5 @@ def span_log_odds(logprob: Float64) -> Float64:
     lp = logprob.sum(axis=1)
     with np.errstate(divide="ignore"):
         rest = np.where(lp > -0.1, np.log(-np.expm1(lp)), np.log1p(-np.exp(lp)))
-    return lp - np.maximum(rest, -700.0)
+    odds: Float64 = lp - np.maximum(rest, -700.0)
+    return odds

@@ -51,7 +51,6 @@ def surrogate(kept: Bool, log_odds: Float64, tokens: int) -> Float64:
         raise CommandError(
             f"the surrogate needs {error.name}: pip install 'omnitrace-replay[faithful]'."
         ) from error
-    # In float32, as masks of zeros and ones have their spread.
     spread = kept.std(axis=0)
     spread[spread == 0] = 1.0
     with warnings.catch_warnings():

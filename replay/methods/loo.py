@@ -14,7 +14,7 @@ def scores(question: Question) -> Float64:
     """δ_j = lp(all) - lp(all but j), in nats, (K, m); Unanswerable where a row is missing."""
     recorded = question.recorded
     lost = recorded.full - recorded.without(np.eye(len(recorded), dtype=bool))
-    return question.steps @ lost.T
+    return question.steps.astype(np.float64) @ lost.T
 
 
 def calls(question: Question) -> int:

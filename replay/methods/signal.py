@@ -13,7 +13,7 @@ Float64 = npt.NDArray[np.float64]
 
 def masses(question: Question) -> Float64:
     """τ = Σ_{t in span} M[t, j] (paper §3.2): (K, m)."""
-    return question.steps @ question.attribution.mass.astype(np.float64)
+    return question.steps.astype(np.float64) @ question.attribution.mass
 
 
 def votes(question: Question) -> Float64:
@@ -22,7 +22,7 @@ def votes(question: Question) -> Float64:
     cast = np.zeros((len(steps), len(question.units)))
     traced = found.unit >= 0
     cast[steps[traced], found.unit[traced]] = found.vote[traced]
-    return question.steps @ cast
+    return question.steps.astype(np.float64) @ cast
 
 
 def curated(question: Question, scores: Float64) -> Bool:
