@@ -91,15 +91,15 @@ def baseline(
 ) -> int:
     """Predict a run's sources by a baseline of the paper; `omnitrace evaluate` scores the file.
 
-    What the method computes is kept beside OUT, in OUT.kept.jsonl: running again resumes, and
-    another threshold needs no model.
+    What the method computes is kept beside PREDICTIONS, in a file NAME.kept.jsonl: running again
+    resumes, and another threshold needs no model.
 
     Parameters
     ----------
     run
         the folder of a run
     predictions
-        OUT, the labels file to write, such as random.jsonl
+        the labels file to write, such as random.jsonl
     method
         random: by chance; embedding: by the recorded model's own embeddings; clip: by CLIP's;
         self: the recorded model is asked
@@ -130,6 +130,9 @@ def refuse(predictions: Path, beside: Path, method: Method, choice: Choice) -> N
         raise CommandError(f"{predictions} is there already, and is no baseline's: name another.")
     if choice.threshold is not None and choice.labels is not None:
         raise CommandError("--threshold is given, so that --labels has nothing to choose.")
+    if choice.labels is not None:  # what is wrong with them is said before anything is computed
+        parse_thresholds(choice.thresholds)
+        read_golds(choice.labels)
     if method.threshold is None and (choice.threshold is not None or choice.labels is not None):
         raise CommandError("this method gives labels outright: there is no threshold to choose.")
 

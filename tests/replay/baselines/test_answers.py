@@ -8,7 +8,7 @@ from typing import Any
 
 import msgspec
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from omnitrace import Trace
@@ -116,6 +116,7 @@ JSON = st.recursive(
 )
 
 
+@settings(max_examples=50)
 @given(st.lists(st.dictionaries(st.sampled_from([*EMPTY]), JSON), max_size=4) | JSON)
 def test_whatever_is_said_becomes_legal_labels(said: Any) -> None:
     """GIVEN any JSON THEN the labels are legal, and reading them again changes nothing."""

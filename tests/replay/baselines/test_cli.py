@@ -108,6 +108,19 @@ def test_other_files_are_left_alone(
     assert "cannot keep results in" in capsys.readouterr().err
 
 
+def test_what_is_wrong_with_the_choice_is_said_first(
+    run: Path, truth: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    wrong = tmp_path / "wrong.jsonl"
+    wrong.write_text('{"id": 1}')
+    out = tmp_path / "random.jsonl"
+    assert call(run, out, "--labels", str(wrong)) == 1
+    assert "wrong.jsonl, line 1" in capsys.readouterr().err
+    assert call(run, out, "--labels", str(truth), "--thresholds", "some") == 2
+    assert "--thresholds some: write FROM:TO:STEP" in capsys.readouterr().err
+    assert [path.name for path in tmp_path.iterdir()] == ["wrong.jsonl"]
+
+
 def test_an_unknown_method_is_named(
     run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
