@@ -20,6 +20,7 @@ from replay.analyses.quality import Quality, all_said_right, quality, rouge_l
 from replay.analyses.result import Result, Table
 from replay.analyses.segmentation import segmentation
 from replay.analyses.stability import stability
+from replay.analyses.streams import streams
 from replay.evaluation import judge
 
 __all__ = ["ANALYSES", "Analysis", "Material", "Result", "Table", "analysis", "material_of"]
@@ -74,6 +75,11 @@ ANALYSES: dict[str, Analysis] = {
         lambda material: segmentation(
             material.readable(), material.config, material.golds, material.segmentations
         ),
+        needs_gold=True,
+    ),
+    "streams": Analysis(
+        "Time-F1 of films by vision and sound, or by either alone (Fig. 2b)",
+        lambda material: streams(material.readable(), material.config, material.golds),
         needs_gold=True,
     ),
     "quality": Analysis(

@@ -79,10 +79,20 @@
     if (article && !article.querySelector(".kept")) clear(article);
   };
 
+  // Bring the strongest lit source of the prompt into sight; the answer stays where it is.
+  const reveal = (article) => {
+    if (!matchMedia("(min-width: 60.01rem)").matches) return;
+    const lit = [...article.querySelectorAll(".prompt .on")];
+    const share = (one) => Number(one.style.getPropertyValue("--on"));
+    lit.sort((one, other) => share(other) - share(one));
+    lit[0]?.scrollIntoView({block: "nearest"});
+  };
+
   const choose = (article, element) => {
     const again = element.classList.contains("kept");
     keep(article, again ? null : element);
     show(article, again ? null : element);
+    if (!again && element.closest(".answer")) reveal(article);
   };
 
   const step = (article, element, by) => {

@@ -124,6 +124,21 @@ def test_the_keyboard_alone_will_do(visit: Visit) -> None:
     assert lit(page, "unit") == sources(page, 1)
 
 
+def test_a_chosen_source_comes_into_sight(browser: Browser, report: Path) -> None:
+    seen = visited(browser, report, width=1200)
+    page = seen.page
+    page.set_viewport_size({"width": 1200, "height": 260})
+    unit = max(page.evaluate("JSON.parse(document.querySelector('article script').textContent)")[0],
+               key=lambda link: link[1])[0]  # fmt: skip
+    page.evaluate("document.querySelector('p .span').scrollIntoView()")
+    page.focus("p .span[data-span='0']")
+    page.keyboard.press("Enter")
+    box = page.locator(f".prompt [data-unit='{unit}']").first.bounding_box()
+    assert box is not None
+    assert -1 <= box["y"] <= 260
+    page.close()
+
+
 def test_heat_follows_the_span(visit: Visit) -> None:
     page = visit.page
     shown = "[...document.querySelectorAll('[data-layer]:not([hidden])')].map(e => e.dataset.layer)"

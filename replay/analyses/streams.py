@@ -1,0 +1,44 @@
+"""Vision and sound: Time-F1 of films by both streams or one of them (paper §4.2.3, Fig. 2b)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
+from typing import ClassVar
+
+from omnitrace.trace import Trace
+from replay.analyses.variants import Variants, score_variants, scored
+from replay.config import ReplayConfig
+from replay.evaluation import Gold
+
+VISION, SOUND = "vision alone", "sound alone"
+
+
+@dataclass(frozen=True)
+class Streams(Variants):
+    """Scores of `video` with the chosen units of film, of vision alone, of sound alone."""
+
+    title: ClassVar[str] = "What of a film is a source"
+
+
+def streams(traces: Iterable[Trace], config: ReplayConfig, golds: Mapping[str, Gold]) -> Streams:
+    """`config` as it is, and with one stream of each film as its only source."""
+    configs = stream_configs(config)
+    scores = scored(score_variants(traces, golds, configs), "video")
+    return Streams(
+        modality="video",
+        names=tuple(configs),
+        micro=tuple(micro for micro, _ in scores),
+        macro=tuple(macro for _, macro in scores),
+    )
+
+
+def stream_configs(config: ReplayConfig) -> dict[str, ReplayConfig]:
+    """The variants by name; both streams as chosen, united where only one of them was."""
+
+    def film(video: str) -> ReplayConfig:
+        return replace(config, units=replace(config.units, video=video))
+
+    chosen = config.units.video
+    both = chosen if chosen in ("united", "apart") else "united"
+    return {f"both, {both}": film(both), VISION: film("vision"), SOUND: film("sound")}
