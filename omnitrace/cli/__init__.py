@@ -60,6 +60,7 @@ def make_app() -> App:
         version=__version__,
         default_parameter=Parameter(negative=()),
         result_action="return_value",
+        suppress_keyboard_interrupt=False,
     )
     for verb, help in VERBS.items():
         name = f"{verb}_" if iskeyword(verb) else verb.replace("-", "_")

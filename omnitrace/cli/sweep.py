@@ -143,6 +143,8 @@ def best_table(swept: Swept, grid: Grid, options: Options) -> Table:
     last = ["held out>", "95 %>"] if held_out else ["95 %>"]
     title = f"best by {options.metric} of {options.modality}, %"
     made = table(title, "#>", *map(_header, grid.keys), "chosen on>", *last)
+    for column in made.columns[1 : 1 + len(grid.keys)]:
+        column.overflow = "fold"
     for best in swept.best:
         settings = leaves(swept.configs[best.number])
         chosen = swept.chosen_on.rate(best.number, options.modality, options.metric)

@@ -13,7 +13,7 @@ import numpy as np
 from omnitrace.errors import OmniTraceError
 from replay.config import UPOS, CurationConfig, ReplayConfig
 from replay.evaluation.scores import Score, scores_of
-from replay.sweep.blocks import BLOCK, Work, Worker, team
+from replay.sweep.blocks import Work, Worker, team
 from replay.sweep.sweep import DRAWS, Counter, Report
 
 ROWS: dict[str, dict[str, object]] = {
@@ -57,10 +57,10 @@ def ablate(
     count, damaged, parts = Counter(report, len(ids)), list[str](), []
     task = partial(Worker.each, numbers=range(len(work.configs)))
     with team(work, jobs) as workers:
-        for at, block in enumerate(workers(task, ids)):
+        for block in workers(task, ids):
             parts.append(block.tallies)
             damaged += block.damaged
-            count.add(min(BLOCK, len(ids) - at * BLOCK))
+            count.add(block.seen)
     tallies = np.concatenate(parts) if parts else np.empty(0)
     if not len(tallies):
         raise OmniTraceError(damaged[0] if damaged else "no sample of the run has labels.")

@@ -15,6 +15,7 @@ from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from multiprocessing import get_context
+from threading import current_thread, main_thread
 from typing import ParamSpec, Protocol, TypeVar
 
 import numpy as np
@@ -33,8 +34,9 @@ from replay.sweep.scorer import Scorer
 P = ParamSpec("P")
 R = TypeVar("R")
 
-BLOCK = 16
-"""Samples: enough to be worth a process's while, few enough to be counted in seconds."""
+BLOCK, SCORES = 16, 2**14
+"""The most samples, and samples times configurations, of a block: enough to be worth a process's
+while, few enough to end soon when the work is broken off."""
 _AHEAD = 2
 """Blocks handed out beyond those that are being worked on, a process each."""
 _THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
@@ -72,6 +74,11 @@ class Scored:
     tallies: Float64
     samples: int = 0
     damaged: list[str] = field(default_factory=list)
+
+    @property
+    def seen(self) -> int:
+        """How many samples the block had."""
+        return self.samples + len(self.damaged)
 
 
 class Worker:
@@ -127,9 +134,10 @@ Team = Callable[[Task, Sequence[str]], Iterator[Scored]]
 """What a task, such as `Worker.summed`, makes of each block of the samples, in order."""
 
 
-def blocks_of(ids: Sequence[str]) -> list[Sequence[str]]:
+def blocks_of(ids: Sequence[str], configs: int) -> list[Sequence[str]]:
     """The samples in blocks, in order."""
-    return [ids[at : at + BLOCK] for at in range(0, len(ids), BLOCK)]
+    size = min(BLOCK, max(1, SCORES // max(1, configs)))
+    return [ids[at : at + size] for at in range(0, len(ids), size)]
 
 
 @contextmanager
@@ -141,7 +149,7 @@ def team(work: Work, jobs: int) -> Iterator[Team]:
     jobs = jobs or _cores()
     if jobs == 1:
         worker = Worker(work)
-        yield lambda task, ids: (task(worker, block) for block in blocks_of(ids))
+        yield lambda task, ids: (task(worker, block) for block in blocks_of(ids, len(work.configs)))
         return
     with (
         _single_threads(),
@@ -150,7 +158,9 @@ def team(work: Work, jobs: int) -> Iterator[Team]:
         ) as pool,
     ):
         try:
-            yield lambda task, ids: _in_turn(pool, task, blocks_of(ids), jobs * _AHEAD)
+            yield lambda task, ids: _in_turn(
+                pool, task, blocks_of(ids, len(work.configs)), jobs * _AHEAD
+            )
         except BrokenProcessPool as error:
             raise OmniTraceError(
                 "a process of the sweep was killed, perhaps for its memory; try fewer --jobs."
@@ -165,7 +175,8 @@ def _in_turn(
     """The results of the blocks in order, no more than `ahead` of them waiting."""
     waiting: deque[Future[Scored]] = deque()
     for block in blocks:
-        waiting.append(pool.submit(_run, task, block))
+        with _uninterrupted():
+            waiting.append(pool.submit(_run, task, block))
         if len(waiting) >= ahead:
             yield waiting.popleft().result()
     while waiting:
@@ -176,7 +187,8 @@ _worker: Worker | None = None
 
 
 def _begin(work: Work) -> None:
-    """Make this process's worker; Ctrl-C is the parent's to handle."""
+    """Make this process's worker; Ctrl-C is the parent's to handle, also where it was not yet
+    ignored from the start (`_uninterrupted`)."""
     global _worker
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     _worker = Worker(work)
@@ -185,6 +197,19 @@ def _begin(work: Work) -> None:
 def _run(task: Task, block: Sequence[str]) -> Scored:
     assert _worker is not None
     return task(_worker, block)
+
+
+@contextmanager
+def _uninterrupted() -> Iterator[None]:
+    """Processes started within ignore Ctrl-C from their first moment."""
+    if current_thread() is not main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 @contextmanager

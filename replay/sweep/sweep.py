@@ -18,7 +18,7 @@ from omnitrace.timeline import Float64
 from replay.config import ReplayConfig
 from replay.evaluation.scores import Score, prf, scores_of
 from replay.evaluation.space import COLUMNS
-from replay.sweep.blocks import BLOCK, Scored, Team, Work, Worker, team
+from replay.sweep.blocks import Scored, Team, Work, Worker, team
 
 METRICS = ("precision", "recall", "f1", "macro_precision", "macro_recall", "macro_f1")
 """In the order of `rates`."""
@@ -144,11 +144,11 @@ class Counter:
 
 def _half(workers: Team, ids: Sequence[str], damaged: list[str], count: Counter) -> Half:
     total = Scored(np.zeros(()))
-    for at, block in enumerate(workers(Worker.summed, ids)):
+    for block in workers(Worker.summed, ids):
         total.tallies = total.tallies + block.tallies
         total.samples += block.samples
         total.damaged += block.damaged
-        count.add(min(BLOCK, len(ids) - at * BLOCK))
+        count.add(block.seen)
     damaged += total.damaged
     if not total.samples:
         raise OmniTraceError(f"none of {len(ids)} samples could be scored: {total.damaged[0]}")

@@ -138,3 +138,16 @@ def test_ablate(run_path: Path, labels: Path, capsys: pytest.CaptureFixture[str]
     assert document["schema"] == "omnitrace.ablation/1"
     assert len(document["rows"]) == 6
     assert {row["config"]["signal"] for row in document["rows"]} == {"rawatt"}
+
+
+def test_interrupted_says_so_and_leaves_no_file(
+    run_path: Path, labels: Path, grid: Path, tmp_path: Path,
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    def interrupt(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("omnitrace.cli.sweep.rows", interrupt)
+    assert main(command(run_path, labels, grid, "--out", tmp_path / "t.csv")) == 130
+    assert capsys.readouterr().err == "omnitrace: interrupted.\n"
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["grid.toml", "labels.jsonl"]

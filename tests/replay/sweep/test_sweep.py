@@ -143,8 +143,11 @@ def test_the_split_is_by_id_and_exact() -> None:
 
 def test_blocks_hold_every_sample_once_and_in_order() -> None:
     ids = [str(i) for i in range(53)]
-    assert [id for block in blocks_of(ids) for id in block] == ids
-    assert blocks_of([]) == []
+    for configs in (1, 2000, 10**6):
+        assert [id for block in blocks_of(ids, configs) for id in block] == ids
+    assert [len(block) for block in blocks_of(ids, 1)] == [16, 16, 16, 5]
+    assert len(blocks_of(ids, 10**6)) == len(ids)
+    assert blocks_of([], 1) == []
 
 
 def test_progress_ends_at_the_number_of_samples() -> None:
