@@ -18,6 +18,7 @@ from omnitrace.run import Run, open_run
 from omnitrace.trace import Trace
 from omnitrace.writer import RunWriter
 from tests.build import make_trace
+from tests.omnitrace.killing import kill_writers
 from tests.omnitrace.stores import FullDisk, MemoryFiles, describe
 
 IDENTITY = {"model": "m"}
@@ -78,6 +79,14 @@ def test_killed_writers_leave_whole_samples_and_resume_completes(tmp_path: Path,
     record(path, range(len(seen) + 5), 10**9)
     check_run(path, seen)
     assert seen == {f"s{number}" for number in range(len(seen))}
+
+
+def test_concurrent_writers_that_are_killed_lose_nothing(tmp_path: Path) -> None:
+    found = kill_writers(tmp_path, kills=12, seed=1)
+    assert found["samples committed under fire"] > 0
+    for name in ("committed samples lost", "half samples visible", "wrong values"):
+        assert found[name] == 0
+    assert found["orphans left"] == found["missing after resuming"] == 0
 
 
 def test_several_writers_share_one_run(tmp_path: Path) -> None:
