@@ -17,7 +17,7 @@ import numpy as np
 import numpy.typing as npt
 from msgspec import Meta, Struct
 
-from omnitrace.commit import Unreadable, json_bytes, utf8
+from omnitrace.commit import ILLEGAL_JSON, Unreadable, json_bytes, utf8
 from omnitrace.errors import OmniTraceError
 from omnitrace.text import safe_text
 from omnitrace.timeline import Medium, Modality, Part, Timeline
@@ -133,7 +133,7 @@ def unpack_document(data: bytes) -> SampleDocument:
     try:
         found = msgspec.json.decode(data, type=SampleDocument)
         return msgspec.convert(safe_json(msgspec.to_builtins(found)), SampleDocument)
-    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
+    except ILLEGAL_JSON as error:
         raise Unreadable(f"the sample's JSON is not legal: {error}") from error
 
 

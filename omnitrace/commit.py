@@ -29,6 +29,9 @@ FORMAT = "1.0"
 READS = (1, 0)
 FEATURES: frozenset[str] = frozenset()
 
+ILLEGAL_JSON = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError)
+"""What decoding foreign JSON may raise."""
+
 _SURROGATE = re.compile("[\ud800-\udfff]")
 _UUID = re.compile("[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 _HEAD = b'{"crc32c":"%08x",'
@@ -94,7 +97,7 @@ class Marker(Struct, frozen=True):
         """
         try:
             return msgspec.json.decode(self.files, type=dict[FileName, FileEntry])
-        except (msgspec.MsgspecError, RecursionError) as error:
+        except ILLEGAL_JSON as error:
             raise Unreadable(str(error)) from error
 
 
@@ -220,7 +223,7 @@ def amend(data: bytes, **changes: Any) -> bytes:
     """
     try:
         document = msgspec.json.decode(data, type=dict[str, Any])
-    except (msgspec.MsgspecError, RecursionError) as error:
+    except ILLEGAL_JSON as error:
         raise Unreadable(str(error)) from error
     if all(document.get(name) == value for name, value in changes.items()):
         return data
@@ -235,7 +238,7 @@ def unseal(data: bytes, kind: type[D]) -> D:
         raise Unreadable("its checksum does not match")
     try:
         found = msgspec.json.decode(data, type=kind)
-    except (msgspec.MsgspecError, RecursionError) as error:
+    except ILLEGAL_JSON as error:
         raise Unreadable(str(error)) from error
     if _number(found.format)[0] != READS[0]:
         raise Unreadable(f"it is of format {found.format}, this run is not")

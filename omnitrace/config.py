@@ -68,7 +68,7 @@ def load_toml(base: C, path: Path) -> C:
         values = tomllib.loads(path.read_text("utf-8"))
     except OSError as error:
         raise CommandError(f"cannot read the configuration {path}: {error.strerror}.") from error
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise CommandError(f"the configuration {path} is not TOML: {error}.") from error
     return build(base, values, str(path))
 

@@ -33,7 +33,16 @@ from omnitrace.columns import (
     unpack_document,
     unpack_signal,
 )
-from omnitrace.commit import FORMAT, FileEntry, Marker, Unreadable, json_bytes, marker_name, vouch
+from omnitrace.commit import (
+    FORMAT,
+    ILLEGAL_JSON,
+    FileEntry,
+    Marker,
+    Unreadable,
+    json_bytes,
+    marker_name,
+    vouch,
+)
 from omnitrace.errors import OmniTraceError
 from omnitrace.files import Files
 from omnitrace.shards import ArrayMetadata
@@ -362,7 +371,7 @@ def _column_names(group: bytes) -> list[str]:
     with reading("zarr.json"):
         try:
             names = msgspec.json.decode(group, type=_Group).attributes.omnitrace.columns
-        except (msgspec.MsgspecError, RecursionError) as error:
+        except ILLEGAL_JSON as error:
             raise Unreadable(str(error)) from error
         if len(set(names)) < len(names) or not set(COLUMNS) <= set(names):
             raise Unreadable("it does not name every column once")

@@ -20,7 +20,7 @@ import numpy as np
 import numpy.typing as npt
 from msgspec import Meta, Struct
 
-from omnitrace.commit import Unreadable, json_bytes
+from omnitrace.commit import ILLEGAL_JSON, Unreadable, json_bytes
 
 Array = npt.NDArray[Any]
 Get = Callable[[str, int, int], bytes]  # (shard file, start, negative from its end, length)
@@ -134,7 +134,7 @@ def parse_metadata(data: bytes) -> ArrayMetadata:
     """The checked `zarr.json` of an array; Unreadable where format 1.0 does not allow it."""
     try:
         found = msgspec.json.decode(data, type=ArrayMetadata)
-    except (msgspec.MsgspecError, RecursionError) as error:
+    except ILLEGAL_JSON as error:
         raise Unreadable(str(error)) from error
     sharding = found.codecs[0].configuration
     chain = [codec.name for codec in sharding.codecs]
@@ -260,7 +260,10 @@ def _read_chunk(metadata: ArrayMetadata, get: Get, shard: int, place: Array) -> 
     if not _BLOSC_HEADER_BYTES + _CRC_BYTES <= length <= 2 * expected + 1024:
         raise Unreadable("a chunk has no possible length")
     packed = _checked(get(metadata.file(shard), start, length), length, "chunk")
-    if int.from_bytes(packed[4:8], "little") != expected:  # blosc's header: bytes when decoded
+    header = [int.from_bytes(packed[place : place + 4], "little") for place in (4, 8, 12)]
+    decoded, block, encoded = header
+    # blosc believes its header, and would read past the end of fewer bytes than that names.
+    if decoded != expected or encoded != len(packed) or not 0 < block <= max(decoded, 1):
         raise Unreadable("a chunk is not of the declared size")
     try:
         data = blosc.decompress(packed)

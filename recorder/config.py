@@ -14,7 +14,8 @@ class RecordConfig:
     """How samples are answered and recorded.
 
     All is part of the run's identity but where it runs (`device`, `device_map`, `batch_size`),
-    which samples (`ids`, `shard`, `limit`) and what is added (`ablations`).
+    which samples (`ids`, `shard`, `limit`), what is added (`ablations`) and who may read it
+    (`media_root`, `private`).
     """
 
     model: str = knob("", "a model folder or hub id; empty: the bundled tiny model")
@@ -68,6 +69,13 @@ class RecordConfig:
         bounds=(0, 65_536, 16),
     )
     batch_size: str = knob("1", "samples at a time, or auto: as many as the memory holds")
+    media_root: str = knob(
+        "", "refuse media that do not lie in this folder, links followed; empty: anywhere"
+    )
+    redact_text: bool = knob(
+        False, "keep no words: letters become x, token ids, media names and answers go"
+    )
+    private: bool = knob(False, "what is written can be read by its owner alone (0600)")
     ids: str = knob("", "record only these samples: ids with commas between")
     shard: str = knob("", "record only the i-th of N parts of the samples: i/N, from 1/N to N/N")
     limit: int = knob(0, "record only the first this many samples; 0: all", bounds=(0, 10**12, 1))

@@ -22,12 +22,13 @@ from recorder.bundled import TINY_OMNI
 from recorder.config import AblateConfig, RecordConfig
 from recorder.inputs.media import file_sha256
 from recorder.inputs.responses import Response, read_responses
-from recorder.inputs.samples import Sample, read_samples
+from recorder.inputs.samples import Sample, check_inside, read_samples
 from recorder.inputs.select import select
 from recorder.interrupt import Interruption
 from recorder.models.adapter import ModelSpec, describe_model
 from recorder.passes.batch import fits
 from recorder.passes.memory import batch_limit, is_out_of_memory, tokens_that_fit
+from recorder.privacy import only_for_owner, redact
 from recorder.tags import load_tagger
 from recorder.tracer import Task, Tracer, options_of, signal_names
 
@@ -85,13 +86,15 @@ def record(
     limit = batch_limit(config.batch_size)
     every = read_samples(samples_path)
     samples = select(every, config)
+    if config.media_root:
+        check_inside(samples, Path(config.media_root))
     given = given_responses(config, every)
     spec = asked_model(config)
     tagger = load_tagger(config.spacy_model or None)
     identity = run_identity(spec, config, tagger.name)
     # A run that is there says first what it lacks; a new one is made when the model is there.
     tracer = None if is_run(run_path) else Tracer.load(spec, config, tagger)
-    with RunWriter.open(run_path, identity) as writer:
+    with only_for_owner(config.private), RunWriter.open(run_path, identity) as writer:
         todo = [s for s in samples if not _is_done(s, given.get(s.id), writer, identity)]
         summary = RecordSummary(len(samples), len(samples) - len(todo))
         report(summary.progress())
@@ -151,7 +154,7 @@ def run_identity(spec: ModelSpec, config: RecordConfig, tagger: str) -> dict[str
         "signals": signal_names(config),
         "first_step": config.first_step,
         "tagger": tagger,
-    }
+    } | ({"redact_text": True} if config.redact_text else {})
 
 
 def sample_key(
@@ -245,7 +248,8 @@ class _Loop:
             self._record(tasks[half:], keys)
             return
         for trace in traces:
-            self.writer.add(trace, keys[trace.id])
+            kept = redact(trace) if self.tracer.config.redact_text else trace
+            self.writer.add(kept, keys[trace.id])
             self.summary.recorded += 1
 
     def _traces(self, tasks: Sequence[Task]) -> list[Trace] | None:

@@ -55,7 +55,7 @@ def read_asked(path: Path) -> Asked:
         found = msgspec.json.decode(data, type=Document)
     except OSError as error:
         raise CommandError(f"cannot read the masks {path}: {error.strerror}.") from error
-    except msgspec.DecodeError as error:
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise CommandError(
             f"{path} holds no masks ({error}); `omnitrace faithful RUN --ask FILE` writes them."
         ) from error

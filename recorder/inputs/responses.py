@@ -107,7 +107,7 @@ def read_responses(path: Path, samples: Sequence[str]) -> dict[str, Response]:
 def _parse(line: str, where: str) -> tuple[str, Response]:
     try:
         row = json.loads(line)
-    except (json.JSONDecodeError, RecursionError) as error:
+    except (ValueError, RecursionError) as error:
         raise CommandError(f"{where}: invalid JSON.") from error
     try:
         if isinstance(row, dict) and "custom_id" in row:
@@ -116,7 +116,7 @@ def _parse(line: str, where: str) -> tuple[str, Response]:
             offline = msgspec.convert(row, _Offline)
             return offline.request_id, _first(offline.outputs)
         own = msgspec.convert(row, _Own)
-    except msgspec.ValidationError as error:
+    except (msgspec.ValidationError, UnicodeEncodeError) as error:
         raise CommandError(f"{where}: {error}. Legal layouts: {LAYOUTS}.") from error
     if (own.text is None) == (own.token_ids is None):
         raise CommandError(f"{where}: a response is either a text or token_ids.")

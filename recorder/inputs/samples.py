@@ -17,6 +17,7 @@ from typing import Any, Literal, TypeVar
 import msgspec
 
 from omnitrace.errors import CommandError
+from omnitrace.text import one_line
 
 S = TypeVar("S", bound=msgspec.Struct)
 
@@ -128,6 +129,19 @@ def read_samples(path: Path, check_files: bool = True) -> list[Sample]:
     return samples
 
 
+def check_inside(samples: Sequence[Sample], root: Path) -> None:
+    """CommandError naming the first sample with a medium that is not in `root`, links followed."""
+    if not root.is_dir():
+        raise CommandError(f"the media root {root} is no folder.")
+    top = root.resolve()
+    for sample in samples:
+        for path in sample.paths:
+            if not path.resolve().is_relative_to(top):
+                raise CommandError(
+                    f"sample '{one_line(sample.id)}': {path} does not lie in the media root {root}."
+                )
+
+
 def _read(path: Path) -> str:
     try:
         return path.read_text("utf-8-sig")
@@ -231,6 +245,8 @@ def _parse(text: str, where: str) -> Any:
         ) from error
     except RecursionError as error:
         raise CommandError(f"{where}: invalid JSON: nested too deep.") from error
+    except ValueError as error:
+        raise CommandError(f"{where}: invalid JSON: a number has too many digits.") from error
     try:
         json.dumps(value, ensure_ascii=False).encode()
     except UnicodeEncodeError as error:

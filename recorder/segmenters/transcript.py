@@ -159,6 +159,8 @@ def _json(text: str) -> Iterator[Piece]:
         raise ValueError(f"line {error.lineno}: invalid JSON: {error.msg}") from error
     except RecursionError as error:
         raise ValueError("invalid JSON: nested too deep") from error
+    except UnicodeEncodeError as error:
+        raise ValueError("a string holds half a surrogate pair, no text") from error
     except msgspec.ValidationError as error:
         raise ValueError(f"{error}; expected {_JSON_FIELDS}") from error
     entries = found if isinstance(found, list) else found.segments
