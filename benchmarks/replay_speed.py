@@ -38,7 +38,7 @@ from omnitrace.timeline import Medium, Modality, Part, Timeline
 from omnitrace.trace import SignalRows
 from omnitrace.writer import RunWriter
 from replay import PRESETS, CurationConfig, ReplayConfig, Replayer
-from replay.ballots import Stack, ballots
+from replay.ballots import Ballots, Float32, Stack, ballots
 from replay.batch import Plan, curate_many
 from replay.cache import MassCache
 from replay.chunk import chunk
@@ -155,7 +155,9 @@ class RandomGolds:
 
 
 def write_run(path: Path, count: int) -> Run:
-    with RunWriter.open(path, {"model": "synthetic"}) as writer:
+    """In segments of about 15 samples, as recording commits them every few minutes: a reader holds
+    what it needs of four segments, which 100 samples fill as all do."""
+    with RunWriter.open(path, {"model": "synthetic"}, segment_bytes=2**25) as writer:
         for seed in range(count):
             writer.add(make_trace(seed), f"key-{seed}")
     return open_run(path)
@@ -165,8 +167,7 @@ def write_run(path: Path, count: int) -> Run:
 class Prepared:
     """The two sides' inputs of one sample: masses in memory, spans, tags."""
 
-    part: tuple[Any, Any]
-    rows: list[list[float]]
+    part: tuple[Ballots, Float32]
     pos: list[str]
     spans: list[tuple[int, int]]
 
@@ -178,14 +179,22 @@ def prepare(trace: Trace) -> Prepared:
     pieces = chunk(trace, CONFIG.chunker)
     cast = ballots(trace, units, masses, "together", pieces)
     spans = [piece.steps for piece in pieces]
-    return Prepared((cast, masses), masses.tolist(), list(trace.pos), spans)
+    return Prepared((cast, masses), list(trace.pos), spans)
 
 
-def literal(prepared: Sequence[Prepared], config: ReplayConfig) -> list[list[int]]:
+Listed = list[tuple[Prepared, list[list[float]]]]
+
+
+def listed(prepared: Sequence[Prepared]) -> Listed:
+    """The literal side's inputs: masses as lists."""
+    return [(one, one.part[1].tolist()) for one in prepared]
+
+
+def literal(few: Listed, config: ReplayConfig) -> list[list[int]]:
     """The listing, sample by sample, from masses as lists."""
     found = []
-    for one in prepared:
-        ids, conf = map_steps(one.rows)
+    for one, rows in few:
+        ids, conf = map_steps(rows)
         for first, last in one.spans:
             part = slice(first, last)
             found.append(
@@ -201,7 +210,7 @@ def ours(stack: Stack, config: ReplayConfig) -> Any:
 
 def one_configuration(prepared: Sequence[Prepared], rounds: int) -> dict[str, float]:
     """Microseconds a sample of the literal side, of ours on one thread and on `CORES`."""
-    few, parts = prepared[:LITERAL], [one.part for one in prepared]
+    few, parts = listed(prepared[:LITERAL]), [one.part for one in prepared]
     stacks = [Stack.of(parts[at : at + STACK]) for at in range(0, len(parts), STACK)]
     check(few)
     seconds: dict[str, list[float]] = {"literal": [], "one thread": [], "threads": []}
@@ -233,9 +242,9 @@ def do_all(
         pass
 
 
-def check(few: Sequence[Prepared]) -> None:
+def check(few: Listed) -> None:
     """Both sides select the same sources, in the same order."""
-    stack = Stack.of([one.part for one in few])
+    stack = Stack.of([one.part for one, _ in few])
     for config in (*GRID[::100], *RANDOM[:5]):
         found = ours(stack, config)
         cells = range(stack.ballots.cells)
@@ -247,7 +256,7 @@ def sweeps(run: Run, count: int, folder: Path, literal_s: float) -> dict[str, fl
 
     Reading traces and golds, scoring, ranking and intervals of the best are part of it.
     """
-    cache = MassCache(folder)
+    cache = MassCache(folder, memory=0)
     found: dict[str, float] = {}
     for name, configs in (("grid, cold", GRID), ("grid", GRID), ("random", RANDOM)):
         work = Work(run, RandomGolds(count), configs, cache=cache)
@@ -281,7 +290,8 @@ def peak_memory(run: Path, count: int) -> float:
 
 
 def print_peak(run: Path, count: int) -> None:
-    with team(Work(open_run(run), RandomGolds(count), GRID), 1) as workers:
+    cache = MassCache(run.parent / "masses", memory=0)
+    with team(Work(open_run(run), RandomGolds(count), GRID, cache=cache), 1) as workers:
         for _ in workers(Worker.summed, [f"sample-{seed}" for seed in range(count)]):
             pass
     [line] = [x for x in Path("/proc/self/status").read_text().splitlines() if "VmHWM" in x]

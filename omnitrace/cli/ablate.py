@@ -78,7 +78,7 @@ def ablate(
     opened, golds = open_run(run), read_golds(labels)
     golds.check_known(opened)
     check_added(opened, chosen)
-    cache = MassCache(default_folder())
+    cache = MassCache(default_folder(), memory=0)
     work = Work(opened, golds, tuple(ablated(chosen).values()), options.seconds, cache)
     with progress_bar("samples") as report:
         rows, damaged = ablate_run(work, options.jobs, report)

@@ -101,7 +101,7 @@ def sweep(
     golds.check_known(opened)
     check_all_added(opened, made.configs)
     aim = Aim(options.metric, options.modality, options.holdout, options.jobs)
-    cache = MassCache(default_folder())
+    cache = MassCache(default_folder(), memory=0)
     with progress_bar("samples") as report:
         swept = sweep_run(Work(opened, golds, made.configs, options.seconds, cache), aim, report)
     keep(swept, options)
