@@ -74,7 +74,7 @@ def analyses_of(material: Material, cheap: bool) -> Iterator[Result]:
 
 def _preset_name(config: ReplayConfig) -> str:
     names = [name for name, preset in PRESETS.items() if preset == config]
-    return f"preset {names[0]}" if names else "default, but"
+    return f"preset {names[0]}" if names else "preset default, but with"
 
 
 def _flat(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:

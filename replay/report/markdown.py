@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from omnitrace.text import one_line
 from replay.analyses.result import Table
 
-_MARKS = re.compile(r"([\\`*_{}\[\]<>()#+!|~&$])")
+_MARKS = re.compile(r"([\\`*_\[\]<>#|~&$]|^[-+]|(?<=^\d)[.)](?=\s))")
 _WIDEST = 500
 
 

@@ -41,7 +41,8 @@ PLAYABLE = {
 class Shelf:
     """The files under `folder`; `budget`: bytes of sound and films that may still be embedded.
 
-    `missing`: names of the media that were looked for in vain, whatever else has their name.
+    CommandError if there is no such folder. `missing`: names of the media that were looked for in
+    vain, whatever else has their name.
     """
 
     folder: Path | None = None
@@ -68,6 +69,10 @@ class Shelf:
             return None
         self.budget -= size
         return _data_uri(kind, path.read_bytes())
+
+    def __post_init__(self) -> None:
+        if self.folder is not None and not self.folder.is_dir():
+            raise CommandError(f"there is no folder {self.folder} with media.")
 
     @property
     def notes(self) -> list[str]:

@@ -7,8 +7,10 @@ import hashlib
 import io
 from pathlib import Path
 
+import pytest
 from PIL import Image
 
+from omnitrace.errors import CommandError
 from omnitrace.timeline import Medium
 from replay.report.media import Shelf
 
@@ -48,6 +50,11 @@ def test_the_content_decides_not_the_name(tmp_path: Path) -> None:
     assert "1 media are not under" in shelf.notes[0]
     assert Shelf().find(medium) is None
     assert Shelf().notes == []
+
+
+def test_a_folder_that_there_is_not(tmp_path: Path) -> None:
+    with pytest.raises(CommandError, match=r"there is no folder .*nowhere"):
+        Shelf(tmp_path / "nowhere")
 
 
 def test_a_name_never_leaves_the_folder(tmp_path: Path) -> None:

@@ -66,6 +66,13 @@ def test_no_rows_are_a_file_with_a_head(tmp_path: Path) -> None:
     assert pyarrow.parquet.read_table(tmp_path / "none.parquet").num_rows == 0
 
 
+@pytest.mark.parametrize("text", ["- a", "+ a", "# a", "1. a", "1) a", "[a](b)", "a_b_ *c*"])
+def test_markdown_does_not_begin_a_list_or_a_heading(text: str) -> None:
+    found = escaped(text)
+    assert found != text
+    assert found.replace("\\", "") == text
+
+
 def test_markdown() -> None:
     table = Table(("what", "F1>"), (("text", "0.5"), ("a|b\nc", "1")))
     assert rows(table) == ("| what | F1 |\n| --- | --: |\n| text | 0.5 |\n| a\\|b c | 1 |\n")
