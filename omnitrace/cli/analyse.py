@@ -10,7 +10,7 @@ from typing import Annotated, Any
 from cyclopts import Parameter
 
 from omnitrace import open_run
-from omnitrace.cli.console import narrate, out, plain, table
+from omnitrace.cli.console import narrate, out, plain, table, waiting
 from omnitrace.cli.flags import flags_of, layered
 from omnitrace.cli.replay import check_added
 from omnitrace.config import to_dict
@@ -80,8 +80,9 @@ def analyse(
     chosen = layered(preset_of(preset), config, given)
     check_added(opened, chosen)
     golds = None if options.labels is None else read_golds(options.labels)
-    material = material_of(opened, chosen, golds)
-    result = question.run(material)
+    with waiting(f"{name} of {len(opened):,} samples …"):
+        material = material_of(opened, chosen, golds)
+        result = question.run(material)
     if options.json:
         print(json_format.dumps(document(name, result, material)))
     else:

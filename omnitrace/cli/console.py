@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
@@ -45,6 +45,12 @@ def table(title: str, *columns: str, **options: Any) -> Table:
         else:
             made.add_column(name)
     return made
+
+
+def waiting(what: str) -> AbstractContextManager[object]:
+    """A spinner on stderr, where that is a terminal, beside what is going on."""
+    console = Console(stderr=True)
+    return console.status(plain(what)) if console.is_terminal else nullcontext()
 
 
 def tracked(ids: Sequence[str]) -> Iterator[str]:

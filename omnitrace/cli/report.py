@@ -10,7 +10,7 @@ from cyclopts import Parameter
 from cyclopts.validators import Number
 
 from omnitrace import open_run
-from omnitrace.cli.console import narrate
+from omnitrace.cli.console import narrate, waiting
 from omnitrace.cli.flags import flags_of, layered
 from omnitrace.cli.replay import check_added
 from replay import PRESETS
@@ -79,9 +79,10 @@ def report(
     chosen = layered(preset_of(preset), config, given)
     check_added(opened, chosen)
     golds = None if options.labels is None else read_golds(options.labels)
-    material = material_of(opened, chosen, golds)
     shelf = Shelf(options.media, int(options.embed_media * MEGABYTE))
-    write_report(Job(opened, material, options.limit, shelf), out, options.format)
+    with waiting(f"a report of {len(opened):,} samples …"):
+        material = material_of(opened, chosen, golds)
+        write_report(Job(opened, material, options.limit, shelf), out, options.format)
     narrate(f"{out}: {out.stat().st_size:,} bytes.")
     for message in (*material.damaged.values(), *shelf.notes):
         narrate(f"omnitrace: {message}")

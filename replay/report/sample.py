@@ -61,6 +61,7 @@ class PartView:
     role: str
     pieces: tuple[tuple[str, UnitView | None], ...] = ()
     name: str = ""
+    label: str = ""
     facts: str = ""
     units: tuple[UnitView, ...] = ()
     layers: tuple[Layer, ...] = ()
@@ -217,6 +218,11 @@ class _Page:
         strips = [self.strip(m, one) for m in media for one in self.means.values()]
         return max([1e-12, *(float(strip.mass.max()) for strip in strips)])
 
+    def label(self, medium: int) -> str:
+        """What units call the medium: `image 2`."""
+        kinds = [known.kind for known in self.trace.media[: medium + 1]]
+        return f"{kinds[-1]} {kinds.count(kinds[-1])}"
+
     def strip(self, medium: int, means: Float64) -> Strip:
         return time_strip(self.trace, medium, self.duration(medium), means)
 
@@ -285,6 +291,7 @@ def _image(page: _Page, medium: int, role: str) -> PartView:
         kind="image",
         role=role,
         name=known.name,
+        label=page.label(medium),
         facts=", ".join(filter(None, [size, patches])),
         units=page.units_of(medium),
         layers=_heat_layers(page, medium) if shape else (),
@@ -312,6 +319,7 @@ def _timed(page: _Page, medium: int, role: str) -> PartView:
         kind=known.kind,
         role=role,
         name=known.name,
+        label=page.label(medium),
         facts=f"{duration:g} s",
         units=page.units_of(medium),
         layers=tuple(
