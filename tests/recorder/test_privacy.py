@@ -112,3 +112,16 @@ def test_the_mask_is_put_back_whatever_happens() -> None:
     with pytest.raises(RuntimeError), only_for_owner(True):
         raise RuntimeError
     assert os.umask(before) == before
+
+
+def test_nothing_of_the_environment_is_recorded(
+    samples: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("HF_TOKEN", "OPENAI_API_KEY", "AWS_SECRET_ACCESS_KEY", "ANYTHING"):
+        monkeypatch.setenv(name, "f00ba4-secret")
+    record(samples, tmp_path / "run", CONFIG)
+    run = open_run(tmp_path / "run")
+    said = json.dumps([run.identity, run.created_by, dict(run["a"].meta)])
+    said += "".join(path.read_text() for path in (tmp_path / "run" / "commits").iterdir())
+    assert "f00ba4-secret" not in said
+    assert str(tmp_path) not in said
