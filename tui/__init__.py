@@ -3,5 +3,6 @@
 from __future__ import annotations
 
 from tui.app import BrowseApp, Start, browse
+from tui.labels import Labels
 
-__all__ = ["BrowseApp", "Start", "browse"]
+__all__ = ["BrowseApp", "Labels", "Start", "browse"]

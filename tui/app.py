@@ -3,17 +3,23 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar
 
-from textual.app import App
+from textual.app import App, SystemCommand
 from textual.binding import Binding, BindingType
+from textual.screen import Screen
 
 from omnitrace import CommandError, Run
 from replay import PRESETS, ReplayConfig
 from replay.cache import MassCache, default_folder
+from tui.commands import commands_of
 from tui.help import HelpScreen, key_rows
+from tui.labels import Labels
+from tui.media.find import MediaFolder
+from tui.media.shelf import Shelf
 from tui.memory import Look, default_path, keep, recall
 from tui.runs.screen import RunScreen
 from tui.session import History, Session
@@ -21,11 +27,14 @@ from tui.session import History, Session
 
 @dataclass(frozen=True)
 class Start:
-    """Where to begin: at a step (from 1) of a sample, under a configuration of the reader's."""
+    """Where to begin: at a step (from 1) of a sample, under a configuration of the reader's; what
+    is known to be true, and a folder of media."""
 
     sample: str | None = None
     step: int = 1
     config: ReplayConfig | None = None
+    labels: Labels | None = None
+    media: Path | None = None
 
 
 class BrowseApp(App[None]):
@@ -36,6 +45,7 @@ class BrowseApp(App[None]):
     ENABLE_COMMAND_PALETTE = True
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("t", "change_theme", "Theme"),
+        Binding("ctrl+p", "command_palette", "Commands", show=False),
         Binding("question_mark", "keys", "Keys", key_display="?"),
         Binding("q", "quit", "Quit"),
     ]
@@ -44,7 +54,9 @@ class BrowseApp(App[None]):
         super().__init__()
         self.start = start or Start()
         presets = PRESETS if self.start.config is None else {"custom": self.start.config} | PRESETS
-        self.session = Session(run, History.of(presets), look or Look())
+        self.session = Session(run, History.of(presets), look or Look(), self.start.labels)
+        if self.start.media is not None:
+            self.session.shelf = Shelf(MediaFolder(self.start.media))
         if self.session.look.theme in self.available_themes:
             self.theme = self.session.look.theme
 
@@ -56,6 +68,9 @@ class BrowseApp(App[None]):
             screen.call_after_refresh(screen.read, sample, step)
         elif len(ids) == 1:
             screen.call_after_refresh(screen.read, 0)
+
+    def get_system_commands(self, screen: Screen[object]) -> Iterator[SystemCommand]:
+        yield from commands_of(screen)
 
     def action_keys(self) -> None:
         """Show the keys of the current screen."""
@@ -84,6 +99,9 @@ def browse(run: Run, start: Start | None = None, look_path: Path | None = None) 
         )
     app = BrowseApp(run, start, recall(path))
     app.session.cache = cache = MassCache(default_folder())
-    app.run()
+    try:
+        app.run()
+    finally:
+        app.session.player.stop()
     keep(app.session.look, path)
     cache.prune()

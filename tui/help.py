@@ -7,6 +7,7 @@ from typing import ClassVar
 
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
+from textual.dom import DOMNode
 from textual.screen import ModalScreen, Screen
 
 from tui.draw.colours import Palette
@@ -51,11 +52,19 @@ class HelpScreen(ModalScreen[None]):
         self.query_one("#legend", Lines).say(LEGEND)
 
 
-def key_rows(screen: Screen[object]) -> list[tuple[str, str]]:
-    """(keys, description) of every described binding that is active on a screen."""
-    keys: dict[str, list[str]] = {}
+def active_bindings(
+    screen: Screen[object],
+) -> list[tuple[tuple[DOMNode, Binding], list[str]]]:
+    """The described bindings that are active on a screen, with where they act and their keys."""
+    found: dict[str, tuple[tuple[DOMNode, Binding], list[str]]] = {}
     for active in screen.active_bindings.values():
         binding = active.binding
-        if binding.description and not binding.system and "copy" not in binding.action:
-            keys.setdefault(binding.description, []).append(screen.app.get_key_display(binding))
-    return [(" ".join(names), description) for description, names in keys.items()]
+        if binding.description and not binding.system and "copy_text" not in binding.action:
+            _, keys = found.setdefault(binding.description, ((active.node, binding), []))
+            keys.append(screen.app.get_key_display(binding))
+    return [*found.values()]
+
+
+def key_rows(screen: Screen[object]) -> list[tuple[str, str]]:
+    """(keys, description) of every described binding that is active on a screen."""
+    return [(" ".join(keys), binding.description) for (_, binding), keys in active_bindings(screen)]

@@ -5,11 +5,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Protocol
 
-from omnitrace import Run, Trace
-from replay import Attribution, ReplayConfig, Replayer
+import numpy as np
+
+from omnitrace import CommandError, Run, Trace
+from omnitrace.units import Units
+from replay import ReplayConfig, Replayer
 from replay.cache import MassCache
+from tui.labels import Labels
+from tui.media.play import Player
+from tui.media.shelf import Shelf
 from tui.memory import Look
 
 EDITED = "edited"
@@ -79,13 +84,6 @@ class History:
         return True
 
 
-class Labels(Protocol):
-    """What is known to be true of samples."""
-
-    def f1(self, trace: Trace, attribution: Attribution) -> float | None:
-        """How right an attribution is, from 0 to 1; None where nobody knows."""
-
-
 @dataclass
 class Session:
     """A reader's visit to a run. `baseline`: the preset that A is compared with as B, if any."""
@@ -94,12 +92,27 @@ class Session:
     history: History
     look: Look
     labels: Labels | None = None
+    shelf: Shelf | None = None
     cache: MassCache | None = None
     baseline: str | None = None
+    player: Player = field(default_factory=Player)
 
     def replayer(self, id: str) -> Replayer:
         """A sample to attribute again and again; OmniTraceError if it cannot be read."""
         return Replayer(self.run[id], self.cache, self.run.vouched(id))
+
+    def play(self, trace: Trace, units: Units, unit: int) -> str:
+        """Play a unit, and say what is played; OmniTraceError saying why it cannot be."""
+        medium = int(units.medium[unit]) if unit >= 0 else -1
+        if medium < 0 or trace.media[medium].kind == "image":
+            raise CommandError("Nothing can be heard in this source: go to one of audio or video.")
+        if self.shelf is None:
+            raise CommandError("Start with --media FOLDER to hear the media.")
+        start, end = float(units.start_s[unit]), float(units.end_s[unit])
+        timed = not np.isnan(start)
+        path = self.shelf.folder.find(trace.media[medium])
+        player = self.player.play(path, start if timed else 0.0, end if timed else None)
+        return f"{player} plays {units.label[unit]}"
 
     @property
     def config(self) -> ReplayConfig:

@@ -14,6 +14,8 @@ def browse(
     sample: str | None = None,
     step: int = 1,
     config: Path | None = None,
+    labels: Path | None = None,
+    media: Path | None = None,
 ) -> int:
     """Read a run in the terminal: tokens, spans and their sources. Press ? for the keys.
 
@@ -27,9 +29,14 @@ def browse(
         with its cursor on this step, from 1
     config
         a TOML file of configuration keys to begin with, as the browser saves it
+    labels
+        what is true: a labels file (a judge's or a person's), or a truth file of planted samples
+    media
+        a folder with the media of the prompts, to be seen and heard; a file is taken only if its
+        name and its sha256 are those that were recorded
     """
     try:
-        from tui import Start
+        from tui import Labels, Start
         from tui import browse as open_browser
     except ImportError as error:
         raise CommandError(
@@ -39,5 +46,8 @@ def browse(
     from replay import PRESETS
 
     own = load_toml(PRESETS["default"], config) if config else None
-    open_browser(open_run(run), Start(sample, step, own))
+    if media is not None and not media.is_dir():
+        raise CommandError(f"there is no folder {media}; --media names one with the media files.")
+    known = Labels.read(labels) if labels else None
+    open_browser(open_run(run), Start(sample, step, own, known, media))
     return 0

@@ -47,6 +47,8 @@ class Palette:
     token: dict[Modality, tuple[Style, ...]]
     ink: dict[Modality, Style]
     bar: dict[Modality, Style]
+    hue: dict[Modality, Color]
+    paper: Color
     plain: Style
     strong: Style
     dim: Style
@@ -87,6 +89,8 @@ def _palette(background: str, foreground: str, dark: bool) -> Palette:
         token={modality: _ramp(hue, paper, text) for modality, hue in _HUES.items()},
         ink={modality: _style(colour, bold=True) for modality, colour in ink.items()},
         bar={m: _style(hue if dark else ink[m], track) for m, hue in _HUES.items()},
+        hue=_HUES,
+        paper=paper,
         plain=_style(text),
         strong=_style(text, bold=True),
         dim=_style(_readable(text.blend(paper, 0.5), paper)),

@@ -39,8 +39,8 @@ def bar(share: float, cells: int) -> str:
 
 
 def heights(shares: Iterable[float]) -> str:
-    """A cell a share from 0 to 1, filled from below in eighths; whatever is above 0 is seen."""
-    return "".join(_HEIGHTS[min(8, max(share > 0, round(share * 8)))] for share in shares)
+    """A cell a share from 0 to 1, filled from below in eighths."""
+    return "".join(_HEIGHTS[min(8, max(0, round(share * 8)))] for share in shares)
 
 
 class Lines(ScrollView, can_focus=True):

@@ -18,7 +18,7 @@ class Table(Lines, inherit_bindings=False):
     """Rows of one line each, drawn by `draw_item`, with a cursor that keys and mouse move."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("enter", "choose", "Choose"),
+        Binding("enter", "choose", "Choose", show=False),
         Binding("up,k", "move(-1)", "Row above", show=False),
         Binding("down,j", "move(1)", "Row below", show=False),
         Binding("pageup", "page(-1)", "Page up", show=False),

@@ -54,7 +54,7 @@ class Overview(Lines, can_focus=False):
         if here:
             return "┃", Style.combine((style, self.palette.cursor))
         if self.lit is not None:
-            return ("•", style) if self.lit[first:last].any() else ("·", self.palette.dim)
+            return ("•", style) if self.lit[first:last].any() else (" ", self.palette.dim)
         return (LETTERS[modality] if self.app.no_color else " "), style
 
     def on_click(self, event: events.Click) -> None:

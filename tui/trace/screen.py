@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import ClassVar
 
@@ -21,21 +22,29 @@ from textual.widgets import Footer
 
 from omnitrace import CommandError, OmniTraceError
 from omnitrace.config import to_toml
+from omnitrace.text import safe_text
 from replay import Attribution
 from tui.ask import Ask
 from tui.compare import span_at
 from tui.draw.lines import Lines
 from tui.draw.table import Table
+from tui.export import KINDS, View, exported, span_text
 from tui.files import write_text
 from tui.knobs import Changed, Knobs
+from tui.media.view import MediaView
 from tui.memory import GRAINS
+from tui.readings.by_source import BySource
+from tui.readings.side import Beside, sides_of
+from tui.readings.side_by_side import SideBySide
 from tui.session import Session
 from tui.trace.find import columns_of, place_of
 from tui.trace.inspector import Heading, Inspected, Inspector, Place
 from tui.trace.marks import NOTHING, Bool, caused, unmarked
 from tui.trace.overview import Overview
 from tui.trace.prompt import PromptScreen
-from tui.trace.sources import Beside, SpanSources, StepSources, UnitTable
+from tui.trace.rows import Depth
+from tui.trace.sources import Beside as BesideSpan
+from tui.trace.sources import SpanSources, StepSources, UnitTable
 from tui.trace.tokens import Moved, Pinned, TokenView
 from tui.trace.work import Attributed, Deepened, Failed, Opened, Read, Wanted, attributed
 
@@ -55,9 +64,12 @@ class TraceScreen(Screen[int]):
         Binding(
             "left_square_bracket", "sample(-1)", "Previous sample", show=False, key_display="["
         ),
+        Binding("1", "reading('tokens')", "In order", show=False),
+        Binding("2", "reading('by-source')", "By source", show=False),
+        Binding("3", "reading('side-by-side')", "Side by side", show=False),
         Binding("slash", "find", "Find", key_display="/"),
         Binding("colon", "go", "Go to", show=False, key_display=":"),
-        Binding("z", "grain", "Token, word, span"),
+        Binding("z", "grain", "Token, word, span", show=False),
         Binding("p", "preset", "Preset"),
         Binding("b", "beside", "Compare"),
         Binding("d", "disputed", "Light what differs", show=False),
@@ -66,6 +78,11 @@ class TraceScreen(Screen[int]):
         Binding("u", "undo", "Undo", show=False),
         Binding("U", "redo", "Redo", show=False),
         Binding("v", "prompt", "Prompt"),
+        Binding("x", "export", "Export", show=False),
+        Binding("y", "copy_span", "Copy the span", show=False),
+        Binding("Y", "copy_link", "Copy a link to this step", show=False),
+        Binding("i", "media", "Media"),
+        Binding("o", "play", "Play", show=False),
         Binding("m", "letters", "Modality letters", show=False),
         Binding("c", "captions", "Captions", show=False),
         Binding("plus", "strength(1)", "Stronger colours", show=False, key_display="+"),
@@ -88,10 +105,13 @@ class TraceScreen(Screen[int]):
         yield Overview("overview")
         with Container(id="body"):
             yield TokenView("tokens")
+            yield BySource("by-source")
+            yield SideBySide("side-by-side")
             with Container(id="sources"):
                 yield Knobs("knobs")
                 yield StepSources("step-sources")
                 yield SpanSources("span-sources")
+                yield MediaView("media")
         yield Inspector("inspector")
         yield Lines("told")
         yield Ask()
@@ -102,6 +122,8 @@ class TraceScreen(Screen[int]):
         look, tokens = self.session.look, self.tokens
         tokens.letters, tokens.captions = look.letters or self.app.no_color, look.captions
         self.set_class(look.knobs, "-knobs")
+        self.set_class(look.media, "-media")
+        self.query_one(MediaView).shelf = self.session.shelf
         self.tell("")
         self._open(self._start)
 
@@ -144,7 +166,8 @@ class TraceScreen(Screen[int]):
         self._blank_panes("")
 
     def _blank_panes(self, message: str) -> None:
-        for widget in self.query("#inspector, #step-sources, #span-sources").results(Lines):
+        panes = "#inspector, #step-sources, #span-sources, #by-source, #side-by-side, #media"
+        for widget in self.query(panes).results(Lines):
             widget.border_title = ""
             widget.say(message)
 
@@ -173,7 +196,7 @@ class TraceScreen(Screen[int]):
             if opened is None:
                 opened = Opened.of(wanted.place, self.session.replayer(self.ids[wanted.place]))
                 self.post_message(Read(opened))
-            self.post_message(attributed(wanted, opened))
+            self.post_message(attributed(wanted, opened, self.session.labels))
         except OmniTraceError as error:
             self.post_message(Failed(wanted, opened, str(error)))
 
@@ -182,6 +205,7 @@ class TraceScreen(Screen[int]):
         if message.opened.place == self.place and self._opened is None:
             self._opened = message.opened
             self._head()
+            self.set_class(bool(message.opened.trace.media), "-has-media")
             self.tokens.mark(unmarked(message.opened.paper), self.tokens.cursor)
             self._blank_panes("Attributing…")
 
@@ -209,12 +233,13 @@ class TraceScreen(Screen[int]):
         tokens.mark(message.marked, tokens.cursor)
         self._relight()
         self._show(tokens.cursor)
+        self._show_reading()
         if message.amiss or message.other is not None:
             self._tell_difference(message)
 
     def _tell_difference(self, message: Attributed) -> None:
         if message.amiss:
-            self.tell(f"B {self.session.baseline}: {message.amiss}", wrong=True)
+            self.tell(message.amiss, wrong=True)
             return
         steps, spans = message.marked.disputed, message.attribution.spans
         apart = sum(bool(steps[span.steps[0]]) for span in spans)
@@ -252,7 +277,7 @@ class TraceScreen(Screen[int]):
         self.query_one(StepSources).show_steps(attribution, steps, unit)
         beside = None
         if shown.other is not None and (theirs := span_at(shown.other, step)) is not None:
-            beside = Beside(shown.other, theirs)
+            beside = BesideSpan(shown.other, theirs)
         self.query_one(SpanSources).show_span(attribution, k, beside)
         self._deepen(shown, steps)
 
@@ -267,6 +292,7 @@ class TraceScreen(Screen[int]):
     def on_deepened(self, message: Deepened) -> None:
         if message.attribution is self.attribution:
             self.query_one(Inspector).deepen(message.depth)
+            self._show_media(message.depth)
             self.set_class(message.depth.profile is not None, "-layered")
 
     def action_span(self, by: int) -> None:
@@ -304,7 +330,14 @@ class TraceScreen(Screen[int]):
         if unit is not None and unit >= 0:
             self.light(caused(attribution, unit), f"traced to {attribution.units.label[unit]}")
             if isinstance(message, Table.Chosen):
-                self.tokens.action_lit(1)
+                self._to_first_lit(after=True)
+
+    @on(Table.Pointed, "#side-by-side")
+    @on(Table.Chosen, "#side-by-side")
+    def _pointed_at_span(self, message: Table.Pointed | Table.Chosen) -> None:
+        k = self.query_one(SideBySide).span_at(message.row)
+        if k is not None and self._shown is not None:
+            self.tokens.move_to(self._shown.marked.spans[k][0])
 
     def action_disputed(self) -> None:
         if self._shown is None or self._shown.other is None:
@@ -343,7 +376,9 @@ class TraceScreen(Screen[int]):
         if purpose == "value":
             self.query_one(Knobs).put_text(text)
         elif purpose == "save":
-            self._save(text)
+            self._save(text, to_toml(self.session.config), "omnitrace replay RUN --config")
+        elif purpose == "export":
+            self._save(text, exported(self._view(), text), "written to")
 
     @on(Table.Chosen, "#knobs")
     def _type_value(self) -> None:
@@ -364,10 +399,64 @@ class TraceScreen(Screen[int]):
         if steps is None:
             self.tell("")
 
-    def _to_first_lit(self) -> None:
+    def _to_first_lit(self, after: bool = False) -> None:
+        """To a step that stands out, the next one first; `after`: not where the cursor is."""
         lit, cursor = self.tokens.lit, self.tokens.cursor
-        if lit is not None and not lit[cursor]:
-            self.tokens.action_lit(1 if lit[cursor:].any() else -1)
+        if lit is not None and (after or not lit[cursor]):
+            self.tokens.action_lit(1 if lit[cursor + after :].any() else -1)
+
+    # Three readings
+
+    def action_reading(self, reading: str) -> None:
+        """In the order of generation, by source, or side by side."""
+        for other in ("by-source", "side-by-side"):
+            self.set_class(other == reading, f"-{other}")
+        self._show_reading()
+        self.query_one(f"#{reading}").focus()
+
+    def _show_reading(self) -> None:
+        shown = self._shown
+        if shown is None:
+            return
+        if self.has_class("-by-source"):
+            self.query_one(BySource).show_uses(shown.attribution)
+        elif self.has_class("-side-by-side"):
+            other = (self.session.baseline or "", shown.other) if shown.other else None
+            voices = Beside(shown.opened.trace, shown.attribution, other, shown.gold)
+            self.query_one(SideBySide).show_sides(sides_of(voices))
+            if other is None and shown.gold is None:
+                self.tell(
+                    "Nobody to compare with: press b for another preset, or start with --labels."
+                )
+
+    # Media
+
+    def _show_media(self, depth: Depth) -> None:
+        shown, media = self._shown, self.query_one(MediaView)
+        if shown is not None and shown.opened.trace.media and media.display:
+            k = int(shown.marked.span[depth.steps[0]])
+            media.show_scene(shown.attribution, shown.opened.trace, depth, k)
+
+    def action_media(self) -> None:
+        """Show or hide the media: beside the sources, or on a small terminal in their place."""
+        if self.has_class("-wide"):
+            self.session.look.media = not self.session.look.media
+            self.set_class(self.session.look.media, "-media")
+        else:
+            self.toggle_class("-media-instead")
+        self._show(self.tokens.cursor)
+
+    def action_play(self) -> None:
+        """Play the unit that is pointed at, or the one that the step is traced to."""
+        shown, focused = self._shown, self.focused
+        if shown is None:
+            return
+        unit = focused.unit_at(focused.cursor) if isinstance(focused, UnitTable) else None
+        unit = int(shown.marked.unit[self.tokens.cursor]) if unit is None else unit
+        try:
+            self.tell(self.session.play(shown.opened.trace, shown.attribution.units, unit))
+        except OmniTraceError as error:
+            self.tell(str(error), wrong=True)
 
     # Configurations
 
@@ -394,16 +483,17 @@ class TraceScreen(Screen[int]):
     def action_save(self) -> None:
         self.query_one(Ask).ask("save", "a file for this configuration", "omnitrace.toml")
 
-    def _save(self, name: str) -> None:
+    def _save(self, name: str, content: str, done: str) -> None:
+        """Write a file; one that is there already only when the reader says so again."""
         path = Path(name).expanduser()
         again, self._overwrite = self._overwrite == path, path
         if path.exists() and not again:
-            self.query_one(Ask).ask("save", "", name)
+            self.query_one(Ask).ask(self.query_one(Ask).purpose, "", name)
             self.tell(f"{path} is there already: Enter replaces it, Escape does not.", wrong=True)
             return
-        write_text(path, to_toml(self.session.config), replace=again)
+        write_text(path, content, replace=again)
         self._overwrite = None
-        self.tell(f"saved: omnitrace replay RUN --config {shlex.quote(str(path))}")
+        self.tell(f"{done} {shlex.quote(str(path))}")
 
     def action_undo(self) -> None:
         if self.session.history.undo():
@@ -412,6 +502,33 @@ class TraceScreen(Screen[int]):
     def action_redo(self) -> None:
         if self.session.history.redo():
             self.ask_for()
+
+    # Out of the browser
+
+    def _view(self) -> View:
+        assert self._shown is not None
+        shown = self._shown
+        picture = partial(self.app.export_screenshot, title="omnitrace browse")
+        return View(shown.attribution, shown.marked, self.tokens.palette, picture)
+
+    def action_export(self) -> None:
+        if self._shown is not None:
+            self.query_one(Ask).ask("export", f"a name in .{', .'.join(KINDS)}", "attribution.html")
+
+    def action_copy_span(self) -> None:
+        if (attribution := self.attribution) is not None:
+            k = span_at(attribution, self.tokens.cursor)
+            if k is not None:
+                self.app.copy_to_clipboard(span_text(attribution, k))
+                self.tell(f"span {k + 1} is copied, if the terminal allows it")
+
+    def action_copy_link(self) -> None:
+        """Copy the command that opens this sample at this step."""
+        sample, step = self.ids[self.place], self.tokens.cursor + 1
+        quoted = [shlex.quote(safe_text(part)) for part in (self.session.run.path, sample)]
+        link = f"omnitrace browse {quoted[0]} --sample {quoted[1]} --step {step}"
+        self.app.copy_to_clipboard(link)
+        self.tell(link)
 
     # How it looks
 

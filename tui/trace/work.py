@@ -8,6 +8,8 @@ from textual.message import Message
 
 from omnitrace import OmniTraceError, Trace
 from replay import Attribution, ReplayConfig, Replayer
+from replay.evaluation import Gold
+from tui.labels import Labels
 from tui.trace.marks import Marked, Paper, Reading, mark
 from tui.trace.rows import Depth, StepReader
 
@@ -59,6 +61,7 @@ class Attributed(Message):
     attribution: Attribution
     other: Attribution | None
     marked: Marked
+    gold: Gold | None = None
     amiss: str = ""
 
 
@@ -79,15 +82,15 @@ class Deepened(Message):
     depth: Depth
 
 
-def attributed(wanted: Wanted, opened: Opened) -> Attributed:
+def attributed(wanted: Wanted, opened: Opened, labels: Labels | None) -> Attributed:
     """Attribute an open sample; OmniTraceError if it cannot be done under `wanted.config`."""
     attribution = opened.replayer.attribute(wanted.config)
-    other, amiss = None, ""
-    if wanted.other is not None:
-        try:
-            other = opened.replayer.attribute(wanted.other)
-        except OmniTraceError as error:
-            amiss = str(error)
+    other, gold, amiss = None, None, ""
+    try:
+        gold = labels.gold(opened.trace) if labels else None
+        other = opened.replayer.attribute(wanted.other) if wanted.other else None
+    except OmniTraceError as error:
+        amiss = str(error)
     reading = Reading(wanted.grain, wanted.strength, other)
     marked = mark(opened.paper, attribution, reading)
-    return Attributed(wanted, opened, attribution, other, marked, amiss)
+    return Attributed(wanted, opened, attribution, other, marked, gold, amiss)

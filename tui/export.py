@@ -1,0 +1,133 @@
+"""A view as a file or as text: a picture (SVG), a page (HTML), data (JSON), words (TXT).
+
+Each kind is one function in `KINDS`. All text is made safe: escaped for a page, without control
+characters elsewhere. Knows attributions and colours; writes no file.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from html import escape
+
+import numpy as np
+from rich.style import Style
+
+from omnitrace import CommandError
+from omnitrace.text import one_line, safe_text
+from omnitrace.timeline import Modality
+from replay import Attribution, Span
+from replay.output import to_json
+from tui.draw.colours import LETTERS, Palette
+from tui.trace.marks import Marked
+from tui.trace.names import name
+
+_NAME_CELLS = 200
+
+
+@dataclass(frozen=True)
+class View:
+    """What is exported: an attribution with its marks, in the colours of a theme; `picture` draws
+    the screen as SVG."""
+
+    attribution: Attribution
+    marked: Marked
+    palette: Palette
+    picture: Callable[[], str]
+
+
+def exported(view: View, file_name: str) -> str:
+    """The view as the kind of file that the name's ending says; CommandError if it says none."""
+    ending = file_name.rsplit(".", 1)[-1].lower() if "." in file_name else ""
+    if ending not in KINDS:
+        raise CommandError(f"end the name in one of .{', .'.join(KINDS)}.")
+    return KINDS[ending](view)
+
+
+def as_text(view: View) -> str:
+    """The answer span by span, with what was kept and what was dropped, and why."""
+    return "\n".join(_lines(view.attribution)) + "\n"
+
+
+def span_text(attribution: Attribution, k: int) -> str:
+    """One span in the same form."""
+    return "\n".join(_span_lines(attribution, k, attribution.spans[k])) + "\n"
+
+
+def as_json(view: View) -> str:
+    """The attribution, schema omnitrace.attribution/1, as `omnitrace replay --json` prints it."""
+    return json.dumps(to_json([view.attribution], view.attribution.config), indent=1) + "\n"
+
+
+def as_page(view: View) -> str:
+    """A page of its own, without scripts and without anything from elsewhere."""
+    palette, title = view.palette, escape(one_line(view.attribution.id, 80))
+    colours = f"background:{palette.paper.hex};color:{_hex(palette.plain)}"
+    return (
+        f'<!doctype html><html lang="en"><meta charset="utf-8"><title>{title}</title>'
+        "<style>body{" + colours + ";font:16px/1.7 system-ui,sans-serif;max-width:46em;"
+        "margin:2em auto;padding:0 1em}h1{font-size:1.1em}p{margin:1em 0 0}"
+        "i{font-style:normal;border-radius:3px;padding:1px 0}small{opacity:.75;display:block}"
+        "</style>"
+        f"<h1>{title}</h1>{''.join(_page_spans(view))}</html>\n"
+    )
+
+
+KINDS: dict[str, Callable[[View], str]] = {
+    "svg": lambda view: view.picture(),
+    "html": as_page,
+    "json": as_json,
+    "txt": as_text,
+}
+
+
+def _lines(attribution: Attribution) -> Iterator[str]:
+    yield safe_text(attribution.id)
+    for k, span in enumerate(attribution.spans):
+        yield ""
+        yield from _span_lines(attribution, k, span)
+
+
+def _span_lines(attribution: Attribution, k: int, span: Span) -> Iterator[str]:
+    units = attribution.units
+    yield f"{k + 1}. {' '.join(safe_text(span.text).split())}"
+    for source in span.sources:
+        yield f"   ✓ {source.mass:4.2f} {name(units, source.unit, _NAME_CELLS)}"
+    for dropped in span.dropped:
+        yield f"   ✗ {dropped.mass:4.2f} {name(units, dropped.unit, _NAME_CELLS)} ({dropped.rule})"
+
+
+def _page_spans(view: View) -> Iterator[str]:
+    attribution = view.attribution
+    kinds, units = attribution.units.modality, attribution.units
+    for k, span in enumerate(attribution.spans):
+        sources = ", ".join(
+            f"{LETTERS[Modality(int(kinds[s.unit]))]} {escape(name(units, s.unit, _NAME_CELLS))} "
+            f"{s.mass:.2f}"
+            for s in span.sources
+        )
+        tokens = "".join(_page_tokens(view, *span.steps))
+        yield f"<p>{tokens}<small>{k + 1} ↳ {sources or 'no source kept'}</small></p>"
+
+
+def _page_tokens(view: View, first: int, last: int) -> Iterator[str]:
+    marked, units, shown = view.marked, view.attribution.units, view.marked.shown
+    owners = shown.step
+    inside = np.flatnonzero((owners >= first) & (owners < last))
+    for step in range(first, last):
+        at = inside[owners[inside] == step]
+        text = escape("".join(shown.text[i] for i in at))
+        unit = int(marked.unit[step])
+        style = view.palette.token[marked.modality[step]][int(marked.level[step])]
+        told = escape(name(units, unit, _NAME_CELLS)) if unit >= 0 else ""
+        yield (
+            f'<i style="background:{_hex(style, True)};color:{_hex(style)}" title="{told}">'
+            f"{text}</i>"
+        )
+
+
+def _hex(style: Style, ground: bool = False) -> str:
+    colour = style.bgcolor if ground else style.color
+    assert colour is not None
+    return colour.get_truecolor().hex

@@ -1,0 +1,34 @@
+"""What is known to be true of the samples of a run, from a labels file or a planted truth."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from omnitrace import Trace
+from replay import Attribution
+from replay.evaluation import Gold, judge, score
+from replay.evaluation.sources import GoldFile, read_golds
+
+
+@dataclass(frozen=True)
+class Labels:
+    """The labels of a file, held against a trace when it is read."""
+
+    file: GoldFile
+
+    @classmethod
+    def read(cls, path: Path) -> Labels:
+        """The labels of a file; CommandError or OmniTraceError, with the line, if it has none."""
+        return cls(read_golds(path))
+
+    def gold(self, trace: Trace) -> Gold | None:
+        """What is true of a sample, None where nobody says; OmniTraceError if it does not fit."""
+        return self.file.gold(trace) if trace.id in self.file else None
+
+    def f1(self, trace: Trace, attribution: Attribution) -> float | None:
+        """The micro F1 of an attribution over all modalities; None where nobody knows."""
+        gold = self.gold(trace)
+        if gold is None or not gold.judged.any():
+            return None
+        return score([judge(attribution, gold)]).micro["all"].f1

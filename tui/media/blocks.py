@@ -1,0 +1,227 @@
+"""One medium as rows of cells: what it shows or sounds like, with the mass that lies on it.
+
+Pure: from a trace, the scores of its tokens and what was decoded to rows; knows no widget.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+from rich.cells import cell_len
+from rich.style import Style
+
+from omnitrace import Trace
+from omnitrace.timeline import Modality
+from omnitrace.units import Units
+from tui.draw.colours import LETTERS, LEVELS, Palette
+from tui.draw.layout import clip
+from tui.draw.lines import Piece, heights
+from tui.draw.picture import half_cells, heated, shades, stretched
+from tui.media.heat import over_patches, over_time, relative, seconds_of, tokens_of_medium
+from tui.trace.names import describe, number
+
+Float32 = npt.NDArray[np.float32]
+Pixels = npt.NDArray[np.uint8]
+Row = Callable[[Palette], Iterable[Piece]]
+
+_MOST_COLUMNS, _MOST_ROWS = 48, 10  # cells of a picture
+_FRAME_COLUMNS, _FRAME_ROWS = 12, 4  # cells of a frame in a strip
+
+
+@dataclass(frozen=True)
+class Decoded:
+    """What was decoded of a medium: its picture or strip of frames, its loudness; or why not."""
+
+    pixels: Pixels | None = None
+    loudness: Float32 | None = None
+    missing: str = ""
+
+
+@dataclass(frozen=True)
+class Scene:
+    """What is shown: `row` (n,) the scores of some steps, `top` the largest on any medium; the
+    unit that they are traced to and those that their span keeps; `colour`: whether there is any."""
+
+    trace: Trace
+    units: Units
+    row: Float32
+    top: float
+    mapped: int
+    kept: frozenset[int]
+    colour: bool = True
+
+
+def scene_top(trace: Trace, row: Float32) -> float:
+    """The largest score that lies on a token of a medium."""
+    own = row[trace.timeline.medium >= 0]
+    return float(own.max(initial=0.0))
+
+
+def picture_cells(trace: Trace, medium: int, width: int) -> tuple[int, int]:
+    """Columns and rows of cells for an image in `width` cells: its shape, two pixels to a cell."""
+    known = trace.media[medium]
+    ratio = (known.height or 1) / (known.width or 1)
+    columns = max(2, min(width, _MOST_COLUMNS))
+    rows = max(1, round(columns * ratio / 2))
+    if rows > _MOST_ROWS:
+        rows, columns = _MOST_ROWS, max(2, min(columns, round(_MOST_ROWS * 2 / ratio)))
+    return columns, rows
+
+
+def strip_cells(trace: Trace, medium: int, width: int) -> tuple[int, int, tuple[float, ...]]:
+    """Columns and rows of cells of a frame in a film's strip, and the seconds of the frames."""
+    count = max(1, width // _FRAME_COLUMNS)
+    seconds = seconds_of(trace, medium)
+    times = tuple((np.arange(count) + 0.5) * seconds / count)
+    return width // count, _FRAME_ROWS, times
+
+
+def time_cells(trace: Trace, medium: int, width: int) -> int:
+    """How many cells the time of a medium takes in `width`: a film's as many as its frames."""
+    if trace.media[medium].kind != "video":
+        return width - 2
+    columns, _, times = strip_cells(trace, medium, width - 2)
+    return columns * len(times)
+
+
+def block(scene: Scene, medium: int, decoded: Decoded, width: int) -> list[Row]:
+    """The rows of one medium."""
+    kind = scene.trace.media[medium].kind
+    rows = [_title(scene, medium, width)]
+    if kind == "image":
+        rows += _image(scene, medium, decoded, width)
+    if kind == "video":
+        rows += _film(scene, medium, decoded, width)
+    if len(tokens_of_medium(scene.trace, medium, sound=True)):
+        rows += _sound(scene, medium, decoded, width)
+    if kind != "image":
+        rows += _time(scene, medium, width)
+    if decoded.missing:
+        rows.append(lambda palette: [(f" {clip(decoded.missing, width - 1)}", palette.dim)])
+    return [*rows, lambda palette: ()]
+
+
+def _title(scene: Scene, medium: int, width: int) -> Row:
+    known, units = scene.trace.media[medium], scene.units
+    own = np.flatnonzero(units.medium == medium).tolist()
+    sign = "▸" if scene.mapped in own else "✓" if scene.kept & {*own} else " "
+    mass = float(scene.row[scene.trace.timeline.medium == medium].sum())
+    modality = Modality[known.kind.upper()]
+
+    def draw(palette: Palette) -> Iterable[Piece]:
+        yield f"{sign} ", palette.strong
+        yield f"{LETTERS[modality]} ", palette.ink[modality]
+        told = clip(describe(known), width - 12)
+        yield told + " " * (width - 12 - cell_len(told)), palette.plain
+        yield f" {number(mass)}", palette.strong
+
+    return draw
+
+
+def _image(scene: Scene, medium: int, decoded: Decoded, width: int) -> list[Row]:
+    columns, rows = picture_cells(scene.trace, medium, width - 2)
+    grid = over_patches(scene.trace, tokens_of_medium(scene.trace, medium), scene.row)
+    heat = stretched(relative(grid, scene.top), 2 * rows, columns)
+    return _pixels(scene, heat, decoded.pixels, Modality.IMAGE)
+
+
+def _film(scene: Scene, medium: int, decoded: Decoded, width: int) -> list[Row]:
+    """Frames, each as hot as its stretch of time, then the mass along it."""
+    columns, rows, times = strip_cells(scene.trace, medium, width - 2)
+    cells = columns * len(times)
+    tokens = tokens_of_medium(scene.trace, medium)
+    seconds = seconds_of(scene.trace, medium)
+    course = over_time(scene.trace, tokens, scene.row, seconds, cells)
+    if decoded.pixels is None:
+        return [_mass(scene, course, Modality.VIDEO)]
+    pixels = np.zeros((2 * rows, cells, 3), np.uint8)
+    shown = decoded.pixels[: 2 * rows, :cells]
+    pixels[: shown.shape[0], : shown.shape[1]] = shown
+    by_frame = course.reshape(len(times), columns).sum(axis=1)
+    hot = relative(by_frame, float(by_frame.max(initial=0.0)))
+    heat = np.broadcast_to(np.repeat(hot, columns), (2 * rows, cells))
+    return [
+        *_pixels(scene, np.ascontiguousarray(heat), pixels, Modality.VIDEO),
+        _mass(scene, course, Modality.VIDEO),
+    ]
+
+
+def _sound(scene: Scene, medium: int, decoded: Decoded, width: int) -> list[Row]:
+    """The waveform, coloured by the mass; the mass alone where there is none."""
+    cells, seconds = time_cells(scene.trace, medium, width), seconds_of(scene.trace, medium)
+    tokens = tokens_of_medium(scene.trace, medium, sound=True)
+    course = over_time(scene.trace, tokens, scene.row, seconds, cells)
+    rows = [_mass(scene, course, Modality.AUDIO)]
+    if decoded.loudness is not None:
+        rows.insert(0, _wave(scene, course, decoded.loudness[:cells]))
+    return rows
+
+
+def _pixels(scene: Scene, heat: Float32, pixels: Pixels | None, modality: Modality) -> list[Row]:
+    def row(at: int) -> Row:
+        def draw(palette: Palette) -> Iterable[Piece]:
+            yield "  ", palette.plain
+            if scene.colour:
+                hue = palette.hue[modality]
+                yield from half_cells(heated(pixels, heat, palette.paper, hue), at)
+            else:
+                yield from shades(heat, at, palette.plain)
+
+        return draw
+
+    return [row(at) for at in range(len(heat) // 2)]
+
+
+def _mass(scene: Scene, course: Float32, modality: Modality) -> Row:
+    """Mass along time, 1 cell high, full at the largest here."""
+    shares = relative(course, float(course.max(initial=0.0))).tolist()
+    return lambda palette: [
+        ("  ", palette.plain),
+        (heights(shares), palette.bar[modality]),
+    ]
+
+
+def _wave(scene: Scene, course: Float32, loudness: Float32) -> Row:
+    hot = relative(course, float(course.max(initial=0.0)))[: len(loudness)]
+    levels = np.round(hot * (LEVELS - 1)).astype(int).tolist()
+    marks = heights(np.maximum(loudness, 0.06).tolist())
+
+    def draw(palette: Palette) -> Iterable[Piece]:
+        yield "  ", palette.plain
+        for mark, level in zip(marks, levels, strict=True):
+            back = palette.token[Modality.AUDIO][level].bgcolor
+            yield mark, Style.combine((palette.strong, Style(bgcolor=back)))
+
+    return draw
+
+
+def _time(scene: Scene, medium: int, width: int) -> list[Row]:
+    """The units along the medium: where each begins, `▸` the mapped, `✓` the kept; its words."""
+    cells, seconds = time_cells(scene.trace, medium, width), seconds_of(scene.trace, medium)
+    units = scene.units
+    own = [u for u in np.flatnonzero(units.medium == medium).tolist() if units.start_s[u] >= 0]
+    if seconds <= 0 or not own:
+        return []
+    marks, words = [" "] * cells, [" "] * cells
+    for unit in sorted(own, key=lambda unit: float(units.start_s[unit])):
+        at = min(int(units.start_s[unit] / seconds * cells), cells - 1)
+        room = max(1, int((units.end_s[unit] - units.start_s[unit]) / seconds * cells))
+        sign = "▸" if unit == scene.mapped else "✓" if unit in scene.kept else "╵"
+        _write(marks, at, sign + (f"{units.start_s[unit]:g}" if room > 4 else ""))
+        said = clip(units.text[unit] or "", room - 1) if room > 2 else ""
+        if said.isascii() or cell_len(said) == len(said):
+            _write(words, at, said)
+    rows = ["".join(marks), *(["".join(words)] if "".join(words).strip() else [])]
+    return [_plain(f"  {row}") for row in rows]
+
+
+def _write(cells: list[str], at: int, text: str) -> None:
+    for offset, character in enumerate(text[: len(cells) - at]):
+        cells[at + offset] = character
+
+
+def _plain(text: str) -> Row:
+    return lambda palette: [(text, palette.dim)]

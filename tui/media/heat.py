@@ -1,0 +1,66 @@
+"""How scores of single prompt tokens lie on their media: over patches, over time.
+
+Pure functions over numpy arrays. Knows no widget.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+
+from omnitrace import Trace
+from omnitrace.timeline import Modality
+
+Float32 = npt.NDArray[np.float32]
+Bool = npt.NDArray[np.bool_]
+
+
+def tokens_of_medium(trace: Trace, medium: int, sound: bool = False) -> npt.NDArray[np.int64]:
+    """The prompt tokens of a medium's picture, or (`sound`) of its sound."""
+    line = trace.timeline
+    heard = line.modality == Modality.AUDIO
+    return np.flatnonzero((line.medium == medium) & (heard == sound))
+
+
+def over_patches(trace: Trace, tokens: npt.NDArray[np.int64], row: Float32) -> Float32:
+    """(rows, columns) float32: the score of each patch, summed over frames; empty without any."""
+    line = trace.timeline
+    tokens = tokens[line.row[tokens] >= 0]
+    if not len(tokens):
+        return np.zeros((0, 0), np.float32)
+    shape = int(line.row[tokens].max()) + 1, int(line.column[tokens].max()) + 1
+    grid = np.zeros(shape, np.float32)
+    np.add.at(grid, (line.row[tokens], line.column[tokens]), row[tokens])
+    return grid
+
+
+def over_time(
+    trace: Trace, tokens: npt.NDArray[np.int64], row: Float32, seconds: float, cells: int
+) -> Float32:
+    """(cells,) float32: the scores of the tokens spread over equal stretches of `seconds`."""
+    line = trace.timeline
+    tokens = tokens[~np.isnan(line.start_s[tokens])]
+    spread = np.zeros(cells, np.float32)
+    if seconds <= 0:
+        return spread
+    first = np.clip(line.start_s[tokens] / seconds * cells, 0, cells - 1).astype(int)
+    last = np.ceil(np.clip(line.end_s[tokens] / seconds * cells, 0, cells) - 1e-9).astype(int)
+    for token, start, end in zip(tokens.tolist(), first, last, strict=True):
+        end = max(start + 1, int(end))
+        spread[start:end] += row[token] / (end - start)
+    return spread
+
+
+def seconds_of(trace: Trace, medium: int) -> float:
+    """How long a medium is: as recorded, else until its last token ends; 0 for images."""
+    known = trace.media[medium].duration_s
+    if known is not None:
+        return known
+    ends = trace.timeline.end_s[trace.timeline.medium == medium]
+    return float(np.nanmax(ends, initial=0.0)) if np.isfinite(ends).any() else 0.0
+
+
+def relative(values: Float32, top: float) -> Float32:
+    """Scores from 0 to 1 of the largest, `top`."""
+    shared: Float32 = np.clip(values / top if top > 0 else values * 0, 0, 1).astype(np.float32)
+    return shared
