@@ -41,7 +41,7 @@ class BrowseApp(App[None]):
     """`run` on a terminal, from `start`, looking like `look`; `session` knows what is chosen."""
 
     TITLE = "OmniTrace"
-    CSS_PATH = "browse.tcss"
+    CSS_PATH = Path(__file__).with_name("browse.tcss")
     ENABLE_COMMAND_PALETTE = True
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("t", "change_theme", "Theme"),

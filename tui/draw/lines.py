@@ -54,11 +54,15 @@ class Lines(ScrollView, can_focus=True):
         self._draw: Draw | None = None
         self._message: tuple[str, bool] | None = None
         self._strips: LRUCache[tuple[int, int], Strip] = LRUCache(1024)
+        self._palette: Palette | None = None
         self._base: Style | None = None  # textual computes it anew each time it is asked
 
     @property
     def palette(self) -> Palette:
-        return palette_of(self.app)
+        """The styles of the theme, asked for once."""
+        if self._palette is None:
+            self._palette = palette_of(self.app)
+        return self._palette
 
     def show(self, count: int, draw: Draw) -> None:
         """Show other rows, from the top."""
@@ -97,7 +101,7 @@ class Lines(ScrollView, can_focus=True):
 
     def notify_style_update(self) -> None:
         self._strips.clear()
-        self._base = None
+        self._base = self._palette = None
         super().notify_style_update()
 
     def render_line(self, y: int) -> Strip:

@@ -40,14 +40,16 @@ def over_time(
     """(cells,) float32: the scores of the tokens spread over equal stretches of `seconds`."""
     line = trace.timeline
     tokens = tokens[~np.isnan(line.start_s[tokens])]
-    spread = np.zeros(cells, np.float32)
-    if seconds <= 0:
-        return spread
+    if seconds <= 0 or not len(tokens):
+        return np.zeros(cells, np.float32)
     first = np.clip(line.start_s[tokens] / seconds * cells, 0, cells - 1).astype(int)
     last = np.ceil(np.clip(line.end_s[tokens] / seconds * cells, 0, cells) - 1e-9).astype(int)
-    for token, start, end in zip(tokens.tolist(), first, last, strict=True):
-        end = max(start + 1, int(end))
-        spread[start:end] += row[token] / (end - start)
+    last = np.maximum(last, first + 1)
+    change = np.zeros(cells + 1)
+    density = row[tokens] / (last - first)
+    np.add.at(change, first, density)
+    np.add.at(change, last, -density)
+    spread: Float32 = np.maximum(np.cumsum(change)[:-1], 0).astype(np.float32)
     return spread
 
 

@@ -81,7 +81,7 @@ class MediaView(Lines):
         if self.shelf is not None:
             self._decode(trace, width, self.shelf)
 
-    @work(thread=True, exclusive=True, group="media")
+    @work(thread=True, exclusive=True, group="media", description="media")
     def _decode(self, trace: Trace, width: int, shelf: Shelf) -> None:
         decoded = [decode(trace, medium, width, shelf) for medium in range(len(trace.media))]
         self.post_message(self.Loaded(trace, width, decoded))

@@ -158,7 +158,7 @@ class RunScreen(Screen[None]):
         if self.has_class("-preview") and (here := self._list.here) is not None:
             self._read_ahead(here)
 
-    @work(thread=True, exclusive=True, group="look")
+    @work(thread=True, exclusive=True, group="look", description="look")
     def _read_ahead(self, sample: int) -> None:
         try:
             trace = self.session.run[self.samples.ids[sample]]
@@ -209,7 +209,7 @@ class RunScreen(Screen[None]):
         labels = self.session.labels
         self._measure(Plan(self.session.config, other, labels.f1 if labels else None))
 
-    @work(thread=True, exclusive=True, group="measure")
+    @work(thread=True, exclusive=True, group="measure", description="measure")
     def _measure(self, plan: Plan) -> None:
         worker, reported = get_current_worker(), time.monotonic()
         for k in measure(self.session.replayer, self.samples.ids, plan, self.measures):

@@ -190,7 +190,9 @@ class TraceScreen(Screen[int]):
         self._head()
         self._make(self._wanted, self._opened)
 
-    @work(thread=True, exclusive=True, group="make")
+    # Workers are described by hand: else Textual spells out all that they are given.
+
+    @work(thread=True, exclusive=True, group="make", description="make")
     def _make(self, wanted: Wanted, opened: Opened | None) -> None:
         try:
             if opened is None:
@@ -281,7 +283,7 @@ class TraceScreen(Screen[int]):
         self.query_one(SpanSources).show_span(attribution, k, beside)
         self._deepen(shown, steps)
 
-    @work(thread=True, exclusive=True, group="deepen")
+    @work(thread=True, exclusive=True, group="deepen", description="deepen")
     def _deepen(self, shown: Attributed, steps: tuple[int, int]) -> None:
         try:
             depth = shown.opened.reader.depth(shown.attribution, steps)

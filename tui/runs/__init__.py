@@ -1,0 +1,1 @@
+"""The run view: all samples at a glance, filtered, sorted, measured."""
