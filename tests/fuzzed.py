@@ -31,7 +31,7 @@ from tests.fuzzing import Reader
 from tests.omnitrace.care.runs import add_both, fill, sample
 from tests.omnitrace.stores import MemoryFiles
 
-SLOW = 0.02
+SLOW = 0.2
 """The share of readers that go through a file of many parts."""
 
 
