@@ -195,7 +195,11 @@ def parse_root(data: bytes, where: str) -> Root:
     if group != (3, "group"):
         raise Unreadable("it is no Zarr v3 group")
     _check_version(where, *stated)
-    if body.get("crc32c") != _body_checksum(body):
+    try:
+        agrees = body.get("crc32c") == _body_checksum(body)
+    except (ValueError, RecursionError) as error:  # not JSON after all: NaN, or without an end
+        raise Unreadable(f"its JSON is not legal: {error}") from error
+    if not agrees:
         raise Unreadable("its checksum does not match")
     try:
         root = msgspec.convert(body, Root)

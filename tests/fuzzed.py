@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 from collections.abc import Callable
 from pathlib import Path
@@ -17,6 +18,8 @@ from omnitrace.columns import COLUMNS
 from omnitrace.config import load_toml, to_toml
 from omnitrace.exchange.hdf5_read import import_hdf5
 from omnitrace.exchange.hdf5_write import export
+from omnitrace.exchange.inseq import read_inseq
+from omnitrace.exchange.safetensors import tensors
 from omnitrace.run import Run
 from omnitrace.trace import Trace
 from recorder.ablation.asked import read_asked
@@ -202,6 +205,21 @@ TRUTH = {
 }
 OPTIONS = {"id": "a", "options": ["red", 2], "chosen": 0, "answer": 1}
 MASKS = {"schema": "omnitrace.masks/1", "of": "units", "removed": {"a": [[0, 1], []]}}
+HEADER = b'{"attribution": {"dtype": "F32", "shape": [3, 1], "data_offsets": [0, 12]}}'
+SAFETENSORS = len(HEADER).to_bytes(8, "little") + HEADER + np.ones(3, "<f4").tobytes()
+INSEQ = {
+    "info": {"attribution_method": "saliency", "model_name": "m"},
+    "sequence_attributions": [
+        {
+            "source": [{"token": "a", "id": 1}],
+            "target": [{"token": "\u0120a", "id": 1}, {"token": "<s>"}, {"token": "c", "id": 3}],
+            "target_attributions": base64.b64encode(SAFETENSORS).decode(),
+            "step_scores": {"probability": [0.5]},
+            "attr_pos_start": 2,
+            "attr_pos_end": 3,
+        }
+    ],
+}
 SRT = b"1\n00:00:01,000 --> 00:00:02,500\nHello <i>there</i>\n\n2\n00:00:03,000 --> 00:00:04,000\nYes\n"  # noqa: E501
 VTT = b"WEBVTT\n\nNOTE x\n\nname\n00:01.000 --> 00:02.000 align:start\nA &amp; b\n"
 WHISPER = {"text": "x", "segments": [{"id": 0, "start": 0.0, "end": 1.5, "text": "Hello"}]}
@@ -233,6 +251,8 @@ def file_readers(folder: Path) -> list[Reader]:
         of_file("truths", read_truths, lines(TRUTH)),
         of_file("options", read_options, lines(OPTIONS)),
         of_file("masks", read_asked, lines(MASKS)),
+        of_file("inseq", lambda p: list(read_inseq(p)[1]), lines(INSEQ)),
+        Reader("safetensors", tensors, [SAFETENSORS]),
         of_file("toml", lambda p: load_toml(ReplayConfig(), p), to_toml(ReplayConfig()).encode()),
     ]
 
