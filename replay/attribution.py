@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
@@ -20,7 +21,7 @@ from replay.cache import MassCache, mass_id
 from replay.chunk import Chunk, chunk
 from replay.config import PRESETS, CurationConfig, ReplayConfig
 from replay.curate import Curation, Dropped, Source, curate, votes
-from replay.mapping import Race, best_unit, races, voters
+from replay.mapping import Voters, best_unit, races, voters
 from replay.mass import mass
 from replay.pooled import pooled_mass
 from replay.rows import of_heads, rows_of
@@ -85,6 +86,8 @@ class Replayer:
         self._tagged: dict[str, Trace] = {}
         self._units: dict[tuple[str, UnitConfig], Units] = {}
         self._mass: dict[tuple[object, ...], Float32] = {}
+        self._best: dict[tuple[object, ...], tuple[Int32, Float32]] = {}
+        self._voters: dict[tuple[object, ...], list[Voters]] = {}
 
     def tagged(self, tags: str) -> Trace:
         """The trace with the tags and sentences of that name; empty: those recorded."""
@@ -112,16 +115,35 @@ class Replayer:
         shape = (self.trace.T, len(units))
         return self._cache.get(mass_id(self._recording, units, key), shape, make)
 
+    def best(self, config: ReplayConfig) -> tuple[Int32, Float32]:
+        """The mapping (T,) with all units competing together, and its confidences (T,)."""
+        key = mass_key(config)
+        if key not in self._best:
+            every = np.arange(len(self.units(config.units, config.tags)), dtype=np.int32)
+            self._best[key] = best_unit(self.mass(config), every)
+        return self._best[key]
+
+    def voters(self, config: ReplayConfig) -> list[Voters]:
+        """Who votes, heat by heat: all that curation needs, so that masses are not looked at
+        again when only a threshold changes."""
+        key = (*mass_key(config), config.competition)
+        if key not in self._voters:
+            trace, masses = self.tagged(config.tags), self.mass(config)
+            units = self.units(config.units, config.tags)
+            wrote = wrote_something(trace)
+            self._voters[key] = [
+                heat
+                for race in races(units, trace.media, config.competition)
+                for heat in voters(masses, race, wrote)
+            ]
+        return self._voters[key]
+
     def attribute(self, config: ReplayConfig) -> Attribution:
         """As the function `attribute`."""
         trace, masses = self.tagged(config.tags), self.mass(config)
         units = self.units(config.units, config.tags)
-        unit, confidence = best_unit(masses, np.arange(len(units), dtype=np.int32))
-        ballots = [
-            ballot
-            for race in races(units, trace.media, config.competition)
-            for ballot in _ballots(trace, masses, race, config.curation)
-        ]
+        unit, confidence = self.best(config)
+        ballots = [_ballot(trace, heat, config.curation) for heat in self.voters(config)]
         return Attribution(
             id=trace.id,
             response=trace.response,
@@ -167,20 +189,15 @@ class _Ballot:
     votes: list[float]
 
     def curate(self, steps: tuple[int, int], config: CurationConfig) -> Curation:
-        part = slice(*np.searchsorted(self.steps, steps))
+        part = slice(bisect_left(self.steps, steps[0]), bisect_left(self.steps, steps[1]))
         return curate(self.sources[part], self.votes[part], config)
 
 
-def _ballots(trace: Trace, masses: Float32, race: Race, config: CurationConfig) -> list[_Ballot]:
-    """One ballot a heat, of the steps that wrote something."""
-    return [
-        _Ballot(
-            heat.steps.tolist(),
-            heat.unit.tolist(),
-            votes([trace.pos[t] for t in heat.steps], heat.confidence.tolist(), config),
-        )
-        for heat in voters(masses, race, wrote_something(trace))
-    ]
+def _ballot(trace: Trace, heat: Voters, config: CurationConfig) -> _Ballot:
+    """The votes of one heat."""
+    pos = [trace.pos[t] for t in heat.steps.tolist()]
+    cast = votes(pos, heat.confidence.tolist(), config)
+    return _Ballot(heat.steps.tolist(), heat.unit.tolist(), cast)
 
 
 def _votes(trace: Trace, confidence: Float32, config: CurationConfig) -> Float64:

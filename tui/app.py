@@ -61,7 +61,8 @@ class BrowseApp(App[None]):
             self.theme = self.session.look.theme
 
     def on_mount(self) -> None:
-        screen, ids = RunScreen(self.session), self.session.run.summary().ids
+        screen = RunScreen(self.session)
+        ids = screen.samples.ids
         self.push_screen(screen)
         if self.start.sample is not None:
             sample, step = ids.index(self.start.sample), self.start.step - 1
