@@ -56,7 +56,8 @@ class Recorded:
         alike = (other for other in trace.ablations.values() if other is not first)
         more = [a for a in alike if a.mode == first.mode and _equal(a.unit_of, first.unit_of)]
         basis = _basis(trace, units, first)
-        return cls(first, tuple(more), basis, basis @ first.tokens.astype(np.int64))
+        tokens = basis.astype(np.int64) @ first.tokens.astype(np.int64)
+        return cls(first, tuple(more), basis, tokens)
 
     def __len__(self) -> int:
         return len(self.basis)
