@@ -94,21 +94,19 @@ class PlantedSample:
 def make_sample(seed: int, kind: str) -> PlantedSample:
     """The sample of this seed and kind (one of `KINDS`); always the same one."""
     plan = make_plan(seed, kind)
-    names = media_names(plan)
-    return PlantedSample(
-        plan.id,
-        [
-            {
-                "role": "user",
-                "content": [_content(p, names.get(i)) for i, p in enumerate(plan.parts)],
-            }
-        ],
-        {names[i]: render(p) for i, p in enumerate(plan.parts) if not isinstance(p, str)},
-        tuple(
-            PlantedSentence(text, tuple(_evidence(fact) for fact in causes))
-            for text, causes in wording.answer(plan.questions, plan.facts)
-        ),
+    sentences = tuple(
+        PlantedSentence(text, tuple(evidence_of(fact) for fact in causes))
+        for text, causes in wording.answer(plan.questions, plan.facts)
     )
+    return realise(plan, sentences)
+
+
+def realise(plan: Plan, sentences: tuple[PlantedSentence, ...]) -> PlantedSample:
+    """The plan as messages and rendered media; `sentences` are its true answer."""
+    names = media_names(plan)
+    content = [_content(part, names.get(i)) for i, part in enumerate(plan.parts)]
+    media = {names[i]: render(p) for i, p in enumerate(plan.parts) if not isinstance(p, str)}
+    return PlantedSample(plan.id, [{"role": "user", "content": content}], media, sentences)
 
 
 def make_plan(seed: int, kind: str, *, short: bool = False) -> Plan:
@@ -121,7 +119,7 @@ def make_plan(seed: int, kind: str, *, short: bool = False) -> Plan:
     rng = np.random.default_rng([seed, KINDS.index(kind)])
     entries = _draw_short(rng, kind) if short else _draw_entries(rng, kind)
     order = rng.permutation(len(entries))
-    parts, facts = _lay_out([entries[i] for i in order])
+    parts, facts = lay_out([entries[i] for i in order])
     questions = _draw_questions(rng, kind, facts)[: 1 if short else None]
     as_report = bool(rng.random() < 0.4)
     parts.append(wording.put(questions, as_report))
@@ -233,7 +231,7 @@ class Stock:
         return Film(scenes, tones, self._size(96, 112), self._seed())
 
 
-def _lay_out(entries: Sequence[str | Saying | Spec]) -> tuple[list[str | Spec], list[Fact]]:
+def lay_out(entries: Sequence[str | Saying | Spec]) -> tuple[list[str | Spec], list[Fact]]:
     """Content parts (neighbouring sentences share one) and the facts that they show."""
     parts: list[str | Spec] = []
     facts: list[Fact] = []
@@ -353,7 +351,8 @@ def _content(part: str | Spec, name: str | None) -> dict[str, Any]:
     return {"type": sort, sort: name}
 
 
-def _evidence(fact: Fact) -> Evidence:
+def evidence_of(fact: Fact) -> Evidence:
+    """Where a fact lies."""
     start, end = fact.seconds or (None, None)
     return Evidence(fact.part, fact.text, start, end, fact.stream)
 

@@ -130,12 +130,13 @@ def draw_sayings(rng: np.random.Generator, count: int) -> list[Saying]:
     values = [list(rng.permutation(a.values)) for a in ATTRIBUTES]
     chosen = rng.integers(len(ATTRIBUTES), size=count)
     return [
-        _say(str(o), ATTRIBUTES[a], int(rng.integers(2)), str(values[a].pop()))
+        say(str(o), ATTRIBUTES[a], int(rng.integers(2)), str(values[a].pop()))
         for o, a in zip(objects, chosen, strict=True)
     ]
 
 
-def _say(o: str, attribute: Attribute, way: int, v: str) -> Saying:
+def say(o: str, attribute: Attribute, way: int, v: str) -> Saying:
+    """The fact that the attribute of object `o` is `v`, in one of two ways."""
     keys = frozenset({f"{attribute.name} of {o}"})
     return Saying(attribute.told[way].format(o=o, v=v), attribute.report.format(o=o, v=v), keys)
 
