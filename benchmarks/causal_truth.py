@@ -49,7 +49,8 @@ class Checked:
 def recorded(samples: Sequence[PlantedSample], folder: Path) -> tuple[Run, dict[str, Truth]]:
     """The samples as a run, and their truths."""
     write_samples(samples, folder)
-    record(folder / "samples.jsonl", folder / "run")
+    little = {"signals": "attmean", "first_step": "query"}
+    record(folder / "samples.jsonl", folder / "run", given=little)
     return open_run(folder / "run"), read_truths(folder / "truth.jsonl")
 
 
@@ -133,8 +134,8 @@ def main() -> None:
     if options.json:
         print_claims(
             [
-                Claim("share of hidden causes that changed", table["all"]["changed"], 0.95, "higher"),
-                Claim("share of others that left", table["all"]["left"], 0.95, "higher"),
+                Claim("hidden causes that change it", table["all"]["changed"], 0.95, "higher"),
+                Claim("others that leave it", table["all"]["left"], 0.95, "higher"),
             ]
         )
 

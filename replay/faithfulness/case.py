@@ -52,9 +52,9 @@ class Case:
         p: Float64 = np.exp(self.recorded.without(removed)[:, self.counted]).mean(axis=1)
         return p
 
-    def drawn(self, held_out: bool) -> tuple[Bool, Float64]:
-        """Random masks (r, m) and the span's log-odds under them (r,)."""
-        kept, logprob = self.recorded.drawn(held_out)
+    def held_out(self) -> tuple[Bool, Float64]:
+        """Random masks for judging (r, m) and the span's log-odds under them (r,)."""
+        kept, logprob = self.recorded.held_out()
         return kept, span_log_odds(logprob[:, self.counted])
 
 

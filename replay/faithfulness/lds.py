@@ -18,7 +18,7 @@ def lds(case: Case) -> float:
     of Park et al. 2023 (TRAK), as ContextCite uses it. Scores that are all equal rank nothing: 0.
     Unanswerable where masks are too few, or the span does not depend on them.
     """
-    kept, odds = case.drawn(held_out=True)
+    kept, odds = case.held_out()
     if np.ptp(odds) == 0:
         raise Unanswerable("its probability is the same under all masks")
     return spearman(odds, kept.astype(np.float64) @ np.where(case.named, case.scores, 0.0))

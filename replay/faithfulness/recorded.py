@@ -23,8 +23,8 @@ Bool = npt.NDArray[np.bool_]
 Float64 = npt.NDArray[np.float64]
 Int64 = npt.NDArray[np.int64]
 
-LEAST_DRAWN = 8
-"""Fewer drawn rows than this rank nothing."""
+LEAST_JUDGED, LEAST_FITTED = 8, 4
+"""Rows without which nothing is ranked, or fitted."""
 
 
 class Unanswerable(OmniTraceError):
@@ -100,23 +100,32 @@ class Recorded:
         row: Float64 = self.first.logprob[rows[0]]
         return row
 
-    def drawn(self, held_out: bool) -> tuple[Bool, Float64]:
-        """Random rows in which every unit is there or gone as a whole: (r, m) bool, (r, T).
+    def held_out(self) -> tuple[Bool, Float64]:
+        """Random rows for judging in which every unit is there or gone as a whole: (r, m) bool,
+        (r, T).
 
-        Those `held_out`, or the others. Rows drawn by whole parts only where those drawn by units
-        are too few; Unanswerable if both are.
+        Rows drawn by whole parts only where those drawn by units are too few; Unanswerable if
+        both are.
         """
-        kept, found = self.first.kept, self.first
-        some, every = (kept @ self.basis.T, ~(~kept @ self.basis.T))
-        usable = (some == every).all(axis=1) & (found.held_out == held_out)
-        by_unit = (found.why == Row.DRAWN) | (found.why == Row.DRAWN_BASE)
+        return self._rows_of(self.first.held_out, LEAST_JUDGED)
+
+    def fitting(self) -> tuple[Bool, Float64]:
+        """The like of them for fitting: none that is held out; where random rows are too few, also
+        those that leave out one thing, or nothing, or all."""
+        return self._rows_of(~self.first.held_out, LEAST_FITTED, structured=True)
+
+    def _rows_of(self, wanted: Bool, least: int, structured: bool = False) -> tuple[Bool, Float64]:
+        found, why = self.first, self.first.why
+        some, every = found.kept @ self.basis.T, ~(~found.kept @ self.basis.T)
+        usable = (some == every).all(axis=1) & wanted & found.kept[:, found.request].all(axis=1)
+        sorts = [Row.DRAWN, Row.DRAWN_BASE]
+        by_unit = np.isin(why, sorts)
+        every_sort = np.isin(why, [*sorts, Row.DRAWN_PARTS]) | (structured & (why < Row.DRAWN))
         rows = np.flatnonzero(usable & by_unit)
-        if len(rows) < LEAST_DRAWN:
-            rows = np.flatnonzero(usable & (by_unit | (found.why == Row.DRAWN_PARTS)))
-        if len(rows) < LEAST_DRAWN:
-            raise Unanswerable(
-                f"fewer than {LEAST_DRAWN} random masks take its units away as wholes"
-            )
+        if len(rows) < LEAST_JUDGED:
+            rows = np.flatnonzero(usable & every_sort)
+        if len(rows) < least:
+            raise Unanswerable(f"fewer than {least} random masks take its units away as wholes")
         return every[rows], found.logprob[rows]
 
 

@@ -23,7 +23,7 @@ ALPHA = 0.01
 
 def scores(question: Question) -> Float64:
     """The weight of each unit in the surrogate of each span, (K, m), in nats of log-odds."""
-    kept, logprob = question.recorded.drawn(held_out=False)
+    kept, logprob = question.recorded.fitting()
     rows = [
         surrogate(kept, span_log_odds(logprob[:, steps]), int(steps.sum()))
         if steps.any()
@@ -35,7 +35,7 @@ def scores(question: Question) -> Float64:
 
 def calls(question: Question) -> int:
     """Passes of the model: one a row that was fitted."""
-    return len(question.recorded.drawn(held_out=False)[0])
+    return len(question.recorded.fitting()[0])
 
 
 def surrogate(kept: Bool, log_odds: Float64, tokens: int) -> Float64:

@@ -41,8 +41,8 @@ def test_coarser_units_are_answered_by_the_same_rows() -> None:
     fine = np.zeros(len(asked.recorded), bool)
     fine[:2] = True
     assert np.array_equal(recorded.without([removed]), asked.recorded.without([fine]))
-    kept, logprob = recorded.drawn(held_out=False)
-    assert len(kept) < len(asked.recorded.drawn(held_out=False)[0])
+    kept, logprob = recorded.fitting()
+    assert len(kept) < len(asked.recorded.fitting()[0])
     assert len(kept) == len(logprob) >= 8
 
 
@@ -72,7 +72,7 @@ def test_a_missing_mask_is_missing_and_said() -> None:
         recorded.without([gone])
     assert recorded.missing == {(0, 3)}
     with pytest.raises(Unanswerable, match="fewer than 8 random masks"):
-        recorded.drawn(held_out=True)
+        recorded.held_out()
     with pytest.raises(Unanswerable, match="without any context"):
         recorded.emptied()
     more = replace(first, name="asked", why=np.full(len(first.why), Row.ASKED, np.uint8))

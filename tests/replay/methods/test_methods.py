@@ -67,7 +67,7 @@ def test_the_surrogate_finds_what_is_needed() -> None:
     scores = METHODS["contextcite"].scores(asked)
     for row in scores:
         assert set(np.argsort(-row)[:2].tolist()) == {1, 6}
-    assert METHODS["contextcite"].calls(asked) == len(asked.recorded.drawn(False)[0])
+    assert METHODS["contextcite"].calls(asked) == len(asked.recorded.fitting()[0])
 
 
 def test_without_scikit_learn_the_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> None:

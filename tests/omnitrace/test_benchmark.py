@@ -1,0 +1,68 @@
+"""`omnitrace benchmark`, as a user runs it, and the example of the documentation."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from omnitrace.cli import main
+from replay import leaderboard, methods
+
+DOCS = Path(__file__).parents[2] / "docs" / "faithfulness.md"
+SMALL = ["--samples", "1", "--modality", "text", "--axis", "units", "--axis", "absent"]
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("bench")
+
+
+def run(folder: Path, *more: str) -> int:
+    return main(["benchmark", str(folder), *SMALL, "--masks", "32", *more])
+
+
+def test_the_leaderboard_has_every_method(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(folder, "--json") == 0
+    found = json.loads(capsys.readouterr().out)
+    assert (found["schema"], found["samples"]) == ("omnitrace.leaderboard/1", 2)
+    rows = {row["method"]: row for row in found["methods"]}
+    assert list(rows) == list(leaderboard.ENTRIES)
+    assert rows["contextcite"]["f1_all"]["value"] == 1
+    assert rows["contextcite"]["calls"] > rows["loo"]["calls"] > rows["default"]["calls"] == 0
+    assert rows["random"]["f1_by_axis"]["absent"] == 0
+    assert rows["loo"]["f1_by_axis"] == {"units": 1.0, "absent": 1.0}
+    assert rows["loo"]["seconds"] > 0
+
+
+def test_the_example_of_the_documentation_competes(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    text = DOCS.read_text("utf-8")
+    [code] = [
+        block for block in re.findall("```python\n(.*?)```", text, re.S) if "ENTRIES" in block
+    ]
+    assert len([line for line in code.splitlines() if line]) <= 20
+    space: dict[str, Any] = {}
+    try:
+        exec(code, space)
+        assert run(folder, "--method", "surprise", "--method", "random") == 0
+    finally:
+        methods.METHODS.pop("surprise")
+        leaderboard.ENTRIES.pop("surprise")
+    said = capsys.readouterr().out
+    assert "surprise" in said
+    assert "absent" in said
+
+
+def test_what_there_is_not_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for wrong, sentence in (
+        (["--method", "lo"], "did you mean 'loo'"),
+        (["--axis", "unit"], "did you mean 'units'"),
+        (["--modality", "sound"], "there is no modality 'sound'"),
+    ):
+        assert main(["benchmark", str(tmp_path), *wrong]) == 2
+        assert sentence in capsys.readouterr().err
