@@ -122,7 +122,9 @@ class ReplayConfig:
 
 
 PRESETS: dict[str, ReplayConfig] = {
-    "default": ReplayConfig(),
+    "default": ReplayConfig(
+        units=UnitConfig(request="unnamed", video="apart", vision_seconds=2.0),
+    ),
     "paper": ReplayConfig(reduce="sum"),
     "release": ReplayConfig(
         first_step="prompt-mean",

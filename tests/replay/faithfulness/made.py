@@ -17,9 +17,7 @@ from tests.build import make_trace
 
 Law = Callable[[npt.NDArray[np.bool_]], float]
 
-NO_REQUEST = replace(
-    PRESETS["default"], units=replace(PRESETS["default"].units, request="leave-out")
-)
+NO_REQUEST = replace(PRESETS["paper"], units=replace(PRESETS["paper"].units, request="leave-out"))
 
 
 def needing(*units: int, weight: float = 4.0) -> Law:
@@ -46,6 +44,6 @@ def ablated(law: Law | None = None, config: ReplayConfig = NO_REQUEST) -> Questi
     """
     law = law or needing(1)
     trace = make_trace()
-    owner = trace.units(PRESETS["default"].units).owner_of_tokens(trace.n)
+    owner = trace.units(PRESETS["paper"].units).owner_of_tokens(trace.n)
     trace = replace(trace, ablations={"mask": every_mask(trace, owner, law)})
     return Question(trace, config)

@@ -42,6 +42,7 @@ mappings = st.sampled_from(
         replace(PRESETS["paper"], reduce="lift", competition="per-modality"),
         replace(PRESETS["paper"], signal="rawatt", chunker="response"),
         replace(PRESETS["paper"], chunker="window", window=5, units=UnitConfig(video="apart")),
+        replace(PRESETS["paper"], units=UnitConfig(request="unnamed")),
         replace(PRESETS["paper"], units=UnitConfig(image="grid", audio_seconds=0.5, text="part")),
         replace(PRESETS["release"], chunker="clause"),
         replace(PRESETS["paper"], units=UnitConfig(request="unnamed", text="clause")),

@@ -374,7 +374,7 @@ async def test_what_differs_between_two_configurations_is_marked(run: Run) -> No
         await press(pilot, "d")
         assert "Press b first" in text(pilot, "#told")
         await press(pilot, "b")
-        assert "A default  B release" in text(pilot, "#heading")
+        assert "A default  B paper" in text(pilot, "#heading")
         told = text(pilot, "#told")
         marked = tokens(pilot).marked
         apart = [k for k, (first, _) in enumerate(marked.spans) if marked.disputed[first]]
