@@ -16,7 +16,7 @@ from omnitrace.timeline import Int32
 from omnitrace.trace import Trace
 from omnitrace.units import Units
 from replay.chunk import Chunk
-from replay.mapping import best_unit, races, voters
+from replay.mapping import best_of_columns, races, voters
 
 Float32 = npt.NDArray[np.float32]
 
@@ -91,7 +91,7 @@ def ballots(
 class Stack:
     """Many samples in which all units compete together, ready to be mapped again and again.
 
-    `ballots`: theirs, joined; `widths`: the masses (N', m) of the voting steps of all samples with
+    `ballots`: theirs, joined; `widths`: the masses (m, N') of the voting steps of all samples with
     m units, and which votes these are (N',).
     """
 
@@ -107,7 +107,7 @@ class Stack:
             groups.setdefault(masses.shape[1], []).append(number)
         widths = tuple(
             (
-                np.concatenate([parts[number][1] for number in numbers]),
+                np.concatenate([parts[number][1].T for number in numbers], axis=1),
                 np.concatenate([np.arange(first[n], first[n + 1]) for n in numbers]),
             )
             for numbers in groups.values()
@@ -119,9 +119,8 @@ class Stack:
         source = np.full(len(self.ballots), -1, np.int32)
         confidence = np.zeros(len(self.ballots), np.float32)
         for masses, votes in self.widths:
-            if masses.shape[1]:
-                units = np.arange(masses.shape[1], dtype=np.int32)
-                source[votes], confidence[votes] = best_unit(masses, units)
+            if len(masses):
+                source[votes], confidence[votes] = best_of_columns(masses)
         return replace(self.ballots, source=source, confidence=confidence)
 
 
