@@ -19,6 +19,7 @@ from cyclopts.validators import Number
 from omnitrace import Run, open_run
 from omnitrace.cli.console import narrate, out, plain, samples_bar, table
 from omnitrace.cli.record import progress_bar, recorder
+from omnitrace.config import load_toml
 from omnitrace.errors import CommandError, nearest
 
 if TYPE_CHECKING:
@@ -58,6 +59,7 @@ def benchmark(
     *,
     making: Annotated[Making, Parameter(name="*")] = Making(),
     method: tuple[str, ...] = (),
+    config: tuple[Path, ...] = (),
     json: bool = False,
 ) -> int:
     """Attribution methods on planted evidence: F1 against true causes, faithfulness, cost.
@@ -71,13 +73,15 @@ def benchmark(
         keep samples, truth and run here, and go on from what is there; nothing is kept otherwise
     method
         only this entry of the leaderboard; may be given several times
+    config
+        a TOML configuration that competes too, under the name of its file; several may be given
     json
         print JSON (schema omnitrace.leaderboard/1) instead of tables
     """
     from replay.evaluation import golds_of_truths, read_truths
     from replay.leaderboard import leaderboard
 
-    entries = chosen_entries(method)
+    entries = chosen_entries(method) | configured(config)
     with at(folder) as place:
         run, seconds = made(place, making)
         truths = read_truths(place / "truth.jsonl")
@@ -104,6 +108,13 @@ def chosen_entries(names: Sequence[str]) -> dict[str, Entry]:
     return {name: ENTRIES[name] for name in names or ENTRIES}
 
 
+def configured(files: Sequence[Path]) -> dict[str, Entry]:
+    """An entry a file, over the default configuration, its request left out."""
+    from replay.leaderboard import CAUSAL, Entry
+
+    return {file.stem: Entry(config=load_toml(CAUSAL, file)) for file in files}
+
+
 @contextmanager
 def at(folder: Path | None) -> Iterator[Path]:
     """That folder, or one that is gone afterwards."""
@@ -126,7 +137,7 @@ def made(folder: Path, making: Making) -> tuple[Run, float]:
     config = import_module("recorder.config")
     given, run = folder / "samples.jsonl", folder / "run"
     with progress_bar() as report:
-        loop.record(given, run, config.RecordConfig(), report)
+        loop.record(given, run, config.RecordConfig(level="heads"), report)
     asked = config.AblateConfig(samples=str(given), masks=making.masks)
     began = time.perf_counter()
     with samples_bar() as tell:

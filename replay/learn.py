@@ -1,0 +1,146 @@
+"""Learned heads: weights of attention heads under which attention ranks masks as the model does.
+
+AT2's idea (Cohen-Wang et al. 2025), from recordings alone: level `heads` and ablations of some
+samples give weights; as a configuration (`signal = "attention"`, `heads = …`) they replay any other
+sample of the model without a single pass. Knows questions; no torch, the gradient is written out.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+import numpy.typing as npt
+
+from omnitrace.errors import CommandError, OmniTraceError
+from omnitrace.trace import NotAdded
+from replay.config import ReplayConfig
+from replay.faithfulness import span_log_odds
+from replay.methods import Question
+from replay.pooled import merged_units
+
+Float64 = npt.NDArray[np.float64]
+
+RATE, ROUNDS = 0.02, 600
+BETAS = (0.9, 0.999)
+_TINY = 1e-12
+
+
+@dataclass(frozen=True)
+class Example:
+    """One span: `features` (r, F) of its r masks, and the log-odds `target` (r,), both centred;
+    F heads, layer after layer."""
+
+    features: Float64
+    target: Float64
+
+    def correlation(self, weights: Float64) -> tuple[float, Float64]:
+        """Pearson's ρ of features · weights and target, and its gradient (F,)."""
+        guess = self.features @ weights
+        size = float(np.sqrt(guess @ guess)) + _TINY
+        wanted = self.target / (np.sqrt(self.target @ self.target) + _TINY)
+        rho = float(guess @ wanted) / size
+        return rho, self.features.T @ (wanted - rho * guess / size) / size
+
+
+@dataclass(frozen=True)
+class Learned:
+    """`weights` (layers, heads) whose sizes sum to 1; ρ before, with all heads alike, and after,
+    on the masks that were learned from; and from how many samples and spans."""
+
+    weights: Float64
+    before: float
+    after: float
+    samples: int
+    spans: int
+
+
+def examples_of(question: Question) -> list[Example]:
+    """The spans of a sample whose odds depend on its masks.
+
+    A feature is Σ_s ±Φ[h, s], + where unit s is kept: Φ is the attention of head h to the tokens of
+    s, in sum, in the mean over the span's steps. Raises what is wrong with the sample.
+    """
+    kept, logprob = question.recorded.fitting()
+    pooled = question.trace.heads().mass  # (layers, heads, T, recorded units)
+    merged = merged_units(question.trace, question.units)
+    member = merged[:, None] == np.arange(len(question.units))
+    found = []
+    for steps in question.steps:
+        if not steps.any():
+            continue
+        attention = pooled[:, :, steps].mean(axis=2, dtype=np.float64) @ member
+        features = (2.0 * kept - 1) @ attention.reshape(-1, len(question.units)).T
+        target = span_log_odds(logprob[:, steps])
+        if np.ptp(target) > 0:
+            found.append(Example(features - features.mean(axis=0), target - target.mean()))
+    return found
+
+
+def learn(questions: Iterable[Question], failed: dict[str, str]) -> Learned:
+    """Weights from all samples; one that cannot be read goes to `failed` (id → sentence).
+
+    Adam on the mean of -ρ over spans from equal weights, its rate falling along a cosine, always
+    the same. CommandError where no sample has what it takes.
+    """
+    examples: list[Example] = []
+    samples, shape = 0, (0, 0)
+    for question in questions:
+        try:
+            own = examples_of(question)
+        except OmniTraceError as error:
+            if isinstance(error, CommandError) and not isinstance(error, NotAdded):
+                raise
+            failed[question.trace.id] = str(error)
+            continue
+        layers, heads = question.trace.heads().mass.shape[:2]
+        shape, samples = (layers, heads), samples + 1
+        examples += own
+    if not examples:
+        raise CommandError(
+            "there is nothing to learn from: record with --level heads and --ablations 64."
+        )
+    weights = _fit(examples)
+    alike = np.full(len(weights), 1 / len(weights))
+    return Learned(
+        weights.reshape(shape),
+        _mean(examples, alike)[0],
+        _mean(examples, weights)[0],
+        samples,
+        len(examples),
+    )
+
+
+def _mean(examples: Sequence[Example], weights: Float64) -> tuple[float, Float64]:
+    pairs = [example.correlation(weights) for example in examples]
+    return float(np.mean([rho for rho, _ in pairs])), np.mean([g for _, g in pairs], axis=0)
+
+
+def _fit(examples: Sequence[Example]) -> Float64:
+    """The weights of the best round, their sizes summing to 1."""
+    size = examples[0].features.shape[1]
+    weights, first, second = np.full(size, 1 / size), np.zeros(size), np.zeros(size)
+    best, kept = -np.inf, weights
+    for step in range(1, ROUNDS + 1):
+        rho, gradient = _mean(examples, weights)
+        if rho > best:
+            best, kept = rho, weights
+        first = BETAS[0] * first + (1 - BETAS[0]) * gradient
+        second = BETAS[1] * second + (1 - BETAS[1]) * gradient**2
+        scale = np.sqrt(second / (1 - BETAS[1] ** step)) + _TINY
+        rate = RATE / size * (1 + np.cos(np.pi * step / ROUNDS)) * 10
+        weights = weights + rate * first / (1 - BETAS[0] ** step) / scale
+    normal: Float64 = kept / np.abs(kept).sum()
+    return normal
+
+
+def as_config(learned: Learned, base: ReplayConfig) -> ReplayConfig:
+    """`base` with these heads for its signal; those that round to nothing are left out."""
+    names = [
+        f"{layer}.{head}:{weight:.5f}"
+        for (layer, head), weight in np.ndenumerate(learned.weights)
+        if abs(weight) >= 0.000005
+    ]
+    heads = ",".join(names)
+    return replace(base, signal="attention", heads=heads, layers="", first_step="query")
