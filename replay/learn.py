@@ -22,7 +22,8 @@ from replay.pooled import merged_units
 
 Float64 = npt.NDArray[np.float64]
 
-RATE, ROUNDS = 0.02, 600
+RATE, ROUNDS = 0.4, 600
+"""The first step of a weight, in equal weights 1/F; and how many steps."""
 BETAS = (0.9, 0.999)
 _TINY = 1e-12
 
@@ -46,8 +47,8 @@ class Example:
 
 @dataclass(frozen=True)
 class Learned:
-    """`weights` (layers, heads) whose sizes sum to 1; ρ before, with all heads alike, and after,
-    on the masks that were learned from; and from how many samples and spans."""
+    """`weights` (layers, heads), at least 0, that sum to 1; ρ on the masks that were learned from
+    before, with all heads alike, and after; and from how many samples and spans."""
 
     weights: Float64
     before: float
@@ -81,8 +82,8 @@ def examples_of(question: Question) -> list[Example]:
 def learn(questions: Iterable[Question], failed: dict[str, str]) -> Learned:
     """Weights from all samples; one that cannot be read goes to `failed` (id → sentence).
 
-    Adam on the mean of -ρ over spans from equal weights, its rate falling along a cosine, always
-    the same. CommandError where no sample has what it takes.
+    Adam on the mean of -ρ over spans from equal weights, its rate falling along a cosine, each
+    step cut at 0; always the same. CommandError where no sample has what it takes.
     """
     examples: list[Example] = []
     samples, shape = 0, (0, 0)
@@ -118,7 +119,8 @@ def _mean(examples: Sequence[Example], weights: Float64) -> tuple[float, Float64
 
 
 def _fit(examples: Sequence[Example]) -> Float64:
-    """The weights of the best round, their sizes summing to 1."""
+    """The weights of the best round, none negative: with signs they follow the masks closer and
+    serve other samples worse (0.69 for 0.72 of LDS on held-out masks, planted split `choose`)."""
     size = examples[0].features.shape[1]
     weights, first, second = np.full(size, 1 / size), np.zeros(size), np.zeros(size)
     best, kept = -np.inf, weights
@@ -129,9 +131,9 @@ def _fit(examples: Sequence[Example]) -> Float64:
         first = BETAS[0] * first + (1 - BETAS[0]) * gradient
         second = BETAS[1] * second + (1 - BETAS[1]) * gradient**2
         scale = np.sqrt(second / (1 - BETAS[1] ** step)) + _TINY
-        rate = RATE / size * (1 + np.cos(np.pi * step / ROUNDS)) * 10
-        weights = weights + rate * first / (1 - BETAS[0] ** step) / scale
-    normal: Float64 = kept / np.abs(kept).sum()
+        rate = RATE / size * (1 + np.cos(np.pi * step / ROUNDS)) / 2
+        weights = np.maximum(0.0, weights + rate * first / (1 - BETAS[0] ** step) / scale)
+    normal: Float64 = kept / kept.sum()
     return normal
 
 
@@ -140,7 +142,7 @@ def as_config(learned: Learned, base: ReplayConfig) -> ReplayConfig:
     names = [
         f"{layer}.{head}:{weight:.5f}"
         for (layer, head), weight in np.ndenumerate(learned.weights)
-        if abs(weight) >= 0.000005
+        if weight >= 0.000005
     ]
     heads = ",".join(names)
     return replace(base, signal="attention", heads=heads, layers="", first_step="query")

@@ -177,10 +177,11 @@ def show_axes(standings: Sequence[Standing]) -> None:
     """F1 of all labels by axis of difficulty."""
     groups = {one.id: axis_of(one.id) for one in standings[0].judgements}
     names = list(dict.fromkeys(groups.values()))
-    made = table("F1 by difficulty", "axis", *(f"{standing.name}>" for standing in standings))
-    found = [standing.by_group(groups) for standing in standings]
-    for name in names:
-        made.add_row(plain(name), *(f"{one[name]:.2f}" for one in found))
+    heads = [f"{name.removeprefix('near-')}>" for name in names]
+    made = table("F1 by difficulty", "method", *heads)
+    for standing in standings:
+        found = standing.by_group(groups)
+        made.add_row(plain(standing.name), *(f"{found[name]:.2f}" for name in names))
     out().print(made)
 
 

@@ -66,3 +66,19 @@ def test_what_there_is_not_is_refused(tmp_path: Path, capsys: pytest.CaptureFixt
     ):
         assert main(["benchmark", str(tmp_path), *wrong]) == 2
         assert sentence in capsys.readouterr().err
+
+
+def test_heads_are_learned_from_the_run_and_compete(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = folder / "learned.toml"
+    assert main(["learn-heads", str(folder / "run"), str(out), "--ablations", "masks"]) == 2
+    assert "has no ablations 'masks'" in capsys.readouterr().err
+    assert main(["learn-heads", str(folder / "run"), str(out)]) == 0
+    assert "from 2 spans of 2 samples" in capsys.readouterr().err
+    assert main(["replay", str(folder / "run"), "--config", str(out), "--json"]) == 0
+    assert '"signal": "attention"' in capsys.readouterr().out
+    assert run(folder, "--method", "random", "--config", str(out), "--json") == 0
+    rows = json.loads(capsys.readouterr().out)["methods"]
+    assert [row["method"] for row in rows] == ["random", "learned"]
+    assert rows[1]["calls"] == 0

@@ -6,12 +6,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from tui.runs.samples import SampleList
 
 from omnitrace import Run
 from replay import PRESETS
 from tests.tui.drive import browsing, lit, on_screen, press, text, title, tokens
 from tests.tui.samples import damage, planted_trace, settle, with_response, write_run
+from tui.runs.samples import SampleList
 from tui.trace.names import number, token_name
 from tui.trace.screen import TraceScreen
 from tui.trace.sources import SpanSources, StepSources
