@@ -14,7 +14,7 @@ from replay.mapping import best_of_columns, best_unit
 @given(st.integers(1, 200), st.integers(0, 40), st.integers(0, 2**32 - 1))
 def test_columns_are_mapped_as_rows_are(units: int, steps: int, seed: int) -> None:
     # Few distinct values, so that many units tie.
-    mass = np.random.default_rng(seed).integers(0, 4, (steps, units)).astype(np.float32) / 4
+    mass = (np.random.default_rng(seed).integers(0, 4, (steps, units)) / 4).astype(np.float32)
     wanted = [max(range(units), key=lambda j: (row[j], -j)) for row in mass.tolist()]
     for unit, confidence in (
         best_unit(mass, np.arange(units, dtype=np.int32)),
