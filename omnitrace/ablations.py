@@ -31,7 +31,7 @@ MOST_CELLS = 1 << 24
 class Row(IntEnum):
     """Why a row was recorded: nothing, all but the request, one content part, or one unit is
     taken away; drawn by units, by whole content parts, or by base units where these are finer; or
-    asked for afterwards. Units are those of the default `UnitConfig`."""
+    asked for afterwards. Units are what was to be taken away as a whole."""
 
     FULL = 0
     EMPTY = 1

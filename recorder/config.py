@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from omnitrace.config import knob
+from omnitrace.units import UnitConfig
+
+WHOLE = UnitConfig(video="apart", vision_seconds=2.0)
+"""The units of the default preset, the request among them: what ablations take away as wholes."""
 
 LEVELS = ("tokens", "layers", "heads", "qk")
 
@@ -94,7 +98,7 @@ class AblateConfig:
         "of their modality in their place; or, part by part, lay the prompt out again without",
         choices=("mask", "mean-embedding", "remove"),
     )
-    grid: int = knob(1, "cells a side into which images are cut", bounds=(1, 32, 1))
+    units: UnitConfig = field(default_factory=lambda: WHOLE)
     seed: int = knob(0, "of the drawn masks", bounds=(0, 2**63 - 1, 1))
     asked: str = knob("", "record these masks, which `omnitrace faithful --ask` wrote, instead")
     model: str = knob("", "the run's model: folder or hub id; empty: the bundled tiny model")

@@ -1,5 +1,6 @@
 """Attribution methods side by side on samples whose causes are known: F1, faithfulness, cost.
 
+F1 is that of each configuration's own units; faithfulness is measured on the same units for all.
 Knows methods, golds and metrics; not how the samples were made or recorded.
 """
 
@@ -108,7 +109,8 @@ def _compete(standing: Standing, question: Question, gold: Gold, entry: Entry) -
     standing.seconds.append(time.perf_counter() - began)
     standing.judgements.append(judge(found, gold))
     if question.trace.id not in standing.failed:
-        _test(standing, question, entry)
+        units = replace(entry.config, units=CAUSAL.units)
+        _test(standing, replace(question, config=units), entry)
 
 
 def _test(standing: Standing, question: Question, entry: Entry) -> None:

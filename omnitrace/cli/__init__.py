@@ -31,6 +31,7 @@ VERBS = {
     "report": "Write attributions to one file: a page, rows, JSON, or tables for a paper.",
     "segment": "Cut a recorded run's sound into words, sentences or bins, for replays to choose.",
     "faithful": "Measure whether attributions are what caused the answers, without a model.",
+    "compare": "Show where two attributions part ways, and what may explain it.",
     "learn-heads": "Learn from ablations which attention heads tell what answers need.",
     "benchmark": "Attribution methods side by side on generated prompts whose causes are known.",
     "ablate-inputs": "Record how likely a run's answers stay when parts of their prompts are gone.",

@@ -17,6 +17,7 @@ from omnitrace import Run, open_run
 from omnitrace.ablations import Ablations, Row, log_sigmoid
 from omnitrace.adder import Adder
 from omnitrace.additions import ABLATIONS
+from omnitrace.config import to_dict
 from omnitrace.errors import CommandError, OmniTraceError
 from omnitrace.text import one_line
 from omnitrace.trace import Trace
@@ -87,7 +88,7 @@ def ablate(run: Run, ids: Sequence[str], maker: Maker, report: Report) -> AddSum
 def _about(config: AblateConfig, asked: Asked | None) -> dict[str, Any]:
     if asked is not None:
         return {"mode": config.mode, "asked": asked.sha256, "of": asked.of}
-    drawn = {"masks": config.masks, "seed": config.seed, "grid": config.grid}
+    drawn = {"masks": config.masks, "seed": config.seed, "units": to_dict(config.units)}
     return {"mode": config.mode, **({} if config.mode == "remove" else drawn)}
 
 
@@ -155,7 +156,7 @@ class Maker:
 
     def _base(self, trace: Trace) -> Base:
         if self.asked is None:
-            return base_units(trace, self.config.grid)
+            return base_units(trace, self.config.units)
         there = trace.ablation(self.asked.of)
         none = np.zeros(len(there.request), np.int32)
         return Base(there.unit_of, none, none, there.request)

@@ -1,8 +1,8 @@
 """Base units: the finest parts of a prompt that are taken away alone. Knows traces; no model.
 
 Every replay unit that is a union of base units can be answered exactly: text sentences and all
-that is made of them, whole images or their grid cells, seconds of a sound, and of a film its
-vision and its sound each apart.
+that is made of them, whole images, seconds of a sound, and of a film its vision and its sound each
+apart; and whatever units are to be taken away as wholes.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from omnitrace.timeline import Int32, Modality
 from omnitrace.trace import Trace
 from omnitrace.units import UnitConfig
 from omnitrace.units.text import request_tokens
+from recorder.config import WHOLE
 
 Bool = npt.NDArray[np.bool_]
 
@@ -25,8 +26,8 @@ class Base:
     """U base units of a prompt of n tokens, in the order of their first token.
 
     `unit_of` (n,) int32: each token's unit, -1 for what the template adds; `part`, `unit` (U,)
-    int32: the content part, and the unit of the default `UnitConfig`, that each lies in; `request`
-    (U,) bool: which of them ask.
+    int32: the content part, and the unit that is taken away as a whole, that each lies in;
+    `request` (U,) bool: which of them ask.
     """
 
     unit_of: Int32
@@ -44,21 +45,24 @@ class Base:
         return seen
 
 
-def base_units(trace: Trace, grid: int = 1) -> Base:
-    """The base units of a trace; images cut into `grid` × `grid` cells if that is more than 1."""
-    config = UnitConfig(image="grid", grid=grid) if grid > 1 else UnitConfig()
-    units, line = trace.units(config), trace.timeline
-    owner = units.owner_of_tokens(trace.n).astype(np.int64)
-    apart = np.where(owner < 0, -1, owner * len(Modality) + line.modality)
-    kinds, first = np.unique(apart[apart >= 0], return_index=True)
+def base_units(trace: Trace, whole: UnitConfig | None = None) -> Base:
+    """The base units of a trace: those of the default `UnitConfig`, vision and sound apart, cut
+    further where the units `whole`, by default `WHOLE`, cut them. NotAdded as for any units."""
+    fine, coarse = (
+        trace.units(config).owner_of_tokens(trace.n).astype(np.int64)
+        for config in (UnitConfig(), whole or WHOLE)
+    )
+    apart = (fine * len(Modality) + trace.timeline.modality) * (trace.n + 1) + coarse + 1
+    kinds, first = np.unique(apart[fine >= 0], return_index=True)
     rank = np.empty(len(kinds), np.int32)
     rank[np.argsort(first)] = np.arange(len(kinds))
     unit_of = np.full(trace.n, -1, np.int32)
-    unit_of[apart >= 0] = rank[np.searchsorted(kinds, apart[apart >= 0])]
-    first_token = np.flatnonzero(apart >= 0)[np.sort(first)]
-    part = line.part[first_token]
-    coarse = trace.units(UnitConfig()).owner_of_tokens(trace.n)[first_token]
-    return Base(unit_of, part, coarse, _request(trace, unit_of, part))
+    unit_of[fine >= 0] = rank[np.searchsorted(kinds, apart[fine >= 0])]
+    first_token = np.flatnonzero(fine >= 0)[np.sort(first)]
+    part, unit = trace.timeline.part[first_token], coarse[first_token].astype(np.int32)
+    alone = np.flatnonzero(unit < 0)  # in none of the units: each a whole of its own
+    unit[alone] = unit.max(initial=-1) + 1 + np.arange(len(alone))
+    return Base(unit_of, part, unit, _request(trace, unit_of, part))
 
 
 def _request(trace: Trace, unit_of: Int32, part: Int32) -> Bool:

@@ -82,3 +82,16 @@ def test_heads_are_learned_from_the_run_and_compete(
     rows = json.loads(capsys.readouterr().out)["methods"]
     assert [row["method"] for row in rows] == ["random", "learned"]
     assert rows[1]["calls"] == 0
+
+
+def test_methods_are_compared(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    place = str(folder / "run")
+    assert main(["compare", place, "signal", "loo", "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert (found["schema"], found["summary"]["spans"]) == ("omnitrace.comparison/1", 2)
+    assert main(["compare", place, "paper", "contextcite", "--sample", "text-units-20000"]) == 0
+    said = capsys.readouterr().out
+    assert "only paper" in said
+    assert "1 spans: overlap" in said
+    assert main(["compare", place, "paper", "contextsite"]) == 2
+    assert "did you mean 'contextcite'" in capsys.readouterr().err

@@ -12,8 +12,10 @@ import pytest
 from omnitrace import open_run
 from omnitrace.ablations import Row
 from omnitrace.cli import main
+from omnitrace.config import to_dict
 from recorder.ablation.ablate import without_part
 from recorder.ablation.base import base_units
+from recorder.config import WHOLE
 from recorder.inputs.samples import read_samples
 from recorder.models.qwen_omni import QwenOmni
 from recorder.passes.masked import Masked
@@ -46,7 +48,7 @@ def test_a_recording_has_its_ablations(recorded: Path, adapter: QwenOmni) -> Non
     run = open_run(recorded / "run")
     [added] = run.additions
     assert (added.kind, added.name, len(added.samples)) == ("ablations", "mask", 2)
-    assert added.about == {"mode": "mask", "masks": 16, "seed": 0, "grid": 1}
+    assert added.about == {"mode": "mask", "masks": 16, "seed": 0, "units": to_dict(WHOLE)}
     samples = {sample.id: sample for sample in read_samples(recorded / "samples.jsonl")}
     for id, trace in run.items():
         found = trace.ablation("mask")

@@ -25,7 +25,7 @@ def test_units_are_sentences_images_and_seconds_of_each_stream() -> None:
     assert base.part.tolist() == [0, 0, 1, 2, 2, 2, 3, 3, 3, 3, 4]
     assert np.flatnonzero(base.request).tolist() == [10]
     assert (base.unit_of[[0, -1]] == -1).all(), "what the template adds is in no unit"
-    assert len(base_units(trace, grid=2)) == len(base) + 3
+    assert len(base_units(trace, UnitConfig(image="grid"))) == len(base) + 3
 
 
 @pytest.mark.parametrize("config", [UnitConfig(), UnitConfig(text="part", video_seconds=2.0)])
@@ -108,14 +108,30 @@ def test_draws_keep_every_unit_half_the_time_independently() -> None:
     assert (parts[:, :10].all(axis=1) | ~parts[:, :10].any(axis=1)).all()
 
 
-def test_seconds_of_films_go_whole_and_by_stream() -> None:
-    base = base_units(make_trace())
-    assert base.unit[[6, 7]].tolist() == [6, 6], "vision and sound of a film's first second"
+def test_what_is_to_go_as_a_whole_goes_as_a_whole() -> None:
+    trace = make_trace()
+    base = base_units(trace)
+    assert base.unit[6] == base.unit[8], "two seconds of vision, of the default preset"
+    assert len({base.unit[6], base.unit[7], base.unit[9]}) == 3
     made = design(base, 64, 0, np.ones(len(base)))
-    gone = [tuple(np.flatnonzero(~row).tolist()) for row in made.kept]
-    assert {(6,), (7,), (6, 7), (8, 9), (0,), (10,)} <= set(gone)
-    whole = made.kept[made.why == Row.DRAWN]
-    assert len(whole) > 10
-    assert np.array_equal(whole[:, 6], whole[:, 7])
+    gone = {tuple(np.flatnonzero(~row).tolist()) for row in made.kept}
+    assert {(6,), (7,), (6, 8), (9,), (0,), (10,)} <= gone
+    drawn = made.kept[made.why == Row.DRAWN]
+    assert len(drawn) > 10
+    assert np.array_equal(drawn[:, 6], drawn[:, 8])
     apart = made.kept[made.why == Row.DRAWN_BASE]
-    assert (apart[:, 6] != apart[:, 7]).any()
+    assert (apart[:, 6] != apart[:, 8]).any()
+    united = base_units(trace, UnitConfig())
+    assert united.unit[[6, 7]].tolist() == [6, 6], "vision and sound of a film's first second"
+
+
+def test_units_that_cut_seconds_are_base_units_too() -> None:
+    trace = make_trace()
+    base = base_units(trace, UnitConfig(audio_seconds=0.5))
+    assert len(base) > len(base_units(trace))
+    units = trace.units(UnitConfig(audio_seconds=0.5))
+    owner = units.owner_of_tokens(trace.n)
+    for unit in range(len(base)):
+        assert len(set(owner[base.unit_of == unit].tolist())) == 1
+    left = base_units(trace, UnitConfig(request="leave-out"))
+    assert np.array_equal(left.unit_of, base_units(trace).unit_of), "the request stays a unit"
