@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import select
@@ -15,7 +16,7 @@ import pytest
 
 from omnitrace.timeline import Medium
 from tests.build import make_trace
-from tests.tui.samples import HOSTILE, with_response, write_run
+from tests.tui.samples import HOSTILE, damage, with_response, write_run
 
 pty = pytest.importorskip("pty")
 fcntl = pytest.importorskip("fcntl")
@@ -24,10 +25,16 @@ termios = pytest.importorskip("termios")
 PATIENCE_S = 60.0
 SIZE = (40, 120)
 PROGRAM = """
-import sys
+import os, sys
+from pathlib import Path
 from omnitrace import open_run
-from tui import browse
-browse(open_run(sys.argv[1]))
+from replay import PRESETS
+from tui import Labels, Start, browse
+folder = Path(sys.argv[1])
+os.chdir(folder)
+labels, config = Labels.read(folder / "truth.jsonl"), PRESETS["release"]
+start = Start(config=config, labels=labels, media=folder)
+browse(open_run(folder / "run"), start, folder / "look.json")
 """
 EVIL = "".join(HOSTILE)
 # What Textual itself says: CSI sequences, DCS strings, the mouse's shape (OSC 22).
@@ -41,10 +48,11 @@ FORBIDDEN = re.compile(
 class Terminal:
     """A program in a terminal of its own; all that it wrote is in `written`."""
 
-    def __init__(self, *arguments: str) -> None:
+    def __init__(self, colours: str, *arguments: str) -> None:
         self._master, slave = pty.openpty()
         fcntl.ioctl(slave, termios.TIOCSWINSZ, struct.pack("HHHH", *SIZE, 0, 0))
-        environment = os.environ | {"TERM": "xterm-256color", "COLORTERM": "truecolor"}
+        environment = os.environ | {"TERM": "xterm-256color", "COLORTERM": colours}
+        environment |= {"OMNITRACE_CACHE": "", "TEXTUAL_ANIMATIONS": "none"}
         environment.pop("NO_COLOR", None)
         self._process = subprocess.Popen(
             arguments, stdin=slave, stdout=slave, stderr=slave, env=environment,
@@ -84,8 +92,9 @@ class Terminal:
         return bool(piece)
 
 
-def test_no_stranger_writes_to_the_terminal(tmp_path: Path) -> None:
-    pieces = [*HOSTILE, "x" * 10**5, ".", " more", "."]
+def write_hostile(folder: Path) -> None:
+    """A run, labels and media names that try everything; one of its samples is damaged."""
+    pieces = [*HOSTILE, "x" * 10**6, ".", " more", "."]
     media = tuple(
         Medium(kind, EVIL + kind, "0" * 64, duration_s=3.0, width=8, height=8)
         for kind in ("image", "audio", "video")
@@ -93,20 +102,48 @@ def test_no_stranger_writes_to_the_terminal(tmp_path: Path) -> None:
     calm = make_trace().prompt_text
     prompt = calm[:6] + EVIL[: len(calm) - 6].ljust(len(calm) - 6, "x")
     evil = with_response(pieces, EVIL, media=media, prompt_text=prompt)
-    write_run(tmp_path / "run", evil, with_response(["plain", "."], "plain"))
-    terminal = Terminal(sys.executable, "-c", PROGRAM, str(tmp_path / "run"))
+    broken = with_response(["broken", "."], EVIL + "broken")
+    write_run(folder / "run", evil)
+    run = write_run(folder / "run", broken)
+    damage(folder / "run", run, broken.id)
+    sentences = [{"text": evil.response[a:b], "evidence": [{"part": 0}]} for a, b in evil.sentences]
+    truth = {"id": EVIL, "answer": EVIL, "sentences": sentences}
+    (folder / "truth.jsonl").write_text(json.dumps(truth) + "\n", "utf-8")
+
+
+# Keys, and what they must bring to the screen: every widget shows what strangers wrote.
+WALK = (
+    ("\r", "units by mass"),
+    ("s", "span 2"),
+    ("G", "step 12 of 12"),
+    ("v", "this step's unit"),
+    ("\x1b", "step 12"),
+    ("2", "share of the votes"),
+    ("j", "traced to"),
+    ("3", "side by side"),
+    ("b", "B default"),
+    ("1", "step"),
+    ("e", "configuration"),
+    ("jjjjl", "edited"),
+    ("e", "step"),
+    ("/mor", "of 12 tokens"),
+    ("\r\x1b", "step"),
+    ("z", "read by word"),
+    ("o", "."),
+    ("x\x15\x1b[31m.html\r", "written to"),
+    ("]", "cannot be read"),
+    ("q", ""),
+)
+
+
+@pytest.mark.parametrize("colours", ["truecolor", "256"])
+def test_no_stranger_writes_to_the_terminal(tmp_path: Path, colours: str) -> None:
+    write_hostile(tmp_path)
+    terminal = Terminal(colours, sys.executable, "-c", PROGRAM, str(tmp_path))
     terminal.wait_for("response · 2 samples")
-    for key, answer in (
-        ("\r", "units by mass"),
-        ("s", "span 2"),
-        ("G", "step 12 of 12"),
-        ("v", "this step's unit"),
-        ("\x1b", "step 12"),
-        ("?", "Next span"),
-    ):
-        terminal.press(key)
+    for keys, answer in WALK:
+        terminal.press(keys)
         terminal.wait_for(answer)
-    terminal.press("q")
     assert terminal.close() == 0
     seen = terminal.written.decode("utf-8")
     assert "more" in seen
@@ -114,3 +151,4 @@ def test_no_stranger_writes_to_the_terminal(tmp_path: Path) -> None:
     assert [rest[max(0, m.start() - 20) : m.end() + 20] for m in FORBIDDEN.finditer(rest)] == []
     assert "\x1b[31m" not in seen
     assert "\x1b]52" not in seen
+    assert ("\x1b[38;2;" in seen) == (colours == "truecolor")

@@ -52,6 +52,8 @@ def frames(path: Path, times: Sequence[float], columns: int, rows: int) -> list[
                     break
                 small = shown.reformat(width=columns, height=rows, format="rgb24")
                 found.append(np.asarray(small.to_ndarray(), np.uint8))
+        if not found:
+            raise ValueError("it shows nothing")
         return found
 
 

@@ -340,6 +340,8 @@ class TraceScreen(Screen[int]):
         k = self.query_one(SideBySide).span_at(message.row)
         if k is not None and self._shown is not None:
             self.tokens.move_to(self._shown.marked.spans[k][0])
+            if isinstance(message, Table.Chosen):
+                self.action_reading("tokens")
 
     def action_disputed(self) -> None:
         if self._shown is None or self._shown.other is None:
