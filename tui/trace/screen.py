@@ -416,7 +416,7 @@ class TraceScreen(Screen[int]):
         for other in ("by-source", "side-by-side"):
             self.set_class(other == reading, f"-{other}")
         self._show_reading()
-        self.query_one(f"#{reading}").focus()
+        self.set_focus(self.query_one(f"#{reading}"))
 
     def _show_reading(self) -> None:
         shown = self._shown
@@ -478,7 +478,7 @@ class TraceScreen(Screen[int]):
         look, knobs = self.session.look, self.query_one(Knobs)
         look.knobs = not (look.knobs and knobs.has_focus)
         self.set_class(look.knobs, "-knobs")
-        (knobs if look.knobs else self.tokens).focus()
+        self.set_focus(knobs if look.knobs else self.tokens)
 
     def on_changed(self, message: Changed) -> None:
         if self.session.history.change(message.config):

@@ -271,7 +271,10 @@ class TokenView(Lines, inherit_bindings=False):
         return set(range(self._place(start)[0], until + 1))
 
     def _refresh_rows(self, rows: set[int]) -> None:
-        width = self.scrollable_content_region.width
+        width, height = self.scrollable_content_region.size
+        if len(rows) > 2 * height:
+            self.redraw()
+            return
         for row in rows:
             for line in self._lines_of(row):
                 self._strips.discard((line, width))
