@@ -9,18 +9,25 @@ import pytest
 from textual.pilot import Pilot
 
 from omnitrace import Run
+from tests.tui.drive import LARGE, SMALL
 from tests.tui.picture import take_picture
 from tests.tui.samples import PLAIN, settle
 from tui import BrowseApp, Start
 
-SMALL, LARGE = (80, 24), (120, 40)
+DARK, LIGHT = "textual-dark", "textual-light"
 LOOKS = [
-    pytest.param(SMALL, "textual-dark", (), id="samples"),
-    pytest.param(SMALL, "textual-dark", ("enter", "s", "right", "right"), id="trace-dark"),
-    pytest.param(LARGE, "textual-light", ("enter", "s", "right", "right"), id="trace-light"),
-    pytest.param(LARGE, "textual-dark", ("enter", "G", "m"), id="letters"),
-    pytest.param(SMALL, "textual-light", ("enter", "v"), id="prompt"),
-    pytest.param(SMALL, "textual-dark", ("enter", "question_mark"), id="keys"),
+    pytest.param(SMALL, DARK, (), id="samples-small"),
+    pytest.param(LARGE, LIGHT, ("down",), id="samples-large"),
+    pytest.param(SMALL, DARK, ("enter", "s", "right", "right"), id="trace-small"),
+    pytest.param(SMALL, LIGHT, ("enter", "G", "m"), id="letters-small"),
+    pytest.param(LARGE, LIGHT, ("enter", "s", "right", "right"), id="trace-large"),
+    pytest.param(SMALL, DARK, ("enter", "e", "down"), id="configuration-small"),
+    pytest.param(LARGE, DARK, ("enter", "e", "b", "b"), id="configuration-large"),
+    pytest.param(SMALL, LIGHT, ("enter", "2"), id="by-source-small"),
+    pytest.param(LARGE, DARK, ("enter", "b", "b", "3"), id="side-by-side-large"),
+    pytest.param(SMALL, DARK, ("enter", "s", "i"), id="media-small"),
+    pytest.param(SMALL, LIGHT, ("enter", "v"), id="prompt-small"),
+    pytest.param(LARGE, DARK, ("enter", "question_mark"), id="keys-large"),
 ]
 
 

@@ -87,8 +87,8 @@ class RunScreen(Screen[None]):
         if damage:
             self.query_one("#damage", Lines).say("  ".join(damage), wrong=True)
         self._tell("")
-        self._arrange()
         self.set_class(self.session.look.preview, "-preview")
+        self._arrange()
         if self.session.labels is not None:
             self.action_measure()
 
