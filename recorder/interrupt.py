@@ -1,4 +1,4 @@
-"""Stopping on SIGINT or SIGTERM between two tokens, so that what is finished is kept."""
+"""Stopping on SIGINT, SIGTERM or SIGUSR1 between two tokens, so that what is finished is kept."""
 
 from __future__ import annotations
 
@@ -8,10 +8,12 @@ from types import FrameType
 from typing import Any
 
 SIGNAL_NAMES = {signal.SIGINT: "Ctrl-C", signal.SIGTERM: "SIGTERM"}
+if hasattr(signal, "SIGUSR1"):  # what clusters send before they take a machine away
+    SIGNAL_NAMES[signal.SIGUSR1] = "SIGUSR1"
 
 
 class Interruption:
-    """While inside, the first SIGINT or SIGTERM only asks to stop; the second one interrupts."""
+    """While inside, the first such signal only asks to stop; the second one interrupts."""
 
     def __init__(self) -> None:
         self.number = 0

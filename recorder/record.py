@@ -5,8 +5,9 @@ Knows how the pieces fit, nothing of how each works; speaks to the user through 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Container, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -83,33 +84,56 @@ def record(
     code 130 or 143, when stopped by SIGINT or SIGTERM: finished samples are then committed.
     OmniTraceError if the run cannot be written; what was committed before is safe.
     """
-    limit = batch_limit(config.batch_size)
-    every = read_samples(samples_path)
-    samples = select(every, config)
-    if config.media_root:
-        check_inside(samples, Path(config.media_root))
-    given = given_responses(config, every)
-    spec = asked_model(config)
-    tagger = load_tagger(config.spacy_model or None)
-    identity = run_identity(spec, config, tagger.name)
-    # A run that is there says first what it lacks; a new one is made when the model is there.
-    tracer = None if is_run(run_path) else Tracer.load(spec, config, tagger)
-    with only_for_owner(config.private), RunWriter.open(run_path, identity) as writer:
-        todo = [s for s in samples if not _is_done(s, given.get(s.id), writer, identity)]
-        summary = RecordSummary(len(samples), len(samples) - len(todo))
+    return Recording(samples_path, run_path, config).run(report)
+
+
+class Recording:
+    """A recording as it was asked for, run once or block by block: the model is loaded once.
+
+    What is wrong with what was asked raises here, before any model is loaded.
+    """
+
+    def __init__(self, samples_path: Path, run_path: Path, config: RecordConfig) -> None:
+        self.run_path, self.config = run_path, config
+        self._limit = batch_limit(config.batch_size)
+        every = read_samples(samples_path)
+        self.samples = select(every, config)
+        if config.media_root:
+            check_inside(self.samples, Path(config.media_root))
+        self._given = given_responses(config, every)
+        self._spec = asked_model(config)
+        self._tagger = load_tagger(config.spacy_model or None)
+        self._identity = run_identity(self._spec, config, self._tagger.name)
+
+    @cached_property
+    def tracer(self) -> Tracer:
+        """The model, ready to record."""
+        return Tracer.load(self._spec, self.config, self._tagger)
+
+    def run(self, report: Report, only: Container[str] | None = None) -> RecordSummary:
+        """Record the samples, of these the ids that are in `only`; errors as `record`."""
+        samples = [s for s in self.samples if only is None or s.id in only]
+        if not is_run(self.run_path):
+            _ = self.tracer  # a run that is there says first what it lacks; a new one waits
+        private = only_for_owner(self.config.private)
+        with private, RunWriter.open(self.run_path, self._identity) as writer:
+            todo = [s for s in samples if not self._is_done(s, writer)]
+            summary = RecordSummary(len(samples), len(samples) - len(todo))
+            report(summary.progress())
+            if todo:
+                tracer = self.tracer
+                with Interruption() as stop:
+                    loop = _Loop(tracer, writer, summary, report, stop, self._identity)
+                    loop.run([(s, self._given.get(s.id)) for s in todo], self._limit)
+        if todo and stop.requested:
+            raise _stopped(stop, summary, self.run_path)
+        if self.config.ablations:
+            _ablate(self.tracer, open_run(self.run_path), samples, summary, report)
         report(summary.progress())
-        if todo:
-            tracer = tracer or Tracer.load(spec, config, tagger)
-            with Interruption() as stop:
-                loop = _Loop(tracer, writer, summary, report, stop, identity)
-                loop.run([(s, given.get(s.id)) for s in todo], limit)
-    if todo and stop.requested:
-        raise _stopped(stop, summary, run_path)
-    if config.ablations:
-        tracer = tracer or Tracer.load(spec, config, tagger)
-        _ablate(tracer, open_run(run_path), samples, summary, report)
-    report(summary.progress())
-    return summary
+        return summary
+
+    def _is_done(self, sample: Sample, writer: RunWriter) -> bool:
+        return _is_done(sample, self._given.get(sample.id), writer, self._identity)
 
 
 def _ablate(

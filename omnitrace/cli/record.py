@@ -9,13 +9,15 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from importlib import import_module
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
+from cyclopts import Parameter
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn
 from rich.progress import Progress as Bar
 
 from omnitrace.cli.console import narrate, out, plain, table
+from omnitrace.cli.console import progress_bar as cluster_bar
 from omnitrace.cli.flags import flags_of, layered
 from omnitrace.errors import CommandError
 from omnitrace.text import one_line
@@ -28,14 +30,33 @@ if TYPE_CHECKING:
     from recorder.record import Progress, RecordSummary, Report
 
 
+@dataclasses.dataclass(frozen=True)
+class How:
+    """What to do with the samples, and where."""
+
+    plan: Annotated[
+        bool, Parameter(help="record a few for trial, say what all would take, write nothing")
+    ] = False
+    json: Annotated[bool, Parameter(help="print the plan as JSON (omnitrace.plan/1)")] = False
+    cluster: Annotated[
+        Literal["slurm", "ray", "local"] | None,
+        Parameter(help="share the samples out among workers; local: processes of this machine"),
+    ] = None
+    workers: Annotated[int, Parameter(help="how many, with --cluster")] = 1
+    gpus: Annotated[int, Parameter(help="of each worker, with --cluster")] = 0
+    engine: Annotated[
+        dict[str, str] | None,
+        Parameter(help="what the engine is asked for besides: --engine.slurm-partition gpu"),
+    ] = None
+
+
 @flags_of(RecordConfig())
 def record(
     samples: Path,
     run: Path,
     *,
     config: Path | None = None,
-    plan: bool = False,
-    json: bool = False,
+    how: Annotated[How | None, Parameter(name="*")] = None,
     given: dict[str, Any] | None = None,
 ) -> int:
     """Run a model over samples and record what its answers were caused by.
@@ -51,20 +72,38 @@ def record(
         the folder of the run: made if it is not there, joined if it is
     config
         a TOML file of the keys below; flags are laid over it
-    plan
-        record a few samples for trial, say what all would take, and write nothing
-    json
-        print the plan as JSON (schema omnitrace.plan/1)
     """
-    chosen = layered(RecordConfig(), config, given)
-    if plan:
-        return show_plan(samples, chosen, json)
-    with progress_bar() as report:
-        summary = recorder().record(samples, run, chosen, report)
+    chosen, how = layered(RecordConfig(), config, given), how or How()
+    if how.plan:
+        return show_plan(samples, chosen, how.json)
+    if how.cluster:
+        summary = record_on_cluster(samples, run, chosen, how)
+    else:
+        with progress_bar() as report:
+            summary = recorder().record(samples, run, chosen, report)
     narrate(summary_sentence(summary, run))
     for message in summary.failed.values():
         narrate(f"omnitrace: {message}")
     return 1 if summary.failed else 0
+
+
+def record_on_cluster(samples: Path, run: Path, config: RecordConfig, how: How) -> RecordSummary:
+    """Let an engine's workers record, and wait for them."""
+    if how.workers < 1 or how.gpus < 0:
+        raise CommandError("--workers is at least 1, and --gpus at least 0.")
+    work = recorder("cluster.work")
+    resources = work.Resources(how.workers, how.gpus, dict(how.engine or {}))
+    with cluster_bar("samples") as report:
+        found: RecordSummary
+        if how.cluster == "ray":
+            found = recorder("cluster.on_ray").record_on_ray(
+                samples, run, config, resources, report
+            )
+        else:
+            found = recorder("cluster.slurm").record_on_slurm(
+                samples, run, config, resources, report, how.cluster
+            )
+    return found
 
 
 def show_plan(samples: Path, config: RecordConfig, json: bool) -> int:
