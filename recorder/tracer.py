@@ -18,7 +18,7 @@ from omnitrace.attention import HEAD_ARRAYS, QUERY_KEY_ARRAYS
 from omnitrace.errors import CommandError, OmniTraceError, nearest
 from omnitrace.timeline import Int32
 from omnitrace.trace import Trace
-from omnitrace.units import UnitConfig
+from recorder.ablation.base import base_units
 from recorder.config import RecordConfig
 from recorder.inputs.responses import Response
 from recorder.inputs.samples import Sample
@@ -162,13 +162,8 @@ def signal_names(config: RecordConfig) -> list[str]:
 
 
 def unit_of(task: Task) -> Int32:
-    """(n,) int32: which of the prompt's default units each token belongs to, -1: none."""
-    units = _prompt_trace(task).units(UnitConfig())
-    found = np.full(len(task.prepared.ids), -1, np.int32)
-    owner = np.repeat(np.arange(len(units.id)), np.diff(units.offset))
-    for unit, (start, end) in zip(owner, units.ranges, strict=True):
-        found[start:end] = unit
-    return found
+    """(n,) int32: which of the prompt's base units each token belongs to, -1: none."""
+    return base_units(_prompt_trace(task)).unit_of
 
 
 def _prompt_trace(task: Task) -> Trace:

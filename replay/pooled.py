@@ -56,7 +56,7 @@ def merged_units(trace: Trace, units: Units) -> Int64:
         token = int(wrong[0])
         unit = max(int(owner[token]), int(expected[token]))
         raise CommandError(
-            f"sample '{trace.id}': its heads were pooled to the units of preset paper, and "
+            f"sample '{trace.id}': its heads were pooled to units when they were recorded, and "
             f"'{units.label[unit]}' is not made of whole ones; replay with those units."
         )
     return merged

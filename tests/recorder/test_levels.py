@@ -16,8 +16,8 @@ from omnitrace.attention import QueryKeys
 from omnitrace.errors import CommandError
 from omnitrace.run import open_run
 from omnitrace.trace import SignalRows
-from omnitrace.units import UnitConfig
 from omnitrace.writer import RunWriter
+from recorder.ablation.base import base_units
 from recorder.config import RecordConfig
 from recorder.inputs.samples import Sample
 from recorder.models.qwen_omni import QwenOmni
@@ -102,17 +102,16 @@ def test_heads_keep_each_heads_mass_on_each_unit(
 ) -> None:
     sample = make_sample(*PROMPTS[kind])
     trace = stored(record_at("heads", adapter, sample))
-    units, heads = trace.units(UnitConfig()), trace.heads()
+    base, heads = base_units(trace), trace.heads()
     expected = eager_rows(eager, adapter.prepare(sample), trace.T)
-    assert heads.mass.shape == (adapter.layers, 4, trace.T, len(units.id))
+    assert heads.mass.shape == (adapter.layers, 4, trace.T, len(base))
+    assert np.array_equal(heads.unit_of, base.unit_of)
     for t, attention in enumerate(expected):
-        for unit in range(len(units.id)):
-            ranges = units.ranges[units.offset[unit] : units.offset[unit + 1]]
-            tokens = np.concatenate([np.arange(*each) for each in ranges])
+        for unit in range(len(base)):
+            tokens = np.flatnonzero(base.unit_of == unit)
             mass = attention[:, :, tokens].sum(-1)
             # A mass sums many weights, each within 1e-6 of the eager pass's.
             np.testing.assert_allclose(heads.mass[:, :, t, unit], mass, atol=3e-6, rtol=0)
-            assert (heads.unit_of[tokens] == unit).all()
 
 
 @pytest.mark.parametrize("kind", PROMPTS)

@@ -130,7 +130,7 @@ def test_units_that_cut_pooled_ones_apart_are_refused() -> None:
         0, 0, 1, 2, 3, 4, 5, 6, 7,
     ]  # fmt: skip
     for units in (UnitConfig(image="grid"), UnitConfig(audio_seconds=0.5)):
-        with pytest.raises(CommandError, match="pooled to the units of preset paper, and"):
+        with pytest.raises(CommandError, match="pooled to units when they were recorded, and"):
             merged_units(trace, trace.units(units))
 
 
