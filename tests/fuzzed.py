@@ -29,7 +29,9 @@ from recorder.segmenters.transcript import PARSERS, read_transcript
 from replay import ReplayConfig
 from replay.evaluation.labels import read_labels
 from replay.evaluation.options import read_options
+from replay.evaluation.sources import read_golds
 from replay.evaluation.truth import read_truths
+from replay.sweep.grid import read_grid
 from tests.fuzzing import Reader
 from tests.omnitrace.care.runs import add_both, fill, sample
 from tests.omnitrace.stores import MemoryFiles
@@ -222,6 +224,15 @@ INSEQ = {
 }
 SRT = b"1\n00:00:01,000 --> 00:00:02,500\nHello <i>there</i>\n\n2\n00:00:03,000 --> 00:00:04,000\nYes\n"  # noqa: E501
 VTT = b"WEBVTT\n\nNOTE x\n\nname\n00:01.000 --> 00:02.000 align:start\nA &amp; b\n"
+GRID = b"""
+base.units.audio_seconds = 2.0
+[grid]
+signal = ["attmean", "attgrads"]
+curation.gamma = [1.0, 2.0]
+[random]
+samples = 3
+curation.alpha = { min = 0.5, max = 1.0 }
+"""
 WHISPER = {"text": "x", "segments": [{"id": 0, "start": 0.0, "end": 1.5, "text": "Hello"}]}
 
 
@@ -249,6 +260,8 @@ def file_readers(folder: Path) -> list[Reader]:
         *(of_file(f"x{end}", read_transcript, *transcripts[end]) for end in PARSERS),
         of_file("labels", read_labels, lines(LABELS)),
         of_file("truths", read_truths, lines(TRUTH)),
+        of_file("labels or truths", read_golds, lines(LABELS), lines(TRUTH)),
+        of_file("grid", lambda p: read_grid(p, ReplayConfig()), GRID),
         of_file("options", read_options, lines(OPTIONS)),
         of_file("masks", read_asked, lines(MASKS)),
         of_file("inseq", lambda p: list(read_inseq(p)[1]), lines(INSEQ)),

@@ -60,7 +60,7 @@ def read_rows(path: Path, kind: type[R]) -> Rows[R]:
             continue
         try:
             row = decoder.decode(line)
-        except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
             raise OmniTraceError(f"{path}, line {number}: {error}.") from error
         if row.id in found.by_id:
             raise OmniTraceError(

@@ -58,6 +58,6 @@ def _are_truths(path: Path) -> bool:
     first = next((line for line in read_bytes(path).splitlines() if line.strip()), b"")
     try:
         keys = msgspec.json.decode(first)
-    except (msgspec.DecodeError, UnicodeDecodeError):
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return False
     return isinstance(keys, dict) and "sentences" in keys and "labels" not in keys

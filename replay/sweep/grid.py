@@ -42,7 +42,7 @@ def read_grid(path: Path, base: ReplayConfig) -> Grid:
         document = tomllib.loads(path.read_text("utf-8"))
     except OSError as error:
         raise CommandError(f"cannot read the grid {path}: {error.strerror}.") from error
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise CommandError(f"the grid {path} is not TOML: {error}.") from error
     return parse_grid(document, base, str(path))
 
