@@ -6,6 +6,7 @@ import base64
 import gzip
 import json
 import struct
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -123,10 +124,11 @@ def test_an_encoder_decoder_has_its_source_and_its_prefix_as_prompt(tmp_path: Pa
 
 
 def test_hidden_units_become_their_norm_and_layers_and_heads_their_mean(tmp_path: Path) -> None:
-    for kind, width, reduce in (
+    ways: list[tuple[str, tuple[int, ...], Callable[[Any], Any]]] = [
         ("GranularFeatureAttributionSequenceOutput", (16,), lambda x: np.linalg.norm(x, axis=-1)),
         ("MultiDimensionalFeatureAttributionSequenceOutput", (3, 5), lambda x: x.mean((-1, -2))),
-    ):
+    ]
+    for kind, width, reduce in ways:
         scores = torch.rand(11, 4, *width)
         file = write(tmp_path / "o.json", saved(kind, target_attributions=encoded(scores)))
         [(trace, _)] = read_inseq(file)[1]
