@@ -36,8 +36,9 @@ def demo(folder: Path = Path("omnitrace-demo")) -> int:
     run = open_run(run_path)
     for id, truth in read_truths(folder / "truth.jsonl").items():
         out().print(truth_table(attribute(run[id]), run[id], truth))
-    place = shlex.quote(str(run_path))
-    narrate(f"Read it in the terminal:     omnitrace browse {place}")
+    place, beside = shlex.quote(str(run_path)), shlex.quote(str(folder))
+    known = f"--media {beside} --labels {shlex.quote(str(folder / 'truth.jsonl'))}"
+    narrate(f"Read it in the terminal:     omnitrace browse {place} {known}")
     narrate(f"Other settings, as JSON:     omnitrace replay {place} --preset paper --json")
     return status
 

@@ -1,6 +1,6 @@
-"""The README's picture: `python -m tests.tui.picture RUN SAMPLE OUT.svg [KEY ...]`.
+"""The pictures in README.md and docs/: `python -m tests.tui.picture DEMO`.
 
-Opens SAMPLE of RUN in a terminal of 110 × 32 cells, presses the keys and saves what is seen.
+DEMO is a folder that `omnitrace demo` wrote: its run, media and truth are looked at.
 """
 
 from __future__ import annotations
@@ -8,26 +8,55 @@ from __future__ import annotations
 import asyncio
 import sys
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from omnitrace import Run, open_run
 from tests.tui.samples import settle
-from tui import BrowseApp, Start
+from tui import BrowseApp, Labels, Start
 
-SIZE = (110, 32)
+DOCS = Path(__file__).parents[2] / "docs"
 
 
-async def take_picture(run: Run, sample: str, keys: Sequence[str] = ()) -> str:
-    """The SVG of the browser at `sample` after `keys`."""
-    app = BrowseApp(run, Start(sample))
-    async with app.run_test(size=SIZE) as pilot:
+@dataclass(frozen=True)
+class Picture:
+    """What is seen of a sample, or (without one) of the run, after some keys."""
+
+    sample: str | None
+    keys: str
+    size: tuple[int, int] = (124, 38)
+
+
+PICTURES = {
+    "browse.svg": Picture("mixed-0", "s s right right right right"),
+    "browse-run.svg": Picture(None, "down down down", (124, 16)),
+    "browse-side.svg": Picture("mixed-0", "b 3", (124, 32)),
+    "browse-configuration.svg": Picture(
+        "mixed-0", "b e down down down down right s s s", (124, 38)
+    ),
+}
+
+
+async def take_picture(run: Run, start: Start, keys: Sequence[str], size: tuple[int, int]) -> str:
+    """The SVG of the browser after `keys`."""
+    app = BrowseApp(run, start)
+    async with app.run_test(size=size) as pilot:
         await settle(pilot)
         for key in keys:
             await pilot.press(key)
+            await settle(pilot)
         await settle(pilot)
         return app.export_screenshot(title="omnitrace browse")
 
 
+def take_all(demo: Path, docs: Path = DOCS) -> None:
+    """Every picture of `PICTURES`."""
+    run, labels = open_run(demo / "run"), Labels.read(demo / "truth.jsonl")
+    for name, picture in PICTURES.items():
+        start = Start(picture.sample, labels=labels, media=demo)
+        svg = asyncio.run(take_picture(run, start, picture.keys.split(), picture.size))
+        (docs / name).write_text(svg, "utf-8")
+
+
 if __name__ == "__main__":
-    path, sample, out, *keys = sys.argv[1:]
-    Path(out).write_text(asyncio.run(take_picture(open_run(path), sample, keys)), "utf-8")
+    take_all(Path(sys.argv[1]))

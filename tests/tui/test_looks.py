@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Awaitable, Callable
 from typing import Any
 
@@ -10,7 +11,8 @@ from textual.pilot import Pilot
 
 from omnitrace import Run
 from tests.tui.drive import LARGE, SMALL
-from tests.tui.picture import take_picture
+from tests.tui.keys_table import PAGE, page_with, tables
+from tests.tui.picture import DOCS, PICTURES, take_picture
 from tests.tui.samples import PLAIN, settle
 from tui import BrowseApp, Start
 
@@ -54,6 +56,16 @@ def test_looks(
 
 
 async def test_the_readme_picture_shows_the_answer_and_its_sources(run: Run) -> None:
-    svg = await take_picture(run, "kitchen-0", ["s"])
+    svg = await take_picture(run, Start("kitchen-0"), ["s"], (110, 32))
     assert svg.startswith("<svg")
     assert "image&#160;1" in svg
+
+
+def test_the_page_has_the_keys_that_are_bound() -> None:
+    page = PAGE.read_text("utf-8")
+    assert page == page_with(tables(), page)
+
+
+def test_every_picture_of_the_page_is_there() -> None:
+    assert {*re.findall(r"\((browse[\w-]*\.svg)\)", PAGE.read_text("utf-8"))} == {*PICTURES}
+    assert all((DOCS / name).is_file() for name in PICTURES)

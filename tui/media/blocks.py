@@ -141,7 +141,7 @@ def _film(scene: Scene, medium: int, decoded: Decoded, width: int) -> list[Row]:
     shown = decoded.pixels[: 2 * rows, :cells]
     pixels[: shown.shape[0], : shown.shape[1]] = shown
     by_frame = course.reshape(len(times), columns).sum(axis=1)
-    hot = relative(by_frame, float(by_frame.max(initial=0.0)))
+    hot = relative(by_frame, float(by_frame.max(initial=0.0))) * _weight(scene, tokens)
     heat = np.broadcast_to(np.repeat(hot, columns), (2 * rows, cells))
     return [
         *_pixels(scene, np.ascontiguousarray(heat), pixels, Modality.VIDEO),
@@ -156,7 +156,8 @@ def _sound(scene: Scene, medium: int, decoded: Decoded, width: int) -> list[Row]
     course = over_time(scene.trace, tokens, scene.row, seconds, cells)
     rows = [_mass(scene, course, Modality.AUDIO)]
     if decoded.loudness is not None:
-        rows.insert(0, _wave(scene, course, decoded.loudness[:cells]))
+        hot = relative(course, float(course.max(initial=0.0))) * _weight(scene, tokens)
+        rows.insert(0, _wave(hot[: len(decoded.loudness)], decoded.loudness[:cells]))
     return rows
 
 
@@ -184,8 +185,13 @@ def _mass(scene: Scene, course: Float32, modality: Modality) -> Row:
     ]
 
 
-def _wave(scene: Scene, course: Float32, loudness: Float32) -> Row:
-    hot = relative(course, float(course.max(initial=0.0)))[: len(loudness)]
+def _weight(scene: Scene, tokens: npt.NDArray[np.int64]) -> np.float32:
+    """How hot the hottest of these tokens is beside those of other media, from 0 to 1."""
+    own = float(scene.row[tokens].max(initial=0.0))
+    return np.float32(own / scene.top if scene.top > 0 else 0.0)
+
+
+def _wave(hot: Float32, loudness: Float32) -> Row:
     levels = np.round(hot * (LEVELS - 1)).astype(int).tolist()
     marks = heights(np.maximum(loudness, 0.06).tolist())
 
