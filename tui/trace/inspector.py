@@ -17,8 +17,6 @@ from tui.draw.lines import Lines, Piece, heights
 from tui.trace.names import name, number, spell, token_name
 from tui.trace.rows import Depth
 
-_TOP = 8  # prompt tokens that are named, if there is room
-
 
 @dataclass(frozen=True)
 class Place:
@@ -139,7 +137,7 @@ def _top(shown: Inspected, depth: Depth | None, width: int, palette: Palette) ->
     """The prompt tokens with the largest scores, as many as there is room for."""
     yield "top ", palette.dim
     room = width - 4
-    for token, score in depth.top(_TOP) if depth else ():
+    for token, score in depth.top if depth else ():
         modality = Modality(shown.trace.timeline.modality[token])
         told, size = clip(token_name(shown.trace, token), 24), number(score).strip()
         room -= cell_len(told) + len(size) + 5

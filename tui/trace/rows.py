@@ -19,6 +19,7 @@ from replay.rows import Rows, layer_weights, of_heads, rows_of, shares
 
 Float32 = npt.NDArray[np.float32]
 
+_TOP = 8  # prompt tokens that are named
 _MOST_STEPS = 64  # of a group are averaged: spread over it evenly
 
 
@@ -34,18 +35,13 @@ class Profile:
 @dataclass(frozen=True)
 class Depth:
     """What is known below the units of some steps: `row` (n,) float32, their mean score of each
-    prompt token; `profile` of the first of them on the unit that it is traced to."""
+    prompt token; `profile` of the first of them on the unit that it is traced to; `top`: the
+    prompt tokens with the largest scores, largest first, with these."""
 
     steps: tuple[int, int]
     row: Float32
     profile: Profile | None
-
-    def top(self, count: int) -> list[tuple[int, float]]:
-        """The prompt tokens with the largest scores, largest first, with these."""
-        count = min(count, len(self.row))
-        best = np.argpartition(-self.row, count - 1)[:count] if count else np.zeros(0, int)
-        order = best[np.argsort(-self.row[best], kind="stable")]
-        return [(int(token), float(self.row[token])) for token in order]
+    top: tuple[tuple[int, float], ...]
 
 
 class StepReader:
@@ -60,7 +56,7 @@ class StepReader:
         row = self.row(attribution.config, steps)
         unit = int(attribution.unit[steps[0]])
         profile = self._profile(attribution, steps[0], unit) if unit >= 0 else None
-        return Depth(steps, row, profile)
+        return Depth(steps, row, profile, top_tokens(row, _TOP))
 
     def row(self, config: ReplayConfig, steps: tuple[int, int]) -> Float32:
         """(n,) float32: the mean score of each prompt token over `steps`, what came by way of
@@ -117,6 +113,14 @@ class StepReader:
     @cached_property
     def _heads(self) -> HeadMass | None:
         return self.trace.heads() if set(HEAD_ARRAYS) <= set(self.trace.arrays) else None
+
+
+def top_tokens(row: Float32, count: int) -> tuple[tuple[int, float], ...]:
+    """The tokens with the largest of (n,) scores, largest first, with these."""
+    count = min(count, len(row))
+    best = np.argpartition(-row, count - 1)[:count] if count else np.zeros(0, int)
+    order = best[np.argsort(-row[best], kind="stable")]
+    return tuple((int(token), float(row[token])) for token in order)
 
 
 def tokens_of(units: Units, unit: int) -> npt.NDArray[np.int64]:

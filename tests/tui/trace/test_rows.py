@@ -12,7 +12,7 @@ from replay import ReplayConfig, attribute
 from replay.rows import rows_of
 from tests.build import make_trace
 from tui.trace.marks import traced, words
-from tui.trace.rows import StepReader, tokens_of
+from tui.trace.rows import StepReader, tokens_of, top_tokens
 
 LAYERED = make_trace(layers=3)
 
@@ -34,9 +34,9 @@ def test_a_row_is_the_one_that_replay_reads(config: ReplayConfig) -> None:
 
 def test_the_strongest_tokens_come_first() -> None:
     depth = StepReader(LAYERED).depth(attribute(LAYERED, ReplayConfig(signal="attmean")), (3, 4))
-    scores = [score for _, score in depth.top(5)]
-    assert scores == sorted(depth.row.tolist(), reverse=True)[:5]
-    assert len(depth.top(10**6)) == LAYERED.n
+    scores = [score for _, score in depth.top]
+    assert scores == sorted(depth.row.tolist(), reverse=True)[: len(scores)]
+    assert len(top_tokens(depth.row, 10**6)) == LAYERED.n
 
 
 def test_a_profile_is_the_mass_of_the_unit_by_layer() -> None:
