@@ -11,6 +11,7 @@ from textual.dom import DOMNode
 from textual.screen import ModalScreen, Screen
 
 from tui.draw.colours import Palette
+from tui.draw.layout import clip
 from tui.draw.lines import Lines, Piece
 
 LEGEND = (
@@ -46,7 +47,8 @@ class HelpScreen(ModalScreen[None]):
         def draw(row: int, width: int, palette: Palette) -> Iterable[Piece]:
             for keys, description in self.rows[row::half]:
                 yield f" {keys:>{wide}}  ", palette.strong
-                yield description.ljust(width // 2 - wide - 3), palette.plain
+                room = width // 2 - wide - 3
+                yield clip(description, room).ljust(room), palette.plain
 
         self.query_one("#keys", Lines).show(half, draw)
         self.query_one("#legend", Lines).say(LEGEND)

@@ -105,7 +105,12 @@ def damage(folder: Path, run: Run, id: str) -> None:
 
 async def settle(pilot: Pilot[Any]) -> None:
     """Wait until the screen shows what was last asked for."""
+    await done(pilot)
+    await pilot.pause()
+
+
+async def done(pilot: Pilot[Any]) -> None:
+    """Wait until what was last asked for is made, if not drawn."""
     for _ in range(3):
         await pilot.pause(0)
         await pilot.app.workers.wait_for_complete()
-    await pilot.pause()

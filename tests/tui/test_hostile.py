@@ -10,6 +10,7 @@ import struct
 import subprocess
 import sys
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
@@ -23,7 +24,7 @@ fcntl = pytest.importorskip("fcntl")
 termios = pytest.importorskip("termios")
 
 PATIENCE_S = 60.0
-QUIET_S = 0.3
+QUIET_S = 0.15
 SIZE = (40, 120)
 PROGRAM = """
 import os, sys
@@ -143,12 +144,14 @@ WALK = (
 )
 
 
-@pytest.mark.parametrize("colours", ["truecolor", "256"])
-def test_no_stranger_writes_to_the_terminal(tmp_path: Path, colours: str) -> None:
+@pytest.mark.parametrize(("colours", "walk"), [("truecolor", WALK), ("256", [*WALK[:3], WALK[-1]])])
+def test_no_stranger_writes_to_the_terminal(
+    tmp_path: Path, colours: str, walk: Sequence[tuple[str, str]]
+) -> None:
     write_hostile(tmp_path)
     terminal = Terminal(colours, sys.executable, "-c", PROGRAM, str(tmp_path))
     terminal.wait_for("response · 2 samples")
-    for keys, answer in WALK:
+    for keys, answer in walk:
         terminal.press(keys)
         terminal.wait_for(answer)
     assert terminal.close() == 0

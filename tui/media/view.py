@@ -56,6 +56,7 @@ class MediaView(Lines):
         colour = not self.app.no_color
         units = attribution.units
         self._scene = Scene(trace, units, depth.row, top, mapped, kept, colour)
+        self._message = None
         self._load()
         self._lay()
 
@@ -103,13 +104,14 @@ class MediaView(Lines):
             for row in block(self._scene, medium, decoded, width)
         ]
         self.border_title = f"media · {len(self._decoded)}"
-        self._message = None
         self.count = len(self._rows)
         self.virtual_size = Size(width, self.count)
         self.redraw()
 
     def draw_row(self, row: int, width: int) -> Iterable[Piece]:
-        return super().draw_row(row, width) if self._message else self._rows[row](self.palette)
+        if self._scene is None:
+            return super().draw_row(row, width)
+        return self._rows[row](self.palette) if row < len(self._rows) else ()
 
 
 def decode(trace: Trace, medium: int, width: int, shelf: Shelf) -> Decoded:

@@ -299,6 +299,6 @@ class TraceBase(Screen[int]):
 
     def _show_media(self, depth: Depth) -> None:
         shown, media = self._shown, self.query_one(MediaView)
-        if shown is not None and shown.opened.trace.media and media.display:
+        if shown is not None and shown.opened.trace.media:
             k = int(shown.marked.span[depth.steps[0]])
             media.show_scene(shown.attribution, shown.opened.trace, depth, k)

@@ -57,7 +57,7 @@ class TraceScreen(TraceBase):
         Binding("v", "prompt", "Prompt"),
         Binding("x", "export", "Export", show=False),
         Binding("y", "copy_span", "Copy the span", show=False),
-        Binding("Y", "copy_link", "Copy a link to this step", show=False),
+        Binding("Y", "copy_link", "Copy a link", show=False),
         Binding("i", "media", "Media"),
         Binding("o", "play", "Play", show=False),
         Binding("m", "letters", "Modality letters", show=False),

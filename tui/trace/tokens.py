@@ -59,7 +59,7 @@ class TokenView(Lines, inherit_bindings=False):
         Binding("pagedown", "page(1)", "Page down", show=False),
         Binding("g,ctrl+home", "first", "First token", show=False),
         Binding("G,ctrl+end", "last", "Last token", show=False),
-        Binding("full_stop", "same(1)", "Next token of this source", show=False, key_display="."),
+        Binding("full_stop", "same(1)", "Next of this source", show=False, key_display="."),
         Binding("comma", "same(-1)", "Previous of this source", show=False, key_display=","),
         Binding("n", "lit(1)", "Next lit token", show=False),
         Binding("N", "lit(-1)", "Previous lit token", show=False),
