@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import sys
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -81,10 +82,11 @@ def run(folder: Path, tmp_path: Path) -> Path:
 
 
 def test_sounds_of_audio_and_films_are_found_by_name_and_heard_once(
-    run: Path, folder: Path, listener: Listener
+    run: Path, folder: Path, listener: Listener, tmp_path: Path
 ) -> None:
     seen: list[str] = []
-    config = SegmentConfig(media=str(folder.parent))
+    shutil.copytree(folder, tmp_path / "deep" / "inside")
+    config = SegmentConfig(media=str(tmp_path / "deep"))
     summary = segment(run, "listener", config, lambda summary, sample: seen.append(sample))
     assert (summary.total, summary.skipped, summary.added) == (3, 0, 2)
     assert set(summary.failed) == {"gone"}
