@@ -96,6 +96,38 @@ class FullDisk(MemoryFiles):
             raise OSError(errno.ENOSPC, "No space left on device")
 
 
+@dataclass
+class SlowDisk(MemoryFiles):
+    """Memory whose k-th operation, reading or writing, is so slow that `meanwhile` happens."""
+
+    operations_left: int = 0
+    meanwhile: Callable[[], None] = lambda: None
+
+    def put(self, name: str, data: bytes) -> None:
+        self._spend()
+        super().put(name, data)
+
+    def settle(self) -> None:
+        self._spend()
+
+    def put_if_absent(self, name: str, data: bytes) -> bool:
+        self._spend()
+        return super().put_if_absent(name, data)
+
+    def get(self, name: str, start: int = 0, length: int | None = None) -> bytes:
+        self._spend()
+        return super().get(name, start, length)
+
+    def names(self, folder: str = "") -> list[str]:
+        self._spend()
+        return super().names(folder)
+
+    def _spend(self) -> None:
+        self.operations_left -= 1
+        if self.operations_left == -1:
+            self.meanwhile()
+
+
 def describe(trace: Trace) -> dict[str, Any]:
     """What was recorded of a trace as JSON data, arrays by their very bytes: equal if bit-equal."""
     apart = {"signals", "segmentations", "taggings", "ablations"}

@@ -19,7 +19,7 @@ from omnitrace.trace import Trace
 from omnitrace.writer import RunWriter
 from tests.build import make_trace
 from tests.omnitrace.killing import kill_writers
-from tests.omnitrace.stores import FullDisk, MemoryFiles, describe
+from tests.omnitrace.stores import FullDisk, MemoryFiles, SlowDisk, describe
 
 IDENTITY = {"model": "m"}
 PROCESSES = multiprocessing.get_context("forkserver")
@@ -124,6 +124,28 @@ def test_a_full_disk_at_creation_leaves_no_run() -> None:
     with pytest.raises(OmniTraceError, match=r"cannot create the run .*No space left on device"):
         add(disk, 0)
     assert disk.content == {}
+
+
+def test_a_disk_that_is_slow_at_any_operation_changes_nothing() -> None:
+    allowed = 0
+    while True:
+        disk = SlowDisk(operations_left=allowed)
+
+        def another_records(content: dict[str, bytes] = disk.content) -> None:
+            add(MemoryFiles(content), 2)
+            found = {id: describe(trace) for id, trace in Run(MemoryFiles(content)).items()}
+            assert found == {id: expected(id) for id in found}
+            assert "s2" in found
+
+        disk.meanwhile = another_records
+        add(disk, 1)
+        if disk.operations_left >= 0:
+            break
+        assert {id: describe(trace) for id, trace in Run(MemoryFiles(disk.content)).items()} == {
+            id: expected(id) for id in ("s1", "s2")
+        }
+        allowed += 1
+    assert allowed > operations_of_a_segment(FullDisk(disk.content))
 
 
 def add(files: MemoryFiles, number: int) -> None:
