@@ -86,6 +86,12 @@ class Terminal:
         os.close(self._master)
         return status
 
+    def kill(self) -> None:
+        """End the program, if it has not ended."""
+        if self._process.poll() is None:
+            self._process.kill()
+            self._process.wait()
+
     def _read(self) -> bool:
         if not select.select([self._master], [], [], 1.0)[0]:
             return self._process.poll() is None
@@ -122,7 +128,7 @@ WALK = (
     ("s", "span 2"),
     ("G", "step 12 of 12"),
     ("v", "this step's unit"),
-    ("\x1b", "step 12"),
+    ("v", "step 12"),
     ("2", "share of the votes"),
     ("j", "traced to"),
     ("3", "side by side"),
@@ -131,11 +137,10 @@ WALK = (
     ("e", "configuration"),
     ("jjjjl", "edited"),
     ("e", "step"),
+    ("z", "steps"),
     ("/", "pos:NOUN"),
     ("mor", "of 12 tokens"),
     ("\r", "step"),
-    ("\x1b", "step"),
-    ("z", "read by word"),
     ("o", "."),
     ("x", "attribution.html"),
     ("\r", "written to"),
@@ -150,11 +155,14 @@ def test_no_stranger_writes_to_the_terminal(
 ) -> None:
     write_hostile(tmp_path)
     terminal = Terminal(colours, sys.executable, "-c", PROGRAM, str(tmp_path))
-    terminal.wait_for("response · 2 samples")
-    for keys, answer in walk:
-        terminal.press(keys)
-        terminal.wait_for(answer)
-    assert terminal.close() == 0
+    try:
+        terminal.wait_for("response · 2 samples")
+        for keys, answer in walk:
+            terminal.press(keys)
+            terminal.wait_for(answer)
+        assert terminal.close() == 0
+    finally:
+        terminal.kill()
     seen = terminal.written.decode("utf-8")
     assert "more" in seen
     rest = LEGAL.sub("", seen)

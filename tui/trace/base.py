@@ -34,7 +34,7 @@ from tui.trace.overview import Overview
 from tui.trace.rows import Depth
 from tui.trace.sources import Beside as BesideSpan
 from tui.trace.sources import SpanSources, StepSources
-from tui.trace.tokens import Moved, Pinned, TokenView
+from tui.trace.tokens import Pinned, TokenView
 from tui.trace.work import Attributed, Deepened, Failed, Opened, Read, Wanted, attributed
 
 
@@ -74,6 +74,7 @@ class TraceBase(Screen[int]):
     def on_mount(self) -> None:
         self.query_one("#told", Lines).can_focus = False
         look, tokens = self.session.look, self.tokens
+        tokens.moved = self._show
         tokens.letters, tokens.captions = look.letters or self.app.no_color, look.captions
         self.set_class(look.knobs, "-knobs")
         self.set_class(look.media, "-media")
@@ -206,9 +207,6 @@ class TraceBase(Screen[int]):
         )
 
     # The cursor and the pin
-
-    def on_moved(self, message: Moved) -> None:
-        self._show(message.step)
 
     @on(Overview.Went)
     def _went(self, message: Overview.Went) -> None:

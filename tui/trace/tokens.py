@@ -5,7 +5,7 @@ Knows steps, colours and spans; nothing of masses, runs or files.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import ClassVar
@@ -26,16 +26,6 @@ from tui.trace.marks import NOTHING, Bool, Marked
 TEXT, LETTER, CAPTION = range(3)  # what a line shows of its row
 _UNDERLINED = Style(underline=True)
 _MARGIN = 7  # cells of the margin beside the digits of the span's number
-
-
-@dataclass
-class Moved(Message):
-    """The cursor is on another step."""
-
-    step: int
-
-    def can_replace(self, message: Message) -> bool:
-        return isinstance(message, Moved)
 
 
 @dataclass
@@ -73,6 +63,8 @@ class TokenView(Lines, inherit_bindings=False):
         self.letters = False
         self.captions = True
         self.marked = NOTHING
+        # Called, not sent: what the panes say of a step is drawn in the same frame as the cursor.
+        self.moved: Callable[[int], None] = lambda step: None
         self.lit: Bool | None = None  # (T,): the steps that stand out while the others are dim
         self.pinned: int | None = None
         self._rows = wrap("", 2)
@@ -168,7 +160,7 @@ class TokenView(Lines, inherit_bindings=False):
             self._column = self._place(step)[1]
         self._refresh_rows(stale)
         self._follow()
-        self.post_message(Moved(step))
+        self.moved(step)
 
     def action_move(self, by: int) -> None:
         if len(self.marked):
