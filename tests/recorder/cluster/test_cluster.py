@@ -14,6 +14,7 @@ import psutil
 import pytest
 import ray
 
+from omnitrace.care.gc import collect
 from omnitrace.care.verify import verify
 from omnitrace.errors import CommandError
 from omnitrace.files import LocalFiles
@@ -42,8 +43,10 @@ def samples(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def assert_whole(run: Path) -> None:
+    """All samples are there and right, what a killed writer left uncommitted aside."""
     assert set(open_run(run)) == set(IDS)
     assert open_run(run).damage == []
+    list(collect(LocalFiles(run), older_than=-1, dry_run=False))
     assert not [found for found in verify(LocalFiles(run), deep=True) if found.damage]
 
 
