@@ -145,10 +145,10 @@ class Watched(App[None]):
     """An app that remembers when it drew; the harness itself looks only every 20 ms."""
 
     drawn: tuple[tuple[float, object], ...] = ()  # when, and what the probe said
-    probe: Callable[[], object] = staticmethod(lambda: None)
+    probe: Callable[[], object] | None = None
 
     def _display(self, screen: Screen[Any], renderable: Any) -> None:
-        said = self.probe()
+        said = self.probe() if self.probe else time.perf_counter()
         super()._display(screen, renderable)
         self.drawn = (*self.drawn[-50:], (time.perf_counter(), said))
 
@@ -163,19 +163,19 @@ async def timed(pilot: Pilot[Any], act: Callable[[], object], times: int) -> tup
     app, first, last = pilot.app, [], []
     assert isinstance(app, Watched)
     for _ in range(times):
-        before, begun = app.probe(), time.perf_counter()
+        before, begun = app.probe() if app.probe else None, time.perf_counter()
         act()
-        await quiet(app, begun)
-        after = [(at, said) for at, said in app.drawn if at > begun]
-        anew = [at for at, said in after if said != before] or [after[-1][0]]
+        while not (anew := [at for at, said in app.drawn if at > begun and said != before]):
+            await asyncio.sleep(0.001)
+        await quiet(app)
         first.append((anew[0] - begun) * 1e3)
-        last.append((after[-1][0] - begun) * 1e3)
+        last.append((app.drawn[-1][0] - begun) * 1e3)
     return statistics.median(first), statistics.median(last)
 
 
-async def quiet(app: Watched, begun: float) -> None:
+async def quiet(app: Watched) -> None:
     """Wait until nothing was drawn for a while. The pilot's own pauses would make work."""
-    while time.perf_counter() - max(begun, app.drawn[-1][0] if app.drawn else 0.0) < QUIET_S:
+    while time.perf_counter() - app.drawn[-1][0] < QUIET_S:
         await asyncio.sleep(QUIET_S / 10)
 
 
@@ -233,7 +233,7 @@ async def _traced(app: BrowseApp, pilot: Pilot[Any]) -> TraceScreen:
 
 
 def _go(view: TokenView, by: int) -> None:
-    view.move_to(view.cursor + by)
+    view.move_to((view.cursor + by) % len(view.marked))
 
 
 def _remount(view: TokenView, marked: Any) -> None:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import hashlib
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from textual.pilot import Pilot
+from textual.worker import WorkerCancelled
 
 from omnitrace import Run, SignalRows, Trace, open_run
 from omnitrace.trace import pack_rows
@@ -113,4 +115,5 @@ async def done(pilot: Pilot[Any]) -> None:
     """Wait until what was last asked for is made, if not drawn."""
     for _ in range(3):
         await pilot.pause(0)
-        await pilot.app.workers.wait_for_complete()
+        with suppress(WorkerCancelled):  # another one has taken its place
+            await pilot.app.workers.wait_for_complete()
