@@ -38,8 +38,8 @@ from omnitrace.timeline import Medium, Modality, Part, Timeline
 from omnitrace.trace import SignalRows
 from omnitrace.writer import RunWriter
 from replay import PRESETS, CurationConfig, ReplayConfig, Replayer
-from replay.ballots import Ballots, Float32, Stack, ballots
-from replay.batch import Plan, curate_many
+from replay.batch.ballots import Ballots, Float32, Stack, ballots
+from replay.batch.curation import Plan, curate_many
 from replay.cache import MassCache
 from replay.chunk import chunk
 from replay.evaluation.gold import Gold, steps_of_sentences

@@ -16,7 +16,7 @@ import numpy.typing as npt
 from omnitrace.timeline import Float64, Int32
 from omnitrace.trace import Trace
 from omnitrace.units import UnitConfig, Units
-from replay.ballots import wrote_something
+from replay.batch.ballots import wrote_something
 from replay.cache import MassCache, mass_id
 from replay.chunk import Chunk, chunk
 from replay.config import PRESETS, CurationConfig, ReplayConfig

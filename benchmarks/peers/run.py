@@ -32,9 +32,9 @@ from recorder.inputs.samples import read_samples
 from recorder.passes.masked import Masked
 from replay.evaluation import golds_of_truths, read_truths
 from replay.faithfulness import span_log_odds
-from replay.leaderboard import CAUSAL, ENTRIES, Entry, leaderboard, to_json
 from replay.methods import METHODS, Method, Question, certain
 from replay.methods.contextcite import surrogate
+from replay.methods.leaderboard import CAUSAL, ENTRIES, Entry, leaderboard, to_json
 
 Float64 = npt.NDArray[np.float64]
 

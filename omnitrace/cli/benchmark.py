@@ -23,7 +23,7 @@ from omnitrace.config import load_toml
 from omnitrace.errors import CommandError, nearest
 
 if TYPE_CHECKING:
-    from replay.leaderboard import Entry, Standing
+    from replay.methods.leaderboard import Entry, Standing
 
 SCHEMA = "omnitrace.leaderboard/1"
 
@@ -79,7 +79,7 @@ def benchmark(
         print JSON (schema omnitrace.leaderboard/1) instead of tables
     """
     from replay.evaluation import golds_of_truths, read_truths
-    from replay.leaderboard import leaderboard
+    from replay.methods.leaderboard import leaderboard
 
     entries = chosen_entries(method) | configured(config)
     with at(folder) as place:
@@ -100,7 +100,7 @@ def benchmark(
 
 def chosen_entries(names: Sequence[str]) -> dict[str, Entry]:
     """The entries of these names, all if none is named; CommandError for one that is none."""
-    from replay.leaderboard import ENTRIES
+    from replay.methods.leaderboard import ENTRIES
 
     for name in names:
         if name not in ENTRIES:
@@ -110,7 +110,7 @@ def chosen_entries(names: Sequence[str]) -> dict[str, Entry]:
 
 def configured(files: Sequence[Path]) -> dict[str, Entry]:
     """An entry a file, over the default configuration, its request left out."""
-    from replay.leaderboard import CAUSAL, Entry
+    from replay.methods.leaderboard import CAUSAL, Entry
 
     return {file.stem: Entry(config=load_toml(CAUSAL, file)) for file in files}
 
@@ -158,7 +158,7 @@ def checked(names: Sequence[str], legal: Sequence[str], what: str) -> Sequence[s
 def show(standings: Sequence[Standing], seconds: float) -> None:
     """A line an entry: F1 by modality (Time-F1 for audio and video), faithfulness, cost."""
     from replay.evaluation import COLUMNS
-    from replay.leaderboard import to_json
+    from replay.methods.leaderboard import to_json
 
     made = table(
         "F1 by modality (audio, video: Time-F1), faithfulness, cost a sample", "method", "text>",
@@ -196,7 +196,7 @@ def number(value: Mapping[str, Any] | None, digits: int = 2) -> str:
 
 def print_json(standings: Sequence[Standing], seconds: float, making: Making) -> None:
     """All rows, each with its F1 by axis."""
-    from replay.leaderboard import to_json
+    from replay.methods.leaderboard import to_json
 
     rows = to_json(standings, seconds)
     for row, standing in zip(rows, standings, strict=True):

@@ -21,9 +21,9 @@ from omnitrace.text import one_line
 from omnitrace.timeline import Modality
 from omnitrace.trace import NotAdded
 from replay import PRESETS
-from replay.compare import REASONS, Comparison, side, summary, to_json
-from replay.compare import compare as compared
 from replay.methods import Question
+from replay.methods.compare import REASONS, Comparison, side, summary, to_json
+from replay.methods.compare import compare as compared
 
 SCHEMA = "omnitrace.comparison/1"
 

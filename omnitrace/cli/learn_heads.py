@@ -44,8 +44,8 @@ def learn_heads(
     ablations
         the name under which ablations were recorded
     """
-    from replay.learn import as_config, learn
     from replay.methods import Question
+    from replay.methods.learn import as_config, learn
 
     chosen, opened = layered(preset_of(preset), config, given), open_run(run)
     check_ablated(opened, ablations)

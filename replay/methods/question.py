@@ -14,7 +14,7 @@ import numpy.typing as npt
 from omnitrace.trace import Trace
 from omnitrace.units import Units
 from replay.attribution import Attribution, Replayer
-from replay.ballots import wrote_something
+from replay.batch.ballots import wrote_something
 from replay.chunk import Chunk, chunk
 from replay.config import ReplayConfig
 from replay.faithfulness.recorded import Recorded

@@ -13,8 +13,8 @@ import numpy as np
 from omnitrace.config import digest
 from omnitrace.timeline import Float64
 from replay.attribution import Replayer
-from replay.ballots import ballots
-from replay.batch import Plan, curate_many
+from replay.batch.ballots import ballots
+from replay.batch.curation import Plan, curate_many
 from replay.chunk import chunk
 from replay.config import CurationConfig, ReplayConfig
 from replay.evaluation.gold import Gold

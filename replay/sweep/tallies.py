@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from omnitrace.timeline import Float64, Int32
-from replay.batch import Bool, Curations, Int64, Pairs
+from replay.batch.curation import Bool, Curations, Int64, Pairs
 from replay.evaluation.gold import Gold
 from replay.evaluation.scores import prf
 from replay.evaluation.space import COLUMNS, MODALITIES

@@ -10,7 +10,8 @@ from typing import Any
 import pytest
 
 from omnitrace.cli import main
-from replay import leaderboard, methods
+from replay import methods
+from replay.methods import leaderboard
 
 DOCS = Path(__file__).parents[2] / "docs" / "faithfulness.md"
 SMALL = ["--samples", "1", "--modality", "text", "--axis", "units", "--axis", "absent"]

@@ -13,8 +13,8 @@ from omnitrace.timeline import Medium
 from omnitrace.trace import SignalRows, Trace
 from omnitrace.units import UnitConfig
 from replay import PRESETS, ReplayConfig, attribute
-from replay.ballots import ballots
-from replay.batch import Plan, curate_many
+from replay.batch.ballots import ballots
+from replay.batch.curation import Plan, curate_many
 from replay.chunk import chunk
 from replay.config import UPOS
 from tests.build import make_trace

@@ -10,8 +10,8 @@ import pytest
 from omnitrace.errors import CommandError
 from omnitrace.trace import SignalRows, Trace, pack_rows
 from replay import PRESETS
-from replay.compare import compare, side, summary, to_json
 from replay.methods import Question
+from replay.methods.compare import compare, side, summary, to_json
 from tests.replay.faithfulness.made import NO_REQUEST, ablated, needing
 
 

@@ -12,9 +12,9 @@ from hypothesis import strategies as st
 
 from omnitrace.units import UnitConfig
 from replay import CurationConfig, ReplayConfig, Replayer
-from replay.ballots import Ballots, Stack, joined, wrote_something
-from replay.ballots import ballots as ballots_of
-from replay.batch import Plan, _totals, curate_many
+from replay.batch.ballots import Ballots, Stack, joined, wrote_something
+from replay.batch.ballots import ballots as ballots_of
+from replay.batch.curation import Plan, _totals, curate_many
 from replay.chunk import chunk
 from replay.curate import curate, votes
 from tests.build import make_trace

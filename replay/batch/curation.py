@@ -17,7 +17,7 @@ import numpy as np
 import numpy.typing as npt
 
 from omnitrace.timeline import Float64, Int32
-from replay.ballots import Ballots
+from replay.batch.ballots import Ballots
 from replay.config import CurationConfig
 from replay.curate import curate, votes
 

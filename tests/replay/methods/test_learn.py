@@ -15,8 +15,8 @@ from omnitrace.config import build
 from omnitrace.errors import CommandError
 from omnitrace.units import UnitConfig
 from replay import PRESETS
-from replay.learn import Example, as_config, examples_of, learn
 from replay.methods import Question
+from replay.methods.learn import Example, as_config, examples_of, learn
 from tests.replay.faithfulness.made import NO_REQUEST, ablated, needing
 
 SHAPE = (2, 3)
