@@ -45,7 +45,7 @@ class QueryKeys:
     def rows(self, layer: int) -> Float32:
         """(heads, T, n + T) float32: softmax(q kᵀ · scaling) of one layer, each row t zero from
         column n + t on."""
-        q, k = (_float32(values[layer]) for values in (self.queries, self.keys))
+        q, k = (float32_of(values[layer]) for values in (self.queries, self.keys))
         heads, steps, width = q.shape
         prompt = k.shape[1] - max(steps, 1) + 1
         scores = (q.reshape(len(k), heads // len(k) * steps, width) @ k.mT).reshape(
@@ -64,7 +64,8 @@ class QueryKeys:
         return rows
 
 
-def _float32(values: npt.NDArray[Any]) -> Float32:
+def float32_of(values: npt.NDArray[Any]) -> Float32:
+    """Queries or keys as numbers: uint16 holds the bits of bfloat16."""
     if values.dtype == np.uint16:
         return (values.astype(np.uint32) << 16).view(np.float32)
     return values.astype(np.float32)

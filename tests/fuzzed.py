@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import base64
 import json
+import tempfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import google_crc32c
 import numpy as np
+import torch
 from numcodecs import blosc  # type: ignore[import-untyped]
 
 from omnitrace import additions, columns, commit, shards
@@ -20,6 +22,7 @@ from omnitrace.exchange.hdf5_read import import_hdf5
 from omnitrace.exchange.hdf5_write import export
 from omnitrace.exchange.inseq import read_inseq
 from omnitrace.exchange.safetensors import tensors
+from omnitrace.exchange.vllm_hook import read_vllm_hook
 from omnitrace.run import Run
 from omnitrace.trace import Trace
 from recorder.ablation.asked import read_asked
@@ -34,6 +37,7 @@ from replay.evaluation.truth import read_truths
 from replay.sweep.grid import read_grid
 from tests.fuzzing import Reader
 from tests.omnitrace.care.runs import add_both, fill, sample
+from tests.omnitrace.exchange.vllm_layout import request, write_hook, write_requests
 from tests.omnitrace.stores import MemoryFiles
 
 SLOW = 0.2
@@ -43,7 +47,12 @@ SLOW = 0.2
 def readers(folder: Path) -> list[Reader]:
     """All of them; those that read files find them in `folder`."""
     run = run_with_everything()
-    return [*store_readers(run), *file_readers(folder), hdf5_reader(run, folder)]
+    return [
+        *store_readers(run),
+        *file_readers(folder),
+        *vllm_readers(folder),
+        hdf5_reader(run, folder),
+    ]
 
 
 def run_with_everything() -> Run:
@@ -268,6 +277,30 @@ def file_readers(folder: Path) -> list[Reader]:
         Reader("safetensors", tensors, [SAFETENSORS]),
         of_file("toml", lambda p: load_toml(ReplayConfig(), p), to_toml(ReplayConfig()).encode()),
     ]
+
+
+def vllm_readers(folder: Path) -> list[Reader]:
+    """The three files of a request that vLLM-Hook saved, each with the other two as they were."""
+    hook = Path(tempfile.mkdtemp(dir=folder))
+    generator = torch.Generator().manual_seed(0)
+    chunks = [[torch.randn(n, 8, generator=generator) for n in (4, 1)] for _ in range(2)]
+    write_hook(hook / "a-run", {0: (chunks[0], chunks[1])}, (2, 2))
+    tokens = write_requests(hook / "tokens.jsonl", request(4, 2, 1))
+    rank = hook / "a-run" / "tp_rank_0"
+
+    def of(path: Path) -> Reader:
+        whole = path.read_bytes()
+
+        def read(data: bytes) -> None:
+            path.write_bytes(data)
+            try:
+                list(read_vllm_hook(hook, tokens, 2**24)[1])
+            finally:
+                path.write_bytes(whole)
+
+        return Reader(f"vLLM-Hook's {path.name}", read, [whole])
+
+    return [of(path) for path in (tokens, rank / "qk.json", rank / "qk.safetensors")]
 
 
 def hdf5_reader(run: Run, folder: Path) -> Reader:

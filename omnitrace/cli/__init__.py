@@ -48,7 +48,7 @@ VERBS = {
     "du": "Say what a run takes on its disk, by signal, level and column.",
     "verify": "Check every file of a run, and with --deep every number's legality.",
     "export": "Write a run to one HDF5 file.",
-    "import": "Make a run of an HDF5 file.",
+    "import": "Make a run of an HDF5 file, or of another tool's recording.",
     "gc": "Remove what killed writers left in a run.",
     "copy": "Copy a run, to another disk or store, checked.",
     "merge": "Unite runs that were recorded alike.",

@@ -8,7 +8,6 @@ own defaults have it: the Euclidean norm over hidden units, the mean over the re
 from __future__ import annotations
 
 import base64
-import codecs
 import gzip
 import hashlib
 import json
@@ -26,14 +25,12 @@ import numpy.typing as npt
 from omnitrace.commit import Unreadable
 from omnitrace.errors import OmniTraceError
 from omnitrace.exchange.safetensors import tensors
-from omnitrace.text import one_line, safe_text
-from omnitrace.timeline import Modality, Part, Timeline
+from omnitrace.exchange.spelling import Tokens, text_trace
+from omnitrace.text import one_line
 from omnitrace.trace import SignalRows, Trace, pack_rows
 
 MAX_BYTES = 2**31
 """Of the file, and of what a gzipped one unpacks to."""
-_SPECIAL = re.compile(r"<[^<>\s]{1,40}>|\[(?:CLS|SEP|PAD|UNK|BOS|EOS)\]")
-_SENTENCE = re.compile(r"\S.*?(?:[.!?。！？]+(?=\s|$)|(?=\n)|$)", re.DOTALL)
 
 Float32 = npt.NDArray[np.float32]
 
@@ -131,26 +128,17 @@ def _trace(id: str, sequence: _Sequence, signal: str) -> Trace:
     if not prompt:
         raise Unreadable("it has no prompt")
     scores = _scores(sequence, len(prompt), len(response))
-    prompt_text, chars = _text([token.token for token in prompt])
-    answer, answer_chars = _text([token.token for token in response])
     steps = sequence.step_scores or {}
-    return Trace(
-        id=id,
-        prompt_text=prompt_text,
-        response=answer,
-        prompt_ids=_ids(prompt),
-        response_ids=_ids(response),
-        chars=answer_chars,
+    return replace(
+        text_trace(
+            id,
+            _tokens(prompt),
+            _tokens(response),
+            "inseq",
+            {signal: SignalRows(pack_rows(scores, len(prompt)))},
+        ),
         logprob=np.log(_step(steps, "probability", len(response))),
         entropy=_step(steps, "entropy", len(response)),
-        pos=("X",) * len(response),
-        sentences=_sentences(answer),
-        prompt_sentences=_sentences(prompt_text),
-        timeline=_timeline(chars),
-        parts=(Part("user", "text"),),
-        media=(),
-        signals={signal: SignalRows(pack_rows(scores, len(prompt)))},
-        meta={"imported_from": "inseq"},
     )
 
 
@@ -208,53 +196,8 @@ def _step(steps: dict[str, Any], name: str, count: int) -> Float32:
     return found
 
 
-def _ids(tokens: Sequence[_Token]) -> npt.NDArray[np.int32]:
+def _tokens(tokens: Sequence[_Token]) -> Tokens:
     """Ids as they are where they fit; some tokenizers have none for what they add."""
     legal = range(2**31)
     ids = [token.id if type(token.id) is int and token.id in legal else 0 for token in tokens]
-    return np.array(ids, np.int32)
-
-
-def _text(tokens: list[str]) -> tuple[str, npt.NDArray[np.int32]]:
-    """The text that the tokens spell and their ranges in it; special tokens spell nothing."""
-    by_byte = any(token[:1] in "ĠĊ" for token in tokens if token)
-    decoder = codecs.getincrementaldecoder("utf-8")("replace")
-    pieces, ends = list[str](), list[int]()
-    length = 0
-    for token in tokens:
-        if _SPECIAL.fullmatch(token):
-            piece = ""
-        elif by_byte and all(char in _BYTES for char in token):
-            piece = decoder.decode(bytes(_BYTES[char] for char in token))
-        else:
-            piece = token.removeprefix("##").replace("▁", " ")
-        pieces.append(safe_text(piece))
-        length += len(piece)
-        ends.append(length)
-    ranges = list(zip([0, *ends], ends, strict=False))
-    return "".join(pieces), np.array(ranges, np.int32).reshape(-1, 2)
-
-
-def _byte_alphabet() -> dict[str, int]:
-    """Character → byte, as byte-level tokenizers write bytes: printable ones as they are."""
-    printable = [*range(33, 127), *range(161, 173), *range(174, 256)]
-    others = [byte for byte in range(256) if byte not in printable]
-    return {chr(byte): byte for byte in printable} | {
-        chr(256 + place): byte for place, byte in enumerate(others)
-    }
-
-
-_BYTES = _byte_alphabet()
-
-
-def _sentences(text: str) -> npt.NDArray[np.int32]:
-    found = [match.span() for match in _SENTENCE.finditer(text)]
-    return np.array(found, np.int32).reshape(-1, 2)
-
-
-def _timeline(chars: npt.NDArray[np.int32]) -> Timeline:
-    blank = Timeline.blank(len(chars))
-    spells = chars[:, 1] > chars[:, 0]
-    modality = np.where(spells, Modality.TEXT, Modality.SPECIAL).astype(np.uint8)
-    part = np.where(spells, 0, -1).astype(np.int32)
-    return replace(blank, modality=modality, part=part, chars=chars)
+    return Tokens(np.array(ids, np.int32), [token.token for token in tokens])
