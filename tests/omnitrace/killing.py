@@ -40,11 +40,14 @@ def sample(number: int) -> Trace:
 
 
 def write(path: Path, log: Path, first: int, segment_bytes: int) -> None:
-    """What a recorder does, some samples, and then it says so."""
+    """What a recorder does, some samples, and then it says so; it ends with who started it."""
+    parent = multiprocessing.parent_process()
     descriptor = os.open(log, os.O_WRONLY | os.O_APPEND | os.O_CREAT)
     with RunWriter.open(path, IDENTITY, segment_bytes=segment_bytes) as writer:
         waiting: list[int] = []
         for number in range(first, NUMBERS, WRITERS - 1):  # so that writers meet
+            if parent and not parent.is_alive():
+                break
             if f"s{number}" in writer.done:
                 continue
             writer.add(sample(number), f"key {number}")

@@ -89,6 +89,22 @@ def test_concurrent_writers_that_are_killed_lose_nothing(tmp_path: Path) -> None
     assert found["orphans left"] == found["missing after resuming"] == 0
 
 
+def test_writers_end_with_the_process_that_started_them(tmp_path: Path) -> None:
+    starter = PROCESSES.Process(target=kill_writers, args=(tmp_path, 10**6, 1))
+    starter.start()
+    wait_for_commit(tmp_path / "run", starter, 0)
+    starter.kill()
+    starter.join()
+    seen, log = 0, tmp_path / "log"
+    for _ in range(100):
+        time.sleep(0.3)
+        if log.exists() and log.stat().st_size == seen > 0:
+            break
+        seen = log.stat().st_size if log.exists() else 0
+    else:
+        pytest.fail("writers go on")
+
+
 def test_several_writers_share_one_run(tmp_path: Path) -> None:
     path = tmp_path / "run"
     shares = [range(0, 12), range(8, 20), range(16, 24)]
