@@ -246,6 +246,8 @@ class Segment:
         except Unreadable as error:
             error.file = error.file or at
             raise
+        finally:
+            self._files.forget()
 
     def _part(self, name: str, row: int) -> tuple[int, int]:
         start, stop = self._offsets[name][row : row + 2]
@@ -301,7 +303,11 @@ class StoredSignals(Stored[SignalEntry, SignalRows]):
 
 
 class VouchedFiles:
-    """The files of one segment, none trusted before it has the marker's checksums."""
+    """The files of one segment, none trusted before it has the marker's checksums.
+
+    The bytes of a small file are kept from its checksum until `forget`, so that reading it for the
+    first time is one request.
+    """
 
     def __init__(self, files: Files, marker: Marker) -> None:
         self._files = files
@@ -309,6 +315,7 @@ class VouchedFiles:
         self._segment = marker.segment
         self._entries: dict[str, FileEntry] = {}
         self._verified: set[str] = set()
+        self._kept: tuple[str, bytes] = ("", b"")
 
     @property
     def where_marker(self) -> str:
@@ -350,15 +357,25 @@ class VouchedFiles:
             if begin < 0 or begin + length > size:
                 raise Unreadable("it is too short")
             self._verify(name)
+            kept, data = self._kept  # another thread may have read on since
+            if kept == name:
+                return data[begin : begin + length]
             return self._files.get(file_name(self._segment, name), begin, length)
+
+    def forget(self) -> None:
+        """Keep no file's bytes any longer."""
+        self._kept = "", b""
 
     def _verify(self, name: str) -> None:
         if name in self._verified:
             return
         path, entry = file_name(self._segment, name), self._entries[name]
-        starts = range(0, entry.size, BLOCK)
-        if vouch(self._files.get(path, start, BLOCK) for start in starts) != entry:
+        blocks = (self._files.get(path, start, BLOCK) for start in range(0, entry.size, BLOCK))
+        whole = list(blocks) if entry.size <= BLOCK else []
+        if vouch(whole or blocks) != entry:
             raise Unreadable("its checksums are not what the marker says")
+        if whole:
+            self._kept = name, b"".join(whole)
         self._verified.add(name)
 
 

@@ -6,7 +6,7 @@ import itertools
 import math
 import pickle
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -20,7 +20,7 @@ from zarr.codecs import BloscCodec, Crc32cCodec
 from zarr.core.buffer import default_buffer_prototype
 from zarr.storage import MemoryStore
 
-from omnitrace import shards
+from omnitrace import segment, shards
 from omnitrace.errors import CommandError, OmniTraceError
 from omnitrace.files import LocalFiles
 from omnitrace.run import Run, open_run
@@ -251,6 +251,49 @@ def test_one_step_is_read_without_its_signal(
         assert np.array_equal(row, trace.step_scores("attmean", step))
     with pytest.raises(CommandError, match="Legal: attmean, rawatt"):
         stored.step_scores("nothing", 0)
+
+
+@dataclass
+class Counted(MemoryFiles):
+    """Memory that notes which files were asked for, and how many of their bytes."""
+
+    asked: list[tuple[str, int]] = field(default_factory=list)
+
+    def get(self, name: str, start: int = 0, length: int | None = None) -> bytes:
+        found = super().get(name, start, length)
+        self.asked.append((name, len(found)))
+        return found
+
+
+def test_a_small_file_is_one_request_and_a_sample_more_is_its_chunks_alone() -> None:
+    files = Counted()
+    with RunWriter(files, {}) as writer:
+        for number in range(3):
+            writer.add(make_trace(f"s{number}", number), "k")
+    files.asked.clear()
+    run = Run(files)
+    describe(run["s1"])
+    assert sorted(files.asked) == sorted(
+        (name, len(files.content[name])) for name, _ in files.asked
+    )
+    signals = [name for name, _ in files.asked if "/signal." in name and "/c." in name]
+    assert len(signals) == len(set(signals)) == len(make_trace().signals)
+    files.asked.clear()
+    trace = run["s2"]
+    assert files.asked == []
+    trace.scores("attmean")
+    [index, chunk] = [asked for asked in files.asked if "/signal.attmean/" in asked[0]]
+    assert index[0] == chunk[0] == next(name for name in signals if "attmean" in name)
+    assert index[1] + chunk[1] == len(files.content[index[0]])
+
+
+def test_a_file_of_many_blocks_is_read_by_its_chunks(monkeypatch: pytest.MonkeyPatch) -> None:
+    files = Counted()
+    with RunWriter(files, {}) as writer:
+        writer.add(make_trace("s0"), "k")
+    monkeypatch.setattr(segment, "BLOCK", 100)
+    assert describe(Run(files)["s0"]) == describe(as_read(make_trace("s0")))
+    assert max(size for name, size in files.asked if "/signal." in name) > 100
 
 
 def test_runs_and_traces_survive_pickling_and_threads(tmp_path: Path) -> None:
