@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from itertools import chain, islice
 from pathlib import Path
 from typing import Any, Literal
 
@@ -106,9 +107,11 @@ def _vllm_hook(given: Given, target: Files) -> list[str]:
 def _write(
     target: Files, identity: dict[str, Any], traces: Iterator[tuple[Trace, str]]
 ) -> list[str]:
-    """Add the samples that are not there yet; no damage is found on the way."""
+    """Add the samples that are not there yet; no damage is found on the way. Where the first
+    cannot be read, no run is made."""
+    first = [*islice(traces, 1)]
     with RunWriter(target, identity) as writer:
-        for trace, key in traces:
+        for trace, key in chain(first, traces):
             if writer.done.get(trace.id, key) != key:
                 raise CommandError(f"the run holds another sample '{trace.id}': name another run.")
             if trace.id not in writer.done:

@@ -198,3 +198,9 @@ def test_what_is_no_recording_is_one_sentence(tmp_path: Path, data: bytes) -> No
     file.write_bytes(data)
     with pytest.raises(OmniTraceError, match=str(file)):
         list(read_inseq(file)[1])
+
+
+def test_what_cannot_be_read_leaves_no_run_behind(tmp_path: Path) -> None:
+    harmed = write(tmp_path / "harmed.json", saved(target_attributions="!"))
+    assert main(["import", str(harmed), str(tmp_path / "run")]) == 1
+    assert not (tmp_path / "run").exists()
