@@ -19,6 +19,9 @@ from tui.memory import Look
 
 EDITED = "edited"
 
+CAUSES = ("loo", "contextcite", None)
+"""The methods of replay that say from ablations what the cause was; None: nobody is asked."""
+
 
 @dataclass(frozen=True)
 class Choice:
@@ -86,7 +89,8 @@ class History:
 
 @dataclass
 class Session:
-    """A reader's visit to a run. `baseline`: the preset that A is compared with as B, if any."""
+    """A reader's visit to a run. `baseline`: the preset that A is compared with as B, if any;
+    `cause`: the method of `CAUSES` that both are held against where ablations were recorded."""
 
     run: Run
     history: History
@@ -95,6 +99,7 @@ class Session:
     shelf: Shelf | None = None
     cache: MassCache | None = None
     baseline: str | None = None
+    cause: str | None = CAUSES[0]
     player: Player = field(default_factory=Player)
 
     def replayer(self, id: str) -> Replayer:
@@ -138,3 +143,7 @@ class Session:
         order = [None, *names]
         place = order.index(self.baseline) if self.baseline in order else 0
         self.baseline = order[(place + 1) % len(order)]
+
+    def next_cause(self) -> None:
+        """Let the next method say what the cause was; after the last, none."""
+        self.cause = CAUSES[(CAUSES.index(self.cause) + 1) % len(CAUSES)]

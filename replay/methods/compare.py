@@ -14,7 +14,6 @@ import numpy as np
 import numpy.typing as npt
 
 from omnitrace.errors import CommandError, nearest
-from replay.attribution import attribute
 from replay.config import PRESETS, ReplayConfig
 from replay.faithfulness.lds import spearman
 from replay.methods import METHODS, Question
@@ -158,7 +157,7 @@ def _reasons(question: Question) -> dict[str, Bool]:
 def _masses(question: Question, indirect: float) -> Float64:
     """(T, m) sums of the signal over each unit, with what came by way of earlier steps or not."""
     config = replace(question.config, reduce="sum", indirect=indirect)
-    return attribute(question.trace, config).mass.astype(np.float64)
+    return question.replayer.mass(config).astype(np.float64)
 
 
 def _asks(question: Question) -> Bool:

@@ -5,7 +5,7 @@ Reads what is dear only when a method looks at it. Knows no method.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 
 import numpy as np
@@ -24,25 +24,28 @@ Bool = npt.NDArray[np.bool_]
 
 @dataclass(frozen=True)
 class Question:
-    """Which of the m units caused each of the K spans? `ablations`: the name to read them by."""
+    """Which of the m units caused each of the K spans? `ablations`: the name to read them by;
+    `kept`: what one who asks of this trace again and again keeps of it."""
 
     trace: Trace
     config: ReplayConfig
     ablations: str = "mask"
+    kept: Replayer | None = field(default=None, repr=False)
 
     @cached_property
-    def _replayer(self) -> Replayer:
-        return Replayer(self.trace)
+    def replayer(self) -> Replayer:
+        """What attributes the trace, under any configuration."""
+        return self.kept or Replayer(self.trace)
 
     @cached_property
     def units(self) -> Units:
         """The m source units."""
-        return self._replayer.units(self.config.units, self.config.tags)
+        return self.replayer.units(self.config.units, self.config.tags)
 
     @cached_property
     def spans(self) -> tuple[Chunk, ...]:
         """The K spans."""
-        trace = self._replayer.tagged(self.config.tags)
+        trace = self.replayer.tagged(self.config.tags)
         return tuple(chunk(trace, self.config.chunker, self.config.window))
 
     @cached_property
@@ -62,4 +65,4 @@ class Question:
     @cached_property
     def attribution(self) -> Attribution:
         """What the configuration itself makes of the sample."""
-        return self._replayer.attribute(self.config)
+        return self.replayer.attribute(self.config)

@@ -12,10 +12,13 @@ from textual.pilot import Pilot
 from textual.worker import WorkerCancelled
 
 from omnitrace import Run, SignalRows, Trace, open_run
+from omnitrace.adder import Adder
+from omnitrace.additions import ABLATIONS
 from omnitrace.trace import pack_rows
 from omnitrace.writer import RunWriter
 from replay import ReplayConfig
 from tests.build import make_rows, make_trace
+from tests.replay.faithfulness.made import every_mask, needing
 
 # A sentence a line: pieces as a byte-pair tokenizer cuts them, tags, the tokens that caused it.
 PLANTED: list[tuple[str, str, range]] = [
@@ -92,6 +95,16 @@ def write_run(folder: Path, *traces: Trace) -> Run:
     with RunWriter.open(folder, {"model": "tests"}) as writer:
         for trace in traces:
             writer.add(trace, hashlib.sha256(trace.id.encode("utf-8", "replace")).hexdigest())
+    return open_run(folder)
+
+
+def write_ablated(folder: Path, id: str = "kitchen-1") -> Run:
+    """A run of the planted sample with ablations, under which all of it needs its second unit."""
+    write_run(folder, planted_trace(id))
+    with Adder.open(folder, ABLATIONS, "mask", {}) as adder:
+        trace = adder.run[id]
+        owner = trace.units(PLAIN.units).owner_of_tokens(trace.n)
+        adder.add(trace, every_mask(trace, owner, needing(1)))
     return open_run(folder)
 
 

@@ -63,7 +63,7 @@ KEYS: dict[type, Keys] = {
         "e " + MOVES + " down down down down right left l h L H shift+right shift+left"
         " right r left backspace enter"
     ),
-    SideBySide: Keys("b 3 " + MOVES + " o down down down enter"),
+    SideBySide: Keys("b 3 " + MOVES + " o a down down down enter"),
     TokenView: Keys(
         "right l left h down j up k end home pagedown pageup G g ctrl+end ctrl+home full_stop"
         " comma slash w enter n N escape G up up up f g enter",

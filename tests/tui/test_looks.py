@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -13,7 +15,7 @@ from omnitrace import Run
 from tests.tui.drive import LARGE, SMALL
 from tests.tui.keys_table import PAGE, page_with, tables
 from tests.tui.picture import DOCS, PICTURES, take_picture
-from tests.tui.samples import PLAIN, settle
+from tests.tui.samples import PLAIN, settle, write_ablated
 from tui import BrowseApp, Start
 
 DARK, LIGHT = "textual-dark", "textual-light"
@@ -53,6 +55,16 @@ def test_looks(
     app = BrowseApp(run, Start(config=PLAIN))
     app.theme = theme
     assert snap_compare(app, terminal_size=size, run_before=pressing(keys))
+
+
+def test_the_look_of_signal_against_cause(
+    tmp_path: Path, snap_compare: Callable[..., bool]
+) -> None:
+    config = replace(PLAIN, units=replace(PLAIN.units, request="leave-out"))
+    app = BrowseApp(write_ablated(tmp_path / "run"), Start(config=config))
+    app.theme = DARK
+    keys = pressing(("3", "o", "down", "down"))
+    assert snap_compare(app, terminal_size=SMALL, run_before=keys)
 
 
 async def test_the_readme_picture_shows_the_answer_and_its_sources(run: Run) -> None:

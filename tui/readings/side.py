@@ -1,7 +1,7 @@
 """What an answer is said to be caused by, beside what others say: data, no widget.
 
-A column is one voice: this configuration, another one, the labels. A further voice is one more
-function from a span to its entries, in `voices`.
+A column is one voice: this configuration, another one, the cause by recorded ablations, the
+labels. A further voice is one more function from a span to its entries, in `voices`.
 """
 
 from __future__ import annotations
@@ -16,7 +16,9 @@ from omnitrace import Trace
 from omnitrace.timeline import Modality
 from replay import Attribution, Span
 from replay.evaluation import Gold
+from replay.methods.compare import Parting
 from tui.compare import kept, span_at
+from tui.readings.cause import Cause
 from tui.trace.names import name
 
 Bool = npt.NDArray[np.bool_]
@@ -28,11 +30,17 @@ AGREED, ALONE, UNKNOWN = "✓", "✗", "·"
 
 @dataclass(frozen=True)
 class Entry:
-    """One source that a voice names for a span, and whether others agree."""
+    """One source that a voice names for a span, and whether others agree; `parting`: where signal
+    and cause do not. Without a modality: why the voice cannot name any."""
 
     sign: str
-    modality: Modality
+    modality: Modality | None
     text: str
+    parting: Parting | None = None
+
+    @property
+    def apart(self) -> bool:
+        return self.sign == ALONE or self.parting is not None
 
 
 @dataclass(frozen=True)
@@ -55,12 +63,13 @@ class Sides:
 
 @dataclass(frozen=True)
 class Beside:
-    """Who speaks: the attribution shown, perhaps another, perhaps the labels."""
+    """Who speaks: the attribution shown, perhaps another, the cause, the labels."""
 
     trace: Trace
     attribution: Attribution
     other: tuple[str, Attribution] | None = None
     gold: Gold | None = None
+    cause: Cause | None = None
 
 
 Voice = Callable[[int, Span], tuple[Entry, ...]]
@@ -72,7 +81,7 @@ def sides_of(beside: Beside) -> Sides:
     spans = []
     for k, span in enumerate(beside.attribution.spans):
         said = tuple(voice(k, span) for _, voice in named)
-        apart = sum(entry.sign == ALONE for entries in said for entry in entries)
+        apart = sum(entry.apart for entries in said for entry in entries)
         spans.append(Compared(k, span.text, said, apart))
     return Sides(tuple(title for title, _ in named), tuple(spans))
 
@@ -84,34 +93,48 @@ def voices(beside: Beside) -> Iterator[tuple[str, Voice]]:
     if beside.other is not None:
         title, other = beside.other
         yield f"because of, by {title}", lambda k, span: _others(beside, other, k, span)
+    if (cause := beside.cause) is not None:
+        yield f"really because of ({cause.method})", lambda k, _: _caused(beside, cause, k)
     if truth is not None:
         yield "truly because of", lambda k, span: truth.entries(span)
 
 
 def _found(beside: Beside, truth: _Truth | None, k: int, span: Span) -> tuple[Entry, ...]:
-    """Our own sources: right by the labels, or kept by the other configuration too."""
-    units = beside.attribution.units
-    theirs = _kept_by_other(beside, span)
+    """Our own sources: right by the labels, or else named by all others too."""
+    id, theirs = beside.attribution.units.id, _kept_by_other(beside, span)
+    cause = beside.cause if beside.cause and not beside.cause.amiss else None
+    apart = cause.partings(k, "a") if cause else {}
     entries = []
     for source in span.sources:
-        if truth is not None:
-            sign = truth.sign(span, source.unit)
-        else:
-            sign = UNKNOWN if theirs is None else _sign(units.id[source.unit] in theirs)
-        modality = Modality(int(units.modality[source.unit]))
-        entries.append(Entry(sign, modality, name(units, source.unit, _NAME_CELLS)))
+        said = [] if theirs is None else [id[source.unit] in theirs]
+        said += [source.unit not in apart] if cause else []
+        sign = _sign(all(said)) if said else UNKNOWN
+        sign = truth.sign(span, source.unit) if truth is not None else sign
+        entries.append(_entry(beside.attribution, source.unit, sign, apart.get(source.unit)))
     return tuple(entries)
 
 
+def _caused(beside: Beside, cause: Cause, k: int) -> tuple[Entry, ...]:
+    """What the answer depends on: ours too, or not."""
+    if cause.amiss:
+        return (Entry(UNKNOWN, None, "cannot be said"),)
+    apart = cause.partings(k, "b")
+    return (
+        *(_entry(beside.attribution, unit, AGREED) for unit in cause.spans[k].both),
+        *(_entry(beside.attribution, unit, ALONE, apart[unit]) for unit in apart),
+    )
+
+
+def _entry(attribution: Attribution, unit: int, sign: str, parting: Parting | None = None) -> Entry:
+    units = attribution.units
+    modality = Modality(int(units.modality[unit]))
+    return Entry(sign, modality, name(units, unit, _NAME_CELLS), parting)
+
+
 def _others(beside: Beside, other: Attribution, k: int, span: Span) -> tuple[Entry, ...]:
-    at, units = span_at(other, span.steps[0]), other.units
-    ours = kept(beside.attribution, k)
+    at, ours = span_at(other, span.steps[0]), kept(beside.attribution, k)
     return tuple(
-        Entry(
-            _sign(units.id[source.unit] in ours),
-            Modality(int(units.modality[source.unit])),
-            name(units, source.unit, _NAME_CELLS),
-        )
+        _entry(other, source.unit, _sign(other.units.id[source.unit] in ours))
         for source in (other.spans[at].sources if at is not None else ())
     )
 

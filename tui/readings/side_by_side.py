@@ -10,6 +10,7 @@ from rich.cells import cell_len
 from rich.style import Style
 from textual.binding import Binding, BindingType
 
+from replay.methods.compare import Parting
 from tui.draw.colours import LETTERS, Palette
 from tui.draw.layout import clip
 from tui.draw.lines import Piece
@@ -18,6 +19,7 @@ from tui.readings.side import AGREED, ALONE, Compared, Entry, Sides
 
 _NOBODY = Sides((), ())
 TITLES, TEXT = -2, -1
+_LEAST = 9  # cells that a source's name has beside the reasons
 
 
 @dataclass(frozen=True)
@@ -33,6 +35,7 @@ class SideBySide(Table, inherit_bindings=False):
 
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("o", "order", "Disagreements first", show=False),
+        Binding("a", "screen.cause", "Cause by another method", show=False),
         *Table.BINDINGS,
     ]
 
@@ -54,6 +57,14 @@ class SideBySide(Table, inherit_bindings=False):
     def span_at(self, row: int) -> int | None:
         """The span of a row."""
         return self._lines[row].span.k if 0 <= row < len(self._lines) else None
+
+    def partings_at(self, row: int) -> list[Entry]:
+        """The sources in a row at which signal and cause part ways."""
+        line = self._lines[row] if 0 <= row < len(self._lines) else None
+        if line is None or line.entry < 0:
+            return []
+        said = [entry for voice in line.span.voices for entry in voice[line.entry : line.entry + 1]]
+        return [entry for entry in said if entry.parting]
 
     def action_order(self) -> None:
         """Disagreements first, or as the answer goes."""
@@ -91,7 +102,7 @@ class SideBySide(Table, inherit_bindings=False):
             yield f"{mark}{line.span.k + 1:>3} ", palette.error if line.span.apart else palette.dim
             yield clip(line.span.text, width - 6).ljust(width), style
             return
-        yield "     ", palette.plain
+        yield "   ▸ " if here else "     ", palette.strong
         for entries in line.span.voices:
             yield from _entry(entries, line.entry, cells, palette)
 
@@ -107,9 +118,18 @@ def _entry(entries: tuple[Entry, ...], at: int, cells: int, palette: Palette) ->
         return
     entry = entries[at]
     yield f"{entry.sign} ", _sign_style(entry.sign, palette)
-    yield f"{LETTERS[entry.modality]} ", palette.ink[entry.modality]
-    text = clip(entry.text, cells - 5)
-    yield text + " " * (cells - 4 - cell_len(text)), palette.plain
+    if entry.modality is not None:
+        yield f"{LETTERS[entry.modality]} ", palette.ink[entry.modality]
+    room = cells - 5 + 2 * (entry.modality is None)
+    why = " " + clip(_why(entry.parting), room - _LEAST) if entry.parting else ""
+    text = clip(entry.text, room - cell_len(why))
+    yield text, palette.plain
+    yield why, palette.dim
+    yield " " * (room + 1 - cell_len(text) - cell_len(why)), palette.plain
+
+
+def _why(parting: Parting) -> str:
+    return " ".join(("≠", ", ".join(parting.reasons))).strip()
 
 
 def _sign_style(sign: str, palette: Palette) -> Style:

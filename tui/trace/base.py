@@ -7,6 +7,7 @@ should. What keys do is in screen.py.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +16,7 @@ from textual.app import ComposeResult
 from textual.containers import Container
 from textual.screen import Screen
 from textual.widgets import Footer
+from textual.worker import get_current_worker
 
 from omnitrace import OmniTraceError
 from replay import Attribution
@@ -35,7 +37,22 @@ from tui.trace.rows import Depth
 from tui.trace.sources import Beside as BesideSpan
 from tui.trace.sources import SpanSources, StepSources
 from tui.trace.tokens import Pinned, TokenView
-from tui.trace.work import Attributed, Deepened, Failed, Opened, Read, Wanted, attributed
+from tui.trace.work import (
+    Attributed,
+    Deepened,
+    Failed,
+    Opened,
+    Read,
+    Wanted,
+    Weighed,
+    attributed,
+    weighed,
+)
+
+NOBODY = (
+    "Nobody to compare with: press b for another preset, start with --labels, or record what the "
+    "cause is (omnitrace ablate-inputs)."
+)
 
 
 class TraceBase(Screen[int]):
@@ -50,6 +67,7 @@ class TraceBase(Screen[int]):
         self._start = step
         self._opened: Opened | None = None
         self._shown: Attributed | None = None
+        self._weighed: Weighed | None = None
         self._pinned: int | None = None
         self._sought = ""
         self._overwrite: Path | None = None  # the file that the reader was warned of
@@ -107,7 +125,7 @@ class TraceBase(Screen[int]):
     # Reading and attributing
 
     def _open(self, step: int = 0) -> None:
-        self._opened = self._shown = self._pinned = None
+        self._opened = self._shown = self._weighed = self._pinned = None
         self._sought = ""
         self.tokens.cursor = step
         self._blank("Reading…")
@@ -233,21 +251,33 @@ class TraceBase(Screen[int]):
         if shown.other is not None and (theirs := span_at(shown.other, step)) is not None:
             beside = BesideSpan(shown.other, theirs)
         self.query_one(SpanSources).show_span(attribution, k, beside)
+        if (known := shown.opened.reader.known(attribution, steps)) is not None:
+            self._show_depth(known)
         self._deepen(shown, steps)
 
     @work(thread=True, exclusive=True, group="deepen", description="deepen")
     def _deepen(self, shown: Attributed, steps: tuple[int, int]) -> None:
+        """Read what lies below some steps, then ahead: where the cursor can go next."""
+        reader, attribution = shown.opened.reader, shown.attribution
         try:
-            depth = shown.opened.reader.depth(shown.attribution, steps)
-            self.post_message(Deepened(shown.attribution, depth))
+            if reader.known(attribution, steps) is None:
+                self.post_message(Deepened(attribution, reader.depth(attribution, steps)))
         except OmniTraceError as error:
             self.app.call_from_thread(self.tell, str(error), True)
+            return
+        with suppress(OmniTraceError):  # told when the cursor is there
+            for near in shown.marked.beside(steps):
+                if not get_current_worker().is_cancelled:
+                    reader.depth(attribution, near)
 
     def on_deepened(self, message: Deepened) -> None:
         if message.attribution is self.attribution:
-            self.query_one(Inspector).deepen(message.depth)
-            self._show_media(message.depth)
-            self.set_class(message.depth.profile is not None, "-layered")
+            self._show_depth(message.depth)
+
+    def _show_depth(self, depth: Depth) -> None:
+        self.query_one(Inspector).deepen(depth)
+        self._show_media(depth)
+        self.set_class(depth.profile is not None, "-layered")
 
     # What stands out
 
@@ -287,13 +317,37 @@ class TraceBase(Screen[int]):
         if self.has_class("-by-source"):
             self.query_one(BySource).show_uses(shown.attribution)
         elif self.has_class("-side-by-side"):
-            other = (self.session.baseline or "", shown.other) if shown.other else None
-            voices = Beside(shown.opened.trace, shown.attribution, other, shown.gold)
-            self.query_one(SideBySide).show_sides(sides_of(voices))
-            if other is None and shown.gold is None:
-                self.tell(
-                    "Nobody to compare with: press b for another preset, or start with --labels."
-                )
+            self._show_sides(shown)
+
+    def _show_sides(self, shown: Attributed) -> None:
+        """What the voices say; the cause, which takes its time, as soon as it is known."""
+        session, known = self.session, self._weighed
+        if known is None or known.attribution is not shown.attribution:
+            known = None
+        other = (session.baseline or "", shown.other) if shown.other else None
+        cause = known.cause if known else None
+        voices = Beside(shown.opened.trace, shown.attribution, other, shown.gold, cause)
+        self.query_one(SideBySide).show_sides(sides_of(voices))
+        if known is None or known.method != session.cause:
+            self._weigh(shown, session.cause)
+        elif cause is not None and cause.amiss:
+            self.tell(f"{cause.method}: {cause.amiss} (a asks another method)", wrong=True)
+        elif (other, shown.gold, cause) == (None, None, None):
+            self.tell_nobody(NOBODY)
+
+    def tell_nobody(self, text: str) -> None:
+        """Say that nobody has said what the cause is, or what of the run cannot be read."""
+        damage = "  ".join(self.session.run.damage)
+        self.tell(damage or text, wrong=bool(damage))
+
+    @work(thread=True, exclusive=True, group="weigh", description="weigh")
+    def _weigh(self, shown: Attributed, method: str | None) -> None:
+        self.post_message(weighed(shown, method))
+
+    def on_weighed(self, message: Weighed) -> None:
+        if message.attribution is self.attribution and message.method == self.session.cause:
+            self._weighed = message
+            self._show_reading()
 
     def _show_media(self, depth: Depth) -> None:
         shown, media = self._shown, self.query_one(MediaView)

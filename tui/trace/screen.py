@@ -20,6 +20,7 @@ from tui.export import KINDS, View, exported, span_text
 from tui.files import write_text
 from tui.knobs import Changed, Knobs
 from tui.memory import GRAINS
+from tui.readings.cause import explained
 from tui.readings.side_by_side import SideBySide
 from tui.trace.base import TraceBase
 from tui.trace.find import place_of
@@ -97,8 +98,31 @@ class TraceScreen(TraceBase):
         k = self.query_one(SideBySide).span_at(message.row)
         if k is not None and self._shown is not None:
             self.tokens.move_to(self._shown.marked.spans[k][0])
+            self._tell_partings(message.row)
             if isinstance(message, Table.Chosen):
                 self.action_reading("tokens")
+
+    def _tell_partings(self, row: int) -> None:
+        """What may explain that signal and cause part ways at the sources of a row."""
+        cause = self._weighed.cause if self._weighed else None
+        if cause is not None and not cause.amiss:
+            entries = self.query_one(SideBySide).partings_at(row)
+            told = [
+                f"{e.text} · {explained(e.parting, cause.method)}" for e in entries if e.parting
+            ]
+            self.tell(" · ".join(told))
+
+    def action_cause(self) -> None:
+        """Let another method say what the cause was, where ablations were recorded."""
+        session, known = self.session, self._weighed
+        if known is not None and known.method is not None and known.cause is None:
+            self.tell_nobody(
+                "No ablations of this sample are recorded: see omnitrace ablate-inputs."
+            )
+            return
+        session.next_cause()
+        self.tell(f"the cause by {session.cause}" if session.cause else "without the cause")
+        self._show_reading()
 
     def action_disputed(self) -> None:
         if self._shown is None or self._shown.other is None:

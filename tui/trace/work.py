@@ -10,6 +10,7 @@ from omnitrace import OmniTraceError, Trace
 from replay import Attribution, ReplayConfig, Replayer
 from replay.evaluation import Gold
 from tui.labels import Labels
+from tui.readings.cause import Cause, cause_of
 from tui.trace.marks import Marked, Paper, Reading, mark
 from tui.trace.rows import Depth, StepReader
 
@@ -80,6 +81,23 @@ class Deepened(Message):
 
     attribution: Attribution
     depth: Depth
+
+
+@dataclass
+class Weighed(Message):
+    """What is said by `method` (None: nobody was asked) to be the cause behind an attribution;
+    `cause` is None where no ablations were recorded."""
+
+    attribution: Attribution
+    method: str | None
+    cause: Cause | None
+
+
+def weighed(shown: Attributed, method: str | None) -> Weighed:
+    """Ask the recorded ablations."""
+    attribution = shown.attribution
+    cause = cause_of(attribution, shown.opened.replayer, method) if method else None
+    return Weighed(attribution, method, cause)
 
 
 def attributed(wanted: Wanted, opened: Opened, labels: Labels | None) -> Attributed:
