@@ -3,6 +3,7 @@ which group of steps it is read. Knows no widget."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -21,6 +22,7 @@ Bool = npt.NDArray[np.bool_]
 Float32 = npt.NDArray[np.float32]
 
 _CAPTION_CELLS = 40
+_KINDS = tuple(Modality)  # by number: an enum's own look-up is dear
 
 
 @dataclass(frozen=True)
@@ -31,7 +33,8 @@ class Marked:
     - `unit` (T,) int32: the unit that the step's group is traced to, -1 for none; `modality`: its
       `Modality`, SPECIAL for none; `level` (T,) int32: its strength;
     - `spans`: half-open ranges of steps, in order; `span` (T,) int32: the span of each step, or -1;
-      `sources`: modality and name of each span's curated sources, strongest first;
+      `sources`: modality and unit of each span's curated sources, strongest first; `names`: what
+      the units are called, made when they are looked at;
     - `disputed` (T,) bool: another configuration keeps other sources for the step's span.
     """
 
@@ -42,7 +45,8 @@ class Marked:
     modality: tuple[Modality, ...]
     level: Int32
     spans: tuple[tuple[int, int], ...]
-    sources: tuple[tuple[tuple[Modality, str], ...], ...]
+    sources: tuple[tuple[tuple[Modality, int], ...], ...]
+    names: Mapping[int, str]
     span: Int32
     disputed: Bool
 
@@ -54,10 +58,14 @@ class Marked:
         first = np.searchsorted(self.group, self.group[step], "left")
         return int(first), int(np.searchsorted(self.group, self.group[step], "right"))
 
+    def beside(self, steps: tuple[int, int]) -> list[tuple[int, int]]:
+        """The groups after and before one, where there are any."""
+        return [self.group_of(step) for step in (steps[1], steps[0] - 1) if 0 <= step < len(self)]
+
 
 _NONE = np.zeros(0, np.int32)
 NOTHING = Marked(
-    Shown("", _NONE, ()), _NONE, _NONE, _NONE, (), _NONE, (), (), _NONE, np.zeros(0, np.bool_)
+    Shown("", _NONE, ()), _NONE, _NONE, _NONE, (), _NONE, (), (), {}, _NONE, np.zeros(0, np.bool_)
 )
 
 
@@ -90,7 +98,7 @@ def mark(paper: Paper, attribution: Attribution, reading: Reading) -> Marked:
     span = spans_of_steps(attribution)
     group = {"word": paper.word, "span": span}.get(reading.grain, np.arange(len(span), dtype="i4"))
     unit, confidence = traced(attribution, group)
-    kinds = [*map(Modality, attribution.units.modality.tolist()), Modality.SPECIAL]
+    kinds = [*(_KINDS[m] for m in attribution.units.modality.tolist()), Modality.SPECIAL]
     other = reading.other
     return Marked(
         shown=paper.shown,
@@ -100,7 +108,11 @@ def mark(paper: Paper, attribution: Attribution, reading: Reading) -> Marked:
         modality=tuple(kinds[u] for u in unit.tolist()),
         level=levels(confidence, reading.strength),
         spans=tuple(found.steps for found in attribution.spans),
-        sources=_captions(attribution, kinds),
+        sources=tuple(
+            tuple((kinds[source.unit], source.unit) for source in found.sources)
+            for found in attribution.spans
+        ),
+        names=_Names(attribution.units),
         span=span,
         disputed=disputed(attribution, other) if other else np.zeros(len(span), np.bool_),
     )
@@ -131,6 +143,7 @@ def unmarked(paper: Paper) -> Marked:
         level=np.zeros(steps, np.int32),
         spans=(),
         sources=(),
+        names={},
         span=np.full(steps, -1, np.int32),
         disputed=np.zeros(steps, np.bool_),
     )
@@ -147,17 +160,8 @@ def words(response: str, chars: Int32) -> Int32:
     return np.cumsum(begins).astype(np.int32)
 
 
-def _captions(
-    attribution: Attribution, kinds: list[Modality]
-) -> tuple[tuple[tuple[Modality, str], ...], ...]:
-    named = _Names(attribution.units)
-    return tuple(
-        tuple((kinds[s.unit], named[s.unit]) for s in span.sources) for span in attribution.spans
-    )
-
-
 class _Names(dict[int, str]):
-    """The short names of units, each made once: many spans have the same few sources."""
+    """The short names of units, each made when it is first asked for."""
 
     def __init__(self, units: Units) -> None:
         super().__init__()

@@ -15,12 +15,14 @@ from omnitrace import Trace
 from omnitrace.attention import HEAD_ARRAYS, HeadMass
 from omnitrace.units import Units
 from replay import Attribution, ReplayConfig
+from replay.attribution import mass_key
 from replay.rows import Rows, layer_weights, of_heads, rows_of, shares
 
 Float32 = npt.NDArray[np.float32]
 
 _TOP = 8  # prompt tokens that are named
 _MOST_STEPS = 64  # of a group are averaged: spread over it evenly
+_KEPT = 8  # depths that were read last
 
 
 @dataclass(frozen=True)
@@ -45,18 +47,30 @@ class Depth:
 
 
 class StepReader:
-    """Reads single steps of one trace."""
+    """Reads single steps of one trace, and keeps the last of them: a cursor goes back and forth."""
 
     def __init__(self, trace: Trace) -> None:
         self.trace = trace
+        self._depths: dict[object, Depth] = {}
         self._whole: tuple[object, Rows] | None = None  # rows that cannot be read one by one
 
     def depth(self, attribution: Attribution, steps: tuple[int, int]) -> Depth:
         """What is known of `steps`, half-open, under the configuration of an attribution."""
+        known = self.known(attribution, steps)
+        if known is not None:
+            return known
         row = self.row(attribution.config, steps)
         unit = int(attribution.unit[steps[0]])
         profile = self._profile(attribution, steps[0], unit) if unit >= 0 else None
-        return Depth(steps, row, profile, top_tokens(row, _TOP))
+        depth = Depth(steps, row, profile, top_tokens(row, _TOP))
+        self._depths[mass_key(attribution.config), steps] = depth
+        for old in [*self._depths][:-_KEPT]:
+            self._depths.pop(old, None)
+        return depth
+
+    def known(self, attribution: Attribution, steps: tuple[int, int]) -> Depth | None:
+        """The same if it was read lately, else None; never touches the disk."""
+        return self._depths.get((mass_key(attribution.config), steps))
 
     def row(self, config: ReplayConfig, steps: tuple[int, int]) -> Float32:
         """(n,) float32: the mean score of each prompt token over `steps`, what came by way of

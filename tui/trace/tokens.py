@@ -290,9 +290,9 @@ class TokenView(Lines, inherit_bindings=False):
         yield "↳ ", self.palette.dim
         sources = self.marked.sources[k] if step >= 0 and k >= 0 else ()
         left = width - self._margin - 2
-        for modality, name in sources:
+        for modality, unit in sources:
             yield f"{LETTERS[modality]} ", self.palette.ink[modality]
-            text = clip(name, left - 2)
+            text = clip(self.marked.names[unit], left - 2)
             yield f"{text}  ", self.palette.dim
             left -= cell_len(text) + 4
             if left < 8:

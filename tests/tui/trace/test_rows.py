@@ -39,6 +39,20 @@ def test_the_strongest_tokens_come_first() -> None:
     assert len(top_tokens(depth.row, 10**6)) == LAYERED.n
 
 
+def test_what_was_read_lately_is_known_and_no_more() -> None:
+    reader, config = StepReader(LAYERED), ReplayConfig(signal="attmean")
+    attribution = attribute(LAYERED, config)
+    assert reader.known(attribution, (3, 4)) is None
+    depth = reader.depth(attribution, (3, 4))
+    votes = replace(config, curation=replace(config.curation, p_min=0.3))
+    assert reader.known(attribute(LAYERED, votes), (3, 4)) is depth
+    assert reader.known(attribute(LAYERED, replace(config, layers="1")), (3, 4)) is None
+    for end in range(5, 13):
+        reader.depth(attribution, (4, end))
+    assert reader.known(attribution, (3, 4)) is None
+    assert reader.known(attribution, (4, 12)) is not None
+
+
 def test_a_profile_is_the_mass_of_the_unit_by_layer() -> None:
     attribution = attribute(LAYERED, ReplayConfig(signal="attmean"))
     profile = StepReader(LAYERED).depth(attribution, (3, 4)).profile

@@ -67,6 +67,16 @@ async def test_the_step_under_the_cursor_is_explained(run: Run) -> None:
         assert told[2].startswith(f" top I {token_name(trace, best)} ")
 
 
+async def test_where_the_cursor_can_go_next_is_read_ahead(run: Run) -> None:
+    async with browsing(run, "kitchen-0") as pilot:
+        await press(pilot, "right")
+        screen = on_screen(pilot, TraceScreen)
+        assert screen._opened is not None
+        assert screen.attribution is not None
+        known = [screen._opened.reader.known(screen.attribution, (t, t + 1)) for t in range(4)]
+        assert [depth is not None for depth in known] == [True, True, True, False]
+
+
 async def test_units_are_sorted_by_mass_and_the_mapped_one_is_marked(run: Run) -> None:
     async with browsing(run, "kitchen-0") as pilot:
         tokens(pilot).move_to(9)
