@@ -16,6 +16,7 @@ from omnitrace import CommandError, Run
 from replay import PRESETS, ReplayConfig
 from replay.cache import MassCache, default_folder
 from tui.commands import commands_of
+from tui.hangup import on_hangup
 from tui.help import HelpScreen, key_rows
 from tui.labels import Labels
 from tui.media.find import MediaFolder
@@ -100,6 +101,7 @@ def browse(run: Run, start: Start | None = None, look_path: Path | None = None) 
         )
     app = BrowseApp(run, start, recall(path))
     app.session.cache = cache = MassCache(default_folder())
+    on_hangup(app.exit)
     try:
         app.run()
     finally:
