@@ -45,7 +45,7 @@ class BrowseApp(App[None]):
     CSS_PATH = Path(__file__).with_name("browse.tcss")
     ENABLE_COMMAND_PALETTE = True
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("t", "change_theme", "Theme"),
+        Binding("t", "change_theme", "Theme", show=False),
         Binding("ctrl+p", "command_palette", "Commands", show=False),
         Binding("question_mark", "keys", "Keys", key_display="?"),
         Binding("q", "quit", "Quit"),

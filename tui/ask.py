@@ -16,7 +16,7 @@ from tui.draw.layout import visible
 class Ask(Input):
     """A line above the footer, there only while something is asked for; Escape leaves it."""
 
-    BINDINGS: ClassVar[list[BindingType]] = [Binding("escape", "leave", "Leave", show=False)]
+    BINDINGS: ClassVar[list[BindingType]] = [Binding("escape", "leave", "Leave")]
 
     @dataclass
     class Typed(Message):

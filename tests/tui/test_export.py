@@ -56,7 +56,9 @@ async def test_the_view_is_exported(
     async with browsing(run, "kitchen-0") as pilot:
         await press(pilot, "x", "ctrl+u", *f"out.{ending}", "enter")
         assert f"written to out.{ending}" in text(pilot, "#told")
-        assert "circle" in (tmp_path / f"out.{ending}").read_text("utf-8")
+        written = (tmp_path / f"out.{ending}").read_text("utf-8")
+        assert "circle" in written
+        assert f"out.{ending}" not in written  # the question is no part of the view
 
 
 async def test_a_span_and_a_link_are_copied(run: Run) -> None:

@@ -35,7 +35,7 @@ class SideBySide(Table, inherit_bindings=False):
 
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("o", "order", "Disagreements first", show=False),
-        Binding("a", "screen.cause", "Cause by another method", show=False),
+        Binding("a", "screen.cause", "Another cause", show=False),
         *Table.BINDINGS,
     ]
 
@@ -93,9 +93,8 @@ class SideBySide(Table, inherit_bindings=False):
         cells = (width - 5) // max(1, len(line.span.voices))
         if line.entry == TITLES:
             yield "     ", palette.dim
-            yield from (
-                (f"{clip(title, cells - 1):<{cells}}", palette.dim) for title in self._sides.titles
-            )
+            titles = (_title(title, cells - 1) for title in self._sides.titles)
+            yield from ((title.ljust(cells), palette.dim) for title in titles)
             return
         if line.entry == TEXT:
             mark = "≠" if line.span.apart else " "
@@ -121,15 +120,23 @@ def _entry(entries: tuple[Entry, ...], at: int, cells: int, palette: Palette) ->
     if entry.modality is not None:
         yield f"{LETTERS[entry.modality]} ", palette.ink[entry.modality]
     room = cells - 5 + 2 * (entry.modality is None)
-    why = " " + clip(_why(entry.parting), room - _LEAST) if entry.parting else ""
+    why = " " + _why(entry.parting, room - _LEAST) if entry.parting else ""
     text = clip(entry.text, room - cell_len(why))
     yield text, palette.plain
     yield why, palette.dim
     yield " " * (room + 1 - cell_len(text) - cell_len(why)), palette.plain
 
 
-def _why(parting: Parting) -> str:
-    return " ".join(("≠", ", ".join(parting.reasons))).strip()
+def _why(parting: Parting, cells: int) -> str:
+    """`≠` and the reasons; without them where there is no room."""
+    reasons = ", ".join(parting.reasons)
+    return clip(f"≠ {reasons}", cells) if reasons and cells > _LEAST else "≠"
+
+
+def _title(title: str, cells: int) -> str:
+    """A voice's title, or where there is no room what tells it from the others."""
+    short = " ".join(title.replace("because of", "").strip(" ,").split())
+    return title if len(title) <= cells or not short else clip(short, cells)
 
 
 def _sign_style(sign: str, palette: Palette) -> Style:

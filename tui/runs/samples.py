@@ -100,13 +100,19 @@ class SampleList(Table, inherit_bindings=False):
         known = (("F1", self.measures.f1), ("A≠B", self.measures.differs))
         return [(title, values) for title, values in known if not np.isnan(values).all()]
 
+    def _response_cells(self, width: int) -> int:
+        return width - self._id_cells - 28 - _MEASURE_CELLS * len(self.measured)
+
     def draw_columns(self, width: int, palette: Palette) -> Iterable[Piece]:
         """The titles of the columns."""
         title = "sample".ljust(self._id_cells)
         measured = "".join(title.ljust(_MEASURE_CELLS) for title, _ in self.measured)
         yield f"  {title}  from  {'n':>7}  {'T':>6}  {measured}", palette.dim
         of = f" of {len(self.table):,}" if len(self.order) < len(self.table) else ""
-        yield f"response · {len(self.order):,}{of} samples", palette.dim
+        count = f"{len(self.order):,}{of}"
+        room = self._response_cells(width)
+        said = (f"response · {count} samples", f"{count} samples", count)
+        yield next((text for text in said if len(text) <= room), count), palette.dim
 
     def draw_item(self, row: int, width: int) -> Iterable[Piece]:
         palette, table, sample = self.palette, self.table, int(self.order[row])
@@ -120,7 +126,7 @@ class SampleList(Table, inherit_bindings=False):
             ink = palette.ink[modality] if there else palette.dim
             yield LETTERS[modality] if there else "·", Style.combine((ink, under))
         yield f"  {table.n[sample]:>7,}  {table.T[sample]:>6,}  ", style
-        room = width - self._id_cells - 28 - _MEASURE_CELLS * len(self.measured)
+        room = self._response_cells(width)
         for _, values in self.measured:
             yield from _measure(float(values[sample]), style, Style.combine((palette.dim, under)))
         if self.measures.broken[sample]:

@@ -76,7 +76,7 @@ class RunScreen(Screen[None]):
         yield Lines("told")
         yield Lines("damage")
         yield Ask()
-        yield Footer(show_command_palette=False)
+        yield Footer(show_command_palette=False, compact=True)
 
     def on_mount(self) -> None:
         for widget in self.query("#columns, #damage, #told").results(Lines):

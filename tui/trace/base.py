@@ -87,7 +87,7 @@ class TraceBase(Screen[int]):
         yield Inspector("inspector")
         yield Lines("told")
         yield Ask()
-        yield Footer(show_command_palette=False)
+        yield Footer(show_command_palette=False, compact=True)
 
     def on_mount(self) -> None:
         self.query_one("#told", Lines).can_focus = False

@@ -55,7 +55,7 @@ class TraceScreen(TraceBase):
         Binding("w", "save", "Save the configuration", show=False),
         Binding("u", "undo", "Undo", show=False),
         Binding("U", "redo", "Redo", show=False),
-        Binding("v", "prompt", "Prompt"),
+        Binding("v", "prompt", "Prompt", show=False),
         Binding("x", "export", "Export", show=False),
         Binding("y", "copy_span", "Copy the span", show=False),
         Binding("Y", "copy_link", "Copy a link", show=False),
@@ -163,7 +163,7 @@ class TraceScreen(TraceBase):
         elif purpose == "save":
             self._save(text, to_toml(self.session.config), "omnitrace replay RUN --config")
         elif purpose == "export":
-            self._save(text, exported(self._view(), text), "written to")
+            self.call_after_refresh(self._export, text)  # when the picture shows no question
 
     @on(Table.Chosen, "#knobs")
     def _type_value(self) -> None:
@@ -179,6 +179,12 @@ class TraceScreen(TraceBase):
             self.tokens.action_lit(1 if lit[cursor + after :].any() else -1)
 
     # Three readings
+
+    @property
+    def reading(self) -> str:
+        """How the answer is read: `tokens`, `by-source` or `side-by-side`."""
+        shown = (name for name in ("by-source", "side-by-side") if self.has_class(f"-{name}"))
+        return next(shown, "tokens")
 
     def action_reading(self, reading: str) -> None:
         """In the order of generation, by source, or side by side."""
@@ -263,6 +269,14 @@ class TraceScreen(TraceBase):
         picture = partial(self.app.export_screenshot, title="omnitrace browse")
         return View(shown.attribution, shown.marked, self.tokens.palette, picture)
 
+    def _export(self, name: str) -> None:
+        if self._shown is None:
+            return
+        try:
+            self._save(name, exported(self._view(), name), "written to")
+        except CommandError as error:
+            self.tell(str(error), wrong=True)
+
     def action_export(self) -> None:
         if self._shown is not None:
             self.query_one(Ask).ask("export", f"a name in .{', .'.join(KINDS)}", "attribution.html")
@@ -318,7 +332,7 @@ class TraceScreen(TraceBase):
             self.app.push_screen(PromptScreen(trace, attribution, self.tokens.cursor))
 
     def action_back(self) -> None:
-        """Leave, one after another: what stands out, the pin, the screen."""
+        """Leave, one after another: what stands out, the pin, a pane beside, the screen."""
         if self.tokens.lit is not None or self._sought:
             self._sought = ""
             self.light(None)
@@ -327,5 +341,7 @@ class TraceScreen(TraceBase):
             self._pinned = None
             self.tokens.pin(None)
             self._show(self.tokens.cursor)
+        elif self.focused and self.query_one("#sources") in self.focused.ancestors:
+            self.set_focus(self.query_one(f"#{self.reading}"))
         else:
             self.dismiss(self.place)

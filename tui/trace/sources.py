@@ -19,6 +19,7 @@ from tui.draw.lines import Piece, bar
 from tui.draw.table import Table
 from tui.trace.names import name, number
 
+_NAME_CELLS = 60
 _ROOMY = 52  # cells from which a curated source has room for a bar too
 
 
@@ -79,6 +80,14 @@ class Beside:
     k: int
 
 
+@dataclass(frozen=True)
+class Theirs:
+    """A source that only the other attribution has as a unit."""
+
+    modality: Modality
+    text: str
+
+
 class SpanSources(UnitTable):
     """The curated sources of one span, then the dropped ones with the rule that dropped them.
 
@@ -95,11 +104,12 @@ class SpanSources(UnitTable):
         self._shown = id(attribution), k, theirs
         span = attribution.spans[k]
         self._units = attribution.units
-        self._found: list[Source | Dropped | str] = [*span.sources, *span.dropped]
-        self._theirs = _kept_ids(beside) if beside else None
-        own = {attribution.units.id[s.unit] for s in span.sources}
-        self._found += sorted((self._theirs or set()) - own - self._dropped_ids())
-        self.units_shown = [-1 if isinstance(s, str) else s.unit for s in self._found]
+        ours: list[Source | Dropped] = [*span.sources, *span.dropped]
+        named = {attribution.units.id[source.unit] for source in ours}
+        self._theirs = _kept(beside) if beside else None
+        self._found: list[Source | Dropped | Theirs] = [*ours]
+        self._found += [theirs for id, theirs in (self._theirs or {}).items() if id not in named]
+        self.units_shown = [-1 if isinstance(s, Theirs) else s.unit for s in self._found]
         kept, lost = len(span.sources), len(span.dropped)
         self.border_title = f"span {k + 1} · {kept} kept, {lost} dropped · share run score"
         if self._found:
@@ -111,15 +121,14 @@ class SpanSources(UnitTable):
         self._shown = None
         super().say(text, wrong)
 
-    def _dropped_ids(self) -> set[str]:
-        return {self._units.id[s.unit] for s in self._found if isinstance(s, Dropped)}
-
     def draw_item(self, row: int, width: int) -> Iterable[Piece]:
-        found = self._found[row]
-        if isinstance(found, str):
-            yield f"-   {found}".ljust(width), self.palette.dim
+        found, palette = self._found[row], self.palette
+        if isinstance(found, Theirs):
+            yield "- ", palette.dim
+            yield LETTERS[found.modality], palette.ink[found.modality]
+            yield f"  {found.text}".ljust(width), palette.dim
             return
-        here, palette = row == self.pointer, self.palette
+        here = row == self.pointer
         style = palette.strong if isinstance(found, Source) else palette.dim
         style = palette.chosen if here else style
         modality = Modality(self._units.modality[found.unit])
@@ -146,6 +155,11 @@ def _numbers(found: Source | Dropped) -> str:
     return f"{found.mass:4.2f} {found.rule:<10}"
 
 
-def _kept_ids(beside: Beside) -> set[str]:
-    ids = beside.attribution.units.id
-    return {ids[source.unit] for source in beside.attribution.spans[beside.k].sources}
+def _kept(beside: Beside) -> dict[str, Theirs]:
+    """The curated sources of the other attribution, by id."""
+    units, sources = beside.attribution.units, beside.attribution.spans[beside.k].sources
+    kinds = [Modality(int(units.modality[source.unit])) for source in sources]
+    return {
+        units.id[source.unit]: Theirs(kind, name(units, source.unit, _NAME_CELLS))
+        for source, kind in zip(sources, kinds, strict=True)
+    }

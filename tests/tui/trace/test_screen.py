@@ -414,3 +414,11 @@ async def test_presets_are_undone_and_done_again(run: Run) -> None:
             await press(pilot, key)
             names.append(text(pilot, "#heading").split()[-2])
         assert names == ["paper", "release", "paper", "default", "default", "paper"]
+
+
+async def test_escape_leads_from_a_pane_beside_back_to_the_tokens(run: Run) -> None:
+    async with browsing(run, "kitchen-0") as pilot:
+        await press(pilot, "e", "escape")
+        assert tokens(pilot).has_focus
+        await press(pilot, "2", "tab", "escape", "escape", "escape")
+        assert not isinstance(pilot.app.screen, TraceScreen)
