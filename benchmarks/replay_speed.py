@@ -46,7 +46,7 @@ from replay.evaluation.gold import Gold, steps_of_sentences
 from replay.evaluation.space import judging_space
 from replay.mass import mass
 from replay.rows import rows_of
-from replay.sweep.blocks import Work, Worker, team
+from replay.sweep.blocks import Work, Worker, blocks_of, team
 from replay.sweep.sweep import Aim, sweep
 
 SAMPLES, QUICK, STEPS, PROMPT = 759, 48, 256, 2000
@@ -292,7 +292,8 @@ def peak_memory(run: Path, count: int) -> float:
 def print_peak(run: Path, count: int) -> None:
     cache = MassCache(run.parent / "masses", memory=0)
     with team(Work(open_run(run), RandomGolds(count), GRID, cache=cache), 1) as workers:
-        for _ in workers(Worker.summed, [f"sample-{seed}" for seed in range(count)]):
+        ids = [f"sample-{seed}" for seed in range(count)]
+        for _ in workers(Worker.summed, blocks_of(ids, len(GRID))):
             pass
     [line] = [x for x in Path("/proc/self/status").read_text().splitlines() if "VmHWM" in x]
     print(int(line.split()[1]) / 1024)

@@ -42,7 +42,7 @@ def default_folder() -> Path | None:
     """Where masses are kept on disk; None where the user wants none."""
     chosen = os.environ.get(FOLDER)
     if chosen is not None:
-        return Path(chosen) if chosen else None
+        return Path(chosen).absolute() if chosen else None
     home = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
     return Path(home) / "omnitrace" / "masses"
 

@@ -9,16 +9,18 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from importlib import import_module
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any
 
 from cyclopts import Parameter
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn
 from rich.progress import Progress as Bar
 
+from omnitrace.cli.cluster import HERE, Workers
 from omnitrace.cli.console import narrate, out, plain, table
 from omnitrace.cli.console import progress_bar as cluster_bar
 from omnitrace.cli.flags import flags_of, layered
+from omnitrace.engines.resources import Resources
 from omnitrace.errors import CommandError
 from omnitrace.text import one_line
 from recorder.config import RecordConfig
@@ -38,16 +40,7 @@ class How:
         bool, Parameter(help="record a few for trial, say what all would take, write nothing")
     ] = False
     json: Annotated[bool, Parameter(help="print the plan as JSON (omnitrace.plan/1)")] = False
-    cluster: Annotated[
-        Literal["slurm", "ray", "local"] | None,
-        Parameter(help="share the samples out among workers; local: processes of this machine"),
-    ] = None
-    workers: Annotated[int, Parameter(help="how many, with --cluster")] = 1
     gpus: Annotated[int, Parameter(help="of each worker, with --cluster")] = 0
-    engine: Annotated[
-        dict[str, str] | None,
-        Parameter(help="what the engine is asked for besides: --engine.slurm-partition gpu"),
-    ] = None
 
 
 @flags_of(RecordConfig())
@@ -56,7 +49,8 @@ def record(
     run: Path,
     *,
     config: Path | None = None,
-    how: Annotated[How | None, Parameter(name="*")] = None,
+    how: Annotated[How, Parameter(name="*")] = How(),
+    on: Annotated[Workers, Parameter(name="*")] = HERE,
     given: dict[str, Any] | None = None,
 ) -> int:
     """Run a model over samples and record what its answers were caused by.
@@ -73,11 +67,11 @@ def record(
     config
         a TOML file of the keys below; flags are laid over it
     """
-    chosen, how = layered(RecordConfig(), config, given), how or How()
+    chosen = layered(RecordConfig(), config, given)
     if how.plan:
         return show_plan(samples, chosen, how.json)
-    if how.cluster:
-        summary = record_on_cluster(samples, run, chosen, how)
+    if on.cluster:
+        summary = record_on_cluster(samples, run, chosen, on.cluster, on.resources(how.gpus))
     else:
         with progress_bar() as report:
             summary = recorder().record(samples, run, chosen, report)
@@ -87,21 +81,19 @@ def record(
     return 1 if summary.failed else 0
 
 
-def record_on_cluster(samples: Path, run: Path, config: RecordConfig, how: How) -> RecordSummary:
+def record_on_cluster(
+    samples: Path, run: Path, config: RecordConfig, engine: str, resources: Resources
+) -> RecordSummary:
     """Let an engine's workers record, and wait for them."""
-    if how.workers < 1 or how.gpus < 0:
-        raise CommandError("--workers is at least 1, and --gpus at least 0.")
-    work = recorder("cluster.work")
-    resources = work.Resources(how.workers, how.gpus, dict(how.engine or {}))
     with cluster_bar("samples") as report:
         found: RecordSummary
-        if how.cluster == "ray":
+        if engine == "ray":
             found = recorder("cluster.on_ray").record_on_ray(
                 samples, run, config, resources, report
             )
         else:
             found = recorder("cluster.slurm").record_on_slurm(
-                samples, run, config, resources, report, how.cluster
+                samples, run, config, resources, report, engine
             )
     return found
 

@@ -14,10 +14,12 @@ from cyclopts.validators import Number
 from rich.table import Table
 
 from omnitrace import Run, open_run
+from omnitrace.cli.cluster import HERE, Workers
 from omnitrace.cli.console import STYLES, narrate, out, plain, progress_bar, table
 from omnitrace.cli.rates import cells, interval, percent, scores_json
 from omnitrace.cli.replay import check_added
 from omnitrace.config import to_dict, to_toml
+from omnitrace.engines.resources import jobs_folder, located
 from omnitrace.errors import CommandError
 from omnitrace.text import one_line
 from omnitrace.whole import written_whole
@@ -26,6 +28,7 @@ from replay import preset as preset_of
 from replay.cache import MassCache, default_folder
 from replay.evaluation.sources import read_golds
 from replay.sweep.blocks import Work
+from replay.sweep.cluster.team import Cluster
 from replay.sweep.grid import Grid, leaves, read_grid
 from replay.sweep.sweep import Aim, Best, Swept
 from replay.sweep.sweep import sweep as sweep_run
@@ -56,7 +59,7 @@ class Options:
     save_best
         write the best configuration into this TOML file, which --config takes
     jobs
-        processes; 0: one a core
+        processes of this machine; 0: one a core
     json
         print JSON (schema omnitrace.sweep/1) instead of tables
     """
@@ -80,6 +83,7 @@ def sweep(
     labels: Path,
     grid: Path,
     options: Annotated[Options, Parameter(name="*")] = Options(),
+    on: Annotated[Workers, Parameter(name="*")] = HERE,
 ) -> int:
     """Try every configuration of a grid on a run, and report the best on held-out samples.
 
@@ -97,10 +101,11 @@ def sweep(
     """
     made = read_grid(grid, preset_of(options.preset))
     check_files(options)
-    opened, golds = open_run(run), read_golds(labels)
+    cluster = cluster_of(on, run, options.jobs)
+    opened, golds = open_run(located(run)), read_golds(labels)
     golds.check_known(opened)
     check_all_added(opened, made.configs)
-    aim = Aim(options.metric, options.modality, options.holdout, options.jobs)
+    aim = Aim(options.metric, options.modality, options.holdout, options.jobs, cluster)
     cache = MassCache(default_folder(), memory=0)
     with progress_bar("samples") as report:
         swept = sweep_run(Work(opened, golds, made.configs, options.seconds, cache), aim, report)
@@ -112,6 +117,18 @@ def sweep(
         out().print(best_table(swept, made, options))
         out().print(winner_table(swept.best[0], swept))
     return tell(swept)
+
+
+def cluster_of(on: Workers, run: Path, jobs: int) -> Cluster | None:
+    """Where the work is done, None for here; CommandError if both are asked for."""
+    if on.cluster is None:
+        return None
+    if jobs:
+        raise CommandError(
+            "--jobs is how many processes of this machine score samples; with --cluster it is "
+            "--workers that says how many do."
+        )
+    return Cluster(on.cluster, on.resources(), jobs_folder(run))
 
 
 def check_files(options: Options) -> None:

@@ -12,24 +12,19 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from omnitrace.errors import CommandError, OmniTraceError
-from omnitrace.text import one_line
+from omnitrace.engines.jobs import failure, queued_again, submit
+from omnitrace.engines.resources import Resources, jobs_folder, located
+from omnitrace.errors import OmniTraceError
 from recorder.cluster.work import (
+    ADVICE,
     LOOK_SECONDS,
     Report,
-    Resources,
     chosen,
     committed,
     joined,
-    located,
 )
 from recorder.config import RecordConfig
 from recorder.record import RecordSummary, record
-
-NAME = "omnitrace"
-MINUTES = 12 * 60
-"""Of a job, unless `timeout_min` says otherwise: then it is queued again, so often:"""
-REQUEUES = 100
 
 
 @dataclass(frozen=True)
@@ -45,9 +40,7 @@ class Shard:
 
     def checkpoint(self) -> Any:
         """What submitit is to queue when the machine is taken away: the very same."""
-        from submitit.helpers import DelayedSubmission
-
-        return DelayedSubmission(self)
+        return queued_again(self)
 
 
 def record_on_slurm(
@@ -70,33 +63,11 @@ def record_on_slurm(
         Shard(samples.absolute(), located(run), replace(config, shard=f"{part}/{parts}"))
         for part in range(1, parts + 1)
     ]
-    jobs = _submit(shards, run, resources, engine)
+    jobs = submit(shards, jobs_folder(run), resources, engine)
     _wait(jobs, wanted, run, report)
     summaries = [_result(job) for job in jobs]  # one that is queued again is waited for here
     report(len(committed(run) & wanted), len(wanted), "")
     return joined(summaries)
-
-
-def _submit(shards: Sequence[Shard], run: Path, resources: Resources, engine: str) -> list[Any]:
-    try:
-        import submitit
-    except ImportError as error:
-        raise CommandError(
-            f"jobs need {error.name}: pip install 'omnitrace-replay[cluster]'."
-        ) from error
-    try:
-        logs = Path(f"{run.name}-jobs").absolute()
-        executor = submitit.AutoExecutor(logs, engine, slurm_max_num_timeout=REQUEUES)
-        given = {key: _number(value) for key, value in resources.options.items()}
-        asked = {"timeout_min": MINUTES, "gpus_per_node": resources.gpus, "name": NAME} | given
-        executor.update_parameters(**asked)
-        return list(executor.submit_array(shards))
-    except (TypeError, NameError, AssertionError, RuntimeError) as error:
-        raise CommandError(f"the jobs cannot be submitted: {one_line(str(error), 400)}.") from error
-
-
-def _number(value: str) -> int | str:
-    return int(value) if value.isdigit() else value
 
 
 def _wait(jobs: Sequence[Any], wanted: set[str], run: Path, report: Report) -> None:
@@ -110,12 +81,7 @@ def _wait(jobs: Sequence[Any], wanted: set[str], run: Path, report: Report) -> N
 
 
 def _result(job: Any) -> RecordSummary:
-    found = job.exception()
-    if found is None:
-        result: RecordSummary = job.result()
-        return result
-    why = one_line(str(found).strip().splitlines()[-1], 400)
-    raise OmniTraceError(
-        f"job {job.job_id} failed: {why}; its log is {job.paths.stderr}. What is committed is "
-        "safe: run the same command again."
-    ) from found
+    if why := failure(job):
+        raise OmniTraceError(f"{why}. {ADVICE}")
+    result: RecordSummary = job.result()
+    return result

@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
 
 from omnitrace.errors import CommandError
 from omnitrace.run import open_run
-from omnitrace.s3 import s3_url
 from recorder.config import RecordConfig
 from recorder.inputs.samples import Sample, read_samples
 from recorder.inputs.select import select
@@ -18,18 +16,10 @@ BLOCK = 16
 """Samples that a worker takes at a time: enough to fill a batch, few enough to share out."""
 LOOK_SECONDS = 5.0
 """Between two looks at how far the run is."""
+ADVICE = "What is committed is safe: run the same command again."
 
 Report = Callable[[int, int, str], None]
 """Called with the samples done, their number, and what is at work."""
-
-
-@dataclass(frozen=True)
-class Resources:
-    """What a worker gets: `gpus` of its own; `options` go to the engine as they are."""
-
-    workers: int = 1
-    gpus: int = 0
-    options: dict[str, str] = field(default_factory=dict)
 
 
 def chosen(samples: Path, config: RecordConfig) -> list[Sample]:
@@ -40,11 +30,6 @@ def chosen(samples: Path, config: RecordConfig) -> list[Sample]:
             "the file, or those that --ids names."
         )
     return select(read_samples(samples), config)
-
-
-def located(run: Path) -> Path:
-    """The run's path from any folder; an address stays what it is."""
-    return run if s3_url(run) else run.absolute()
 
 
 def blocks(samples: Sequence[Sample], size: int = BLOCK) -> list[list[str]]:

@@ -13,7 +13,7 @@ import numpy as np
 from omnitrace.errors import OmniTraceError
 from replay.config import UPOS, CurationConfig, ReplayConfig
 from replay.evaluation.scores import Score, scores_of
-from replay.sweep.blocks import Work, Worker, team
+from replay.sweep.blocks import Work, Worker, blocks_of, team
 from replay.sweep.sweep import DRAWS, Counter, Report
 
 ROWS: dict[str, dict[str, object]] = {
@@ -57,7 +57,7 @@ def ablate(
     count, damaged, parts = Counter(report, len(ids)), list[str](), []
     task = partial(Worker.each, numbers=range(len(work.configs)))
     with team(work, jobs) as workers:
-        for block in workers(task, ids):
+        for block in workers(task, blocks_of(ids, len(work.configs))):
             parts.append(block.tallies)
             damaged += block.damaged
             count.add(block.seen)

@@ -37,7 +37,7 @@ R = TypeVar("R")
 BLOCK, SCORES = 16, 2**14
 """The most samples, and samples times configurations, of a block: enough to be worth a process's
 while, few enough to end soon when the work is broken off."""
-_AHEAD = 2
+AHEAD = 2
 """Blocks handed out beyond those that are being worked on, a process each."""
 _THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
 
@@ -130,11 +130,13 @@ def _noted(damaged: list[str], read: Callable[P, R], *given: P.args, **named: P.
 
 
 Task = Callable[[Worker, Sequence[str]], Scored]
-Team = Callable[[Task, Sequence[str]], Iterator[Scored]]
-"""What a task, such as `Worker.summed`, makes of each block of the samples, in order."""
+Block = Sequence[str]
+"""Ids of a few samples."""
+Team = Callable[[Task, Sequence[Block]], Iterator[Scored]]
+"""What a task, such as `Worker.summed`, makes of each block, in order."""
 
 
-def blocks_of(ids: Sequence[str], configs: int) -> list[Sequence[str]]:
+def blocks_of(ids: Sequence[str], configs: int) -> list[Block]:
     """The samples in blocks, in order."""
     size = min(BLOCK, max(1, SCORES // max(1, configs)))
     return [ids[at : at + size] for at in range(0, len(ids), size)]
@@ -149,18 +151,16 @@ def team(work: Work, jobs: int) -> Iterator[Team]:
     jobs = jobs or _cores()
     if jobs == 1:
         worker = Worker(work)
-        yield lambda task, ids: (task(worker, block) for block in blocks_of(ids, len(work.configs)))
+        yield lambda task, blocks: (task(worker, block) for block in blocks)
         return
     with (
-        _single_threads(),
+        single_threads(),
         ProcessPoolExecutor(
             jobs, mp_context=get_context("spawn"), initializer=_begin, initargs=(work,)
         ) as pool,
     ):
         try:
-            yield lambda task, ids: _in_turn(
-                pool, task, blocks_of(ids, len(work.configs)), jobs * _AHEAD
-            )
+            yield lambda task, blocks: _in_turn(pool, task, blocks, jobs * AHEAD)
         except BrokenProcessPool as error:
             raise OmniTraceError(
                 "a process of the sweep was killed, perhaps for its memory; try fewer --jobs."
@@ -170,7 +170,7 @@ def team(work: Work, jobs: int) -> Iterator[Team]:
 
 
 def _in_turn(
-    pool: ProcessPoolExecutor, task: Task, blocks: Sequence[Sequence[str]], ahead: int
+    pool: ProcessPoolExecutor, task: Task, blocks: Sequence[Block], ahead: int
 ) -> Iterator[Scored]:
     """The results of the blocks in order, no more than `ahead` of them waiting."""
     waiting: deque[Future[Scored]] = deque()
@@ -194,7 +194,7 @@ def _begin(work: Work) -> None:
     _worker = Worker(work)
 
 
-def _run(task: Task, block: Sequence[str]) -> Scored:
+def _run(task: Task, block: Block) -> Scored:
     assert _worker is not None
     return task(_worker, block)
 
@@ -213,7 +213,7 @@ def _uninterrupted() -> Iterator[None]:
 
 
 @contextmanager
-def _single_threads() -> Iterator[None]:
+def single_threads() -> Iterator[None]:
     """Processes started within compute on one thread each: there is one a core already."""
     before = {name: os.environ.get(name) for name in _THREADS}
     os.environ.update(dict.fromkeys(_THREADS, "1"))

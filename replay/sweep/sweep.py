@@ -6,10 +6,11 @@ not. Knows how samples are split and what wins; not how they are scored.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from hashlib import sha256
+from itertools import islice
 
 import numpy as np
 
@@ -18,7 +19,8 @@ from omnitrace.timeline import Float64
 from replay.config import ReplayConfig
 from replay.evaluation.scores import Score, prf, scores_of
 from replay.evaluation.space import COLUMNS
-from replay.sweep.blocks import Scored, Team, Work, Worker, team
+from replay.sweep.blocks import Block, Scored, Team, Work, Worker, blocks_of, team
+from replay.sweep.cluster.team import Cluster, cluster_team
 
 METRICS = ("precision", "recall", "f1", "macro_precision", "macro_recall", "macro_f1")
 """In the order of `rates`."""
@@ -35,13 +37,14 @@ class Aim:
     """What a sweep is to find the highest of, and on which samples.
 
     `metric` of `METRICS`, over `modality` of `COLUMNS`; `holdout`: the share of the samples that
-    is held out; `jobs`: processes, 0 for one a core.
+    is held out; `jobs`: processes, 0 for one a core, where there is no `cluster`.
     """
 
     metric: str = "f1"
     modality: str = "all"
     holdout: float = 0.5
     jobs: int = 0
+    cluster: Cluster | None = None
 
 
 @dataclass(frozen=True)
@@ -91,10 +94,12 @@ def sweep(work: Work, aim: Aim, report: Report = lambda _done, _of, _at: None) -
     choosing, reporting = split([id for id in work.samples if id in work.golds], aim.holdout)
     damaged: list[str] = []
     count = Counter(report, len(choosing) + len(reporting))
-    with team(work, aim.jobs) as workers:
-        chosen_on = _half(workers, choosing, damaged, count)
-        held_out = _half(workers, reporting, damaged, count) if reporting else chosen_on
-        best = _best(workers, ranked(chosen_on, aim)[:BEST], reporting or choosing)
+    first, rest = (blocks_of(ids, len(work.configs)) for ids in (choosing, reporting))
+    with cluster_team(work, aim.cluster) if aim.cluster else team(work, aim.jobs) as workers:
+        scored = workers(Worker.summed, [*first, *rest])  # a cluster is asked once for both halves
+        chosen_on = _half(islice(scored, len(first)), damaged, count)
+        held_out = _half(scored, damaged, count) if rest else chosen_on
+        best = _best(workers, ranked(chosen_on, aim)[:BEST], rest or first)
     return Swept(work.configs, chosen_on, held_out, tuple(best), damaged)
 
 
@@ -142,23 +147,24 @@ class Counter:
         self._report(self._done, self._total, "")
 
 
-def _half(workers: Team, ids: Sequence[str], damaged: list[str], count: Counter) -> Half:
+def _half(blocks: Iterable[Scored], damaged: list[str], count: Counter) -> Half:
     total = Scored(np.zeros(()))
-    for block in workers(Worker.summed, ids):
+    for block in blocks:
         total.tallies = total.tallies + block.tallies
         total.samples += block.samples
         total.damaged += block.damaged
         count.add(block.seen)
     damaged += total.damaged
     if not total.samples:
-        raise OmniTraceError(f"none of {len(ids)} samples could be scored: {total.damaged[0]}")
+        seen = len(total.damaged)
+        raise OmniTraceError(f"none of {seen} samples could be scored: {total.damaged[0]}")
     return Half(total.tallies, total.samples)
 
 
-def _best(workers: Team, numbers: Sequence[int], ids: Sequence[str]) -> list[Best]:
-    """The configurations `numbers` again on `ids`, sample by sample."""
+def _best(workers: Team, numbers: Sequence[int], blocks: Sequence[Block]) -> list[Best]:
+    """The configurations `numbers` again on the blocks, sample by sample."""
     task = partial(Worker.each, numbers=numbers)
-    tallies = np.concatenate([block.tallies for block in workers(task, ids)])
+    tallies = np.concatenate([block.tallies for block in workers(task, blocks)])
     return [
         Best(number, *scores_of(tallies[:, place], DRAWS)) for place, number in enumerate(numbers)
     ]

@@ -16,6 +16,8 @@ import ray
 
 from omnitrace.care.gc import collect
 from omnitrace.care.verify import verify
+from omnitrace.engines.jobs import submit
+from omnitrace.engines.resources import Resources
 from omnitrace.errors import CommandError
 from omnitrace.files import LocalFiles
 from omnitrace.run import open_run
@@ -23,7 +25,7 @@ from recorder.bundled import TINY_OMNI
 from recorder.cluster import on_ray, slurm, work
 from recorder.cluster.on_ray import record_on_ray
 from recorder.cluster.slurm import record_on_slurm
-from recorder.cluster.work import Resources, blocks, joined
+from recorder.cluster.work import blocks, joined
 from recorder.config import RecordConfig
 from recorder.inputs.samples import read_samples
 from recorder.record import RecordSummary
@@ -62,7 +64,6 @@ def test_a_preempted_job_is_queued_again_and_finishes(
     samples: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     run, jobs = tmp_path / "run", list[Any]()
-    submit = slurm._submit
 
     def submitted(*given: Any) -> list[Any]:
         jobs.extend(submit(*given))
@@ -75,7 +76,7 @@ def test_a_preempted_job_is_queued_again_and_finishes(
                 for task in psutil.Process(job._process.pid).children():
                     task.send_signal(signal.SIGUSR2)
 
-    monkeypatch.setattr(slurm, "_submit", submitted)
+    monkeypatch.setattr(slurm, "submit", submitted)
     monkeypatch.setattr(slurm, "LOOK_SECONDS", 0.2)
     seen: list[int] = []
     record_on_slurm(

@@ -1,0 +1,111 @@
+"""Jobs of a scheduler, through submitit: an array on Slurm, or processes of this machine.
+
+A job that is preempted or runs out of time is queued again as what its `checkpoint` returns.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, nullcontext
+from pathlib import Path
+from typing import Any
+
+from omnitrace.engines.resources import WHY, Resources
+from omnitrace.errors import CommandError
+from omnitrace.text import one_line
+
+NAME = "omnitrace"
+MINUTES = 12 * 60
+"""Of a job, unless `timeout_min` says otherwise: then it is queued again, so often:"""
+REQUEUES = 100
+TOLD_SECONDS = 2.0
+"""A terminal's Ctrl-C has told the jobs of this machine too; told twice, they leave processes."""
+END_SECONDS = 10.0
+_AFTER = f"{'-' * 22}\nYou can check full logs"
+"""What submitit says after a job's traceback."""
+
+
+def submit(
+    calls: Sequence[Callable[[], object]], logs: Path, resources: Resources, engine: str
+) -> list[Any]:
+    """A submitit job a call, all in one array; `engine` is `slurm` or `local`.
+
+    CommandError where the extra [cluster] is not installed, or if the engine refuses.
+    """
+    try:
+        import submitit
+    except ImportError as error:
+        raise CommandError(
+            f"jobs need {error.name}: pip install 'omnitrace-replay[cluster]'."
+        ) from error
+    try:
+        executor = submitit.AutoExecutor(logs, engine, slurm_max_num_timeout=REQUEUES)
+        given = {key: _number(value) for key, value in resources.options.items()}
+        asked = {"timeout_min": MINUTES, "gpus_per_node": resources.gpus, "name": NAME} | given
+        executor.update_parameters(**asked)
+        with _errors_into(logs / "jobs.err") if engine == "local" else nullcontext():
+            return list(executor.submit_array(calls))
+    except (TypeError, NameError, ValueError, AssertionError, RuntimeError, OSError) as error:
+        raise CommandError(f"the jobs cannot be submitted: {one_line(str(error), WHY)}.") from error
+
+
+def queued_again(call: Callable[[], object]) -> Any:
+    """What `checkpoint` returns for a call to be made again, in a job that has its place."""
+    from submitit.helpers import DelayedSubmission
+
+    return DelayedSubmission(call)
+
+
+def cancel(jobs: Sequence[Any], engine: str) -> None:
+    """End jobs that are not wanted any more. Those of this machine have ended on return."""
+    if not jobs:
+        return
+    if engine == "slurm":
+        arrays = sorted({job.job_id.split("_")[0] for job in jobs})
+        subprocess.run(["scancel", *arrays], check=False)
+    elif not _ended(jobs, TOLD_SECONDS):
+        for job in jobs:
+            job.cancel()
+        _ended(jobs, END_SECONDS)
+
+
+def failure(job: Any) -> str:
+    """Why a job that is done failed, a clause that names its log; empty if it did not."""
+    found = job.exception()
+    if found is None:
+        return ""
+    lines = str(found).split(_AFTER)[0].strip().splitlines()
+    return f"job {job.job_id} failed: {one_line(lines[-1], WHY)}; its log is {job.paths.stderr}"
+
+
+@contextmanager
+def _errors_into(path: Path) -> Iterator[None]:
+    """Processes that are started within write their errors into a file: what submitit starts says
+    in a traceback that it was interrupted."""
+    sys.stderr.flush()
+    before = os.dup(2)
+    try:
+        with path.open("ab") as file:
+            os.dup2(file.fileno(), 2)
+        yield
+    finally:
+        os.dup2(before, 2)
+        os.close(before)
+
+
+def _ended(jobs: Sequence[Any], seconds: float) -> bool:
+    """Whether all jobs end within so many seconds."""
+    until = time.monotonic() + seconds
+    while not all(job.done() for job in jobs):
+        if time.monotonic() > until:
+            return False
+        time.sleep(0.05)
+    return True
+
+
+def _number(value: str) -> int | str:
+    return int(value) if value.isdigit() else value

@@ -1,0 +1,33 @@
+"""What is asked of any engine, and where a run lies for all of its workers."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from omnitrace.s3 import s3_url
+
+RETRIES = 20
+"""Restarts of one worker, and tries of one block: machines are taken away, samples do not kill for
+ever."""
+WHY = 400
+"""Characters of what an engine says went wrong."""
+
+
+@dataclass(frozen=True)
+class Resources:
+    """What a worker gets: `gpus` of its own; `options` go to the engine as they are."""
+
+    workers: int = 1
+    gpus: int = 0
+    options: dict[str, str] = field(default_factory=dict)
+
+
+def located(run: Path) -> Path:
+    """The run's path from any folder; an address stays what it is."""
+    return run if s3_url(run) else run.absolute()
+
+
+def jobs_folder(run: Path) -> Path:
+    """Where jobs over a run keep their logs: beside what the command is called in."""
+    return Path(f"{run.name}-jobs").absolute()
