@@ -38,7 +38,8 @@ class Workers:
         """What the engine is asked for; CommandError for a negative number."""
         if gpus < 0:
             raise CommandError("--gpus is at least 0.")
-        return Resources(self.workers, gpus, dict(self.engine or {}))
+        options = {key.replace("-", "_"): value for key, value in (self.engine or {}).items()}
+        return Resources(self.workers, gpus, options)
 
 
 HERE = Workers()

@@ -9,10 +9,9 @@ from contextlib import contextmanager, redirect_stdout
 from io import StringIO
 from typing import Any
 
-from omnitrace.engines.resources import RETRIES, WHY, Resources
+from omnitrace.engines.resources import RETRIES, Resources, why
 from omnitrace.engines.signals import held_back
 from omnitrace.errors import CommandError, OmniTraceError
-from omnitrace.text import one_line
 
 
 @contextmanager
@@ -52,7 +51,7 @@ def start_actors(
         remote = ray.remote(max_restarts=RETRIES, max_task_retries=RETRIES)(made).options(**asked)
         return [remote.remote(*given) for _ in range(count)]
     except (ValueError, TypeError) as error:
-        raise CommandError(f"the actors cannot be started: {one_line(str(error), WHY)}.") from error
+        raise CommandError(f"the actors cannot be started: {why(error)}.") from error
 
 
 def answer(ray: Any, reference: Any, advice: str) -> Any:
@@ -60,11 +59,9 @@ def answer(ray: Any, reference: Any, advice: str) -> Any:
     try:
         return ray.get(reference)
     except ray.exceptions.RayTaskError as error:
-        why = one_line(str(error.cause or error), WHY)
-        raise OmniTraceError(f"a worker failed: {why}. {advice}") from error
+        raise OmniTraceError(f"a worker failed: {why(error.cause or error)}. {advice}") from error
     except ray.exceptions.RayError as error:
-        why = one_line(str(error), WHY)
-        raise OmniTraceError(f"a worker is lost: {why}. {advice}") from error
+        raise OmniTraceError(f"a worker is lost: {why(error)}. {advice}") from error
 
 
 def _join(ray: Any) -> None:
@@ -73,7 +70,7 @@ def _join(ray: Any) -> None:
             ray.init(include_dashboard=False, log_to_driver=False, logging_level=logging.WARNING)
     except (ConnectionError, RuntimeError, ValueError) as error:
         raise CommandError(
-            f"no Ray cluster can be joined or started: {one_line(str(error), WHY)}. RAY_ADDRESS "
+            f"no Ray cluster can be joined or started: {why(error)}. RAY_ADDRESS "
             "names the cluster; without it one is started on this machine."
         ) from error
 

@@ -14,9 +14,8 @@ from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
 
-from omnitrace.engines.resources import WHY, Resources
+from omnitrace.engines.resources import Resources, why
 from omnitrace.errors import CommandError
-from omnitrace.text import one_line
 
 NAME = "omnitrace"
 MINUTES = 12 * 60
@@ -45,12 +44,16 @@ def submit(
     try:
         executor = submitit.AutoExecutor(logs, engine, slurm_max_num_timeout=REQUEUES)
         given = {key: _number(value) for key, value in resources.options.items()}
-        asked = {"timeout_min": MINUTES, "gpus_per_node": resources.gpus, "name": NAME} | given
+        asked = {
+            "timeout_min": MINUTES,
+            "gpus_per_node": resources.gpus or None,
+            "name": NAME,
+        } | given
         executor.update_parameters(**asked)
         with _errors_into(logs / "jobs.err") if engine == "local" else nullcontext():
             return list(executor.submit_array(calls))
     except (TypeError, NameError, ValueError, AssertionError, RuntimeError, OSError) as error:
-        raise CommandError(f"the jobs cannot be submitted: {one_line(str(error), WHY)}.") from error
+        raise CommandError(f"the jobs cannot be submitted: {why(error)}.") from error
 
 
 def queued_again(call: Callable[[], object]) -> Any:
@@ -79,7 +82,7 @@ def failure(job: Any) -> str:
     if found is None:
         return ""
     lines = str(found).split(_AFTER)[0].strip().splitlines()
-    return f"job {job.job_id} failed: {one_line(lines[-1], WHY)}; its log is {job.paths.stderr}"
+    return f"job {job.job_id} failed: {why(lines[-1])}; its log is {job.paths.stderr}"
 
 
 @contextmanager

@@ -6,17 +6,17 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from omnitrace.s3 import s3_url
+from omnitrace.text import one_line
 
 RETRIES = 20
 """Restarts of one worker, and tries of one block: machines are taken away, samples do not kill for
 ever."""
-WHY = 400
-"""Characters of what an engine says went wrong."""
+_WHY = 400
 
 
 @dataclass(frozen=True)
 class Resources:
-    """What a worker gets: `gpus` of its own; `options` go to the engine as they are."""
+    """What a worker gets: `gpus` of its own; `options` by the engine's own names, as they are."""
 
     workers: int = 1
     gpus: int = 0
@@ -31,3 +31,8 @@ def located(run: Path) -> Path:
 def jobs_folder(run: Path) -> Path:
     """Where jobs over a run keep their logs: beside what the command is called in."""
     return Path(f"{run.name}-jobs").absolute()
+
+
+def why(error: object) -> str:
+    """What an engine says went wrong, as the end of a sentence without its full stop."""
+    return one_line(str(error).strip().rstrip(".?!"), _WHY)

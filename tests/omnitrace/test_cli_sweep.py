@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 from pathlib import Path
 
@@ -82,6 +83,23 @@ def test_the_best_is_kept_and_is_what_evaluate_scores(
     assert evaluated["micro"] == winner["micro"]
 
 
+def test_jobs_of_this_machine_print_what_one_process_does(
+    run_path: Path, labels: Path, grid: Path, tmp_path: Path,
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parents[2]))
+    monkeypatch.chdir(run_path.parent)
+    argv = ["sweep", run_path.name, "--labels", str(labels), "--grid", str(grid), "--json"]
+    assert main([*argv, "--jobs", "1"]) == 0
+    alone = capsys.readouterr()
+    monkeypatch.chdir(tmp_path)
+    argv[1] = os.path.relpath(run_path)
+    more = ("--cluster", "local", "--workers", "2", "--engine.timeout-min", "5")
+    assert main([*argv, *more]) == 0
+    assert capsys.readouterr() == alone
+    assert (tmp_path / "kitchen-jobs").is_dir()
+
+
 @pytest.mark.parametrize(
     ("more", "said"),
     [
@@ -91,6 +109,11 @@ def test_the_best_is_kept_and_is_what_evaluate_scores(
         (("--preset", "papers"), "did you mean 'paper'"),
         (("--holdout", "1"), "holdout"),
         (("--metric", "f2"), "metric"),
+        (("--cluster", "ray"), "--jobs is how many processes of this machine"),
+        (("--cluster", "lsf"), 'Choose from: "slurm", "ray", "local"'),
+        (("--workers", "2"), "--workers and --engine go with --cluster"),
+        (("--engine.slurm-partition", "gpu"), "--workers and --engine go with --cluster"),
+        (("--cluster", "local", "--workers", "0"), "--workers is at least 1"),
     ],
 )
 def test_wrong_use_is_told_at_once(

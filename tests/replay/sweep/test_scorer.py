@@ -17,24 +17,9 @@ from replay.evaluation.scores import judge
 from replay.evaluation.space import judging_space
 from replay.sweep.scorer import Scorer, grouped
 from tests.build import make_trace
+from tests.replay.sweep.golds import random_gold
 from tests.replay.test_attribution import empty
 from tests.replay.test_curate import configs as curations
-
-
-def random_gold(seed: int) -> Gold:
-    """A gold of the small answer: random truth, sentences judged and modalities looked at."""
-    rng, trace = np.random.default_rng(seed), make_trace(seed=seed)
-    space = judging_space(trace)
-    return Gold(
-        id=trace.id,
-        space=space,
-        sentences=trace.sentences,
-        steps=steps_of_sentences(trace),
-        true=rng.random((len(trace.sentences), len(space))) < 0.3,
-        judged=rng.random(len(trace.sentences)) < 0.7,
-        scored=rng.random(4) < 0.7,
-    )
-
 
 mappings = st.sampled_from(
     [

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -14,13 +14,13 @@ from omnitrace.errors import CommandError, OmniTraceError
 from omnitrace.trace import Trace
 from replay import PRESETS, CurationConfig, ReplayConfig, attribute
 from replay.config import UPOS
-from replay.evaluation import Gold, evaluate
+from replay.evaluation import evaluate
 from replay.sweep.ablation import ROWS, ablate, ablated
 from replay.sweep.blocks import Work, blocks_of
 from replay.sweep.sweep import BEST, Aim, split, sweep
 from replay.sweep.table import check_suffix, rows, write_rows
 from tests.build import make_trace
-from tests.replay.sweep.test_scorer import random_gold
+from tests.replay.sweep.golds import Seeded
 
 PAPER = PRESETS["paper"]
 CONFIGS = tuple(
@@ -29,17 +29,6 @@ CONFIGS = tuple(
     for gamma in (0.0, 1.0, 2.0)
     for coverage in (0.3, 0.85)
 )
-
-
-@dataclass(frozen=True)
-class Seeded:
-    """Random golds by the number in a sample's id; every eleventh sample has none."""
-
-    def __contains__(self, id: str) -> bool:
-        return int(id) % 11 != 10
-
-    def gold(self, trace: Trace, seconds: float = 1.0) -> Gold:
-        return replace(random_gold(int(trace.id)), id=trace.id)
 
 
 class Damaged(dict[str, Trace]):

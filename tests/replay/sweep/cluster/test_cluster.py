@@ -9,7 +9,7 @@ import signal
 import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Literal
 
@@ -23,42 +23,16 @@ from omnitrace.errors import CommandError, OmniTraceError
 from omnitrace.run import Run, open_run
 from omnitrace.trace import Trace
 from omnitrace.writer import RunWriter
-from replay.evaluation import Gold
 from replay.sweep.blocks import Scored, Work, Worker
 from replay.sweep.cluster import on_jobs
 from replay.sweep.cluster.packed import packed, unpacked
 from replay.sweep.cluster.team import Cluster
 from replay.sweep.sweep import Aim, Report, Swept, sweep
-from tests.replay.sweep.test_sweep import ALONE, CONFIGS, Seeded, samples
+from tests.replay.sweep.cluster.golds import Striking, Stuck
+from tests.replay.sweep.golds import Seeded
+from tests.replay.sweep.test_sweep import ALONE, CONFIGS, samples
 
-STRUCK = "17"
-"""The sample at which something befalls the worker."""
 ENGINES: tuple[Literal["ray", "local"], ...] = ("ray", "local")
-
-
-@dataclass(frozen=True)
-class Striking(Seeded):
-    """Golds that send their worker a signal at one sample; once, if there is a file to mark it."""
-
-    number: int = signal.SIGKILL
-    mark: Path | None = None
-
-    def gold(self, trace: Trace, seconds: float = 1.0) -> Gold:
-        if trace.id == STRUCK and not (self.mark and self.mark.exists()):
-            if self.mark:
-                self.mark.touch()
-            os.kill(os.getpid(), self.number)
-            time.sleep(5)
-        return super().gold(trace, seconds)
-
-
-@dataclass(frozen=True)
-class Stuck(Seeded):
-    """Golds that take for ever at one sample."""
-
-    def gold(self, trace: Trace, seconds: float = 1.0) -> Gold:
-        time.sleep(600 if trace.id == STRUCK else 0)
-        return super().gold(trace, seconds)
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -242,3 +216,52 @@ def test_an_extra_that_is_missing_is_named(
     monkeypatch.setitem(sys.modules, module, None)
     with pytest.raises(CommandError, match=rf"need {module}: pip install .*\[cluster\]"):
         swept_on(engine, work_of(samples(4)))
+
+
+SLURM = {
+    "sbatch": """
+        cp "$1" submitted
+        last=$(sed -n 's/^#SBATCH --array=0-\\([0-9]*\\).*/\\1/p' "$1")
+        export SLURM_ARRAY_JOB_ID=$$ SLURM_JOB_ID=$$ SLURM_JOB_NODELIST=here SLURM_PROCID=0
+        for task in $(seq 0 "$last"); do
+            SLURM_ARRAY_TASK_ID=$task bash "$1" > /dev/null 2>&1 &
+        done
+        echo "Submitted batch job $$" | tee --append arrays
+        """,
+    "srun": """
+        while [[ $1 == --* ]]; do [[ $1 == --unbuffered ]] && shift || shift 2; done
+        exec "$@"
+        """,
+    "sacct": "echo 'JobID|State|NodeList'",
+    "scancel": 'echo "$@" > cancelled',
+}
+"""A scheduler of one machine that starts everything at once."""
+
+
+@pytest.fixture
+def slurm(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "bin").mkdir()
+    for name, script in SLURM.items():
+        (tmp_path / "bin" / name).write_text(f"#!/usr/bin/env bash\n{script}")
+        (tmp_path / "bin" / name).chmod(0o700)
+    monkeypatch.setenv("PATH", f"{tmp_path / 'bin'}:{os.environ['PATH']}")
+
+
+def test_slurm_gets_an_array_a_task_and_ctrl_c_cancels_it(run: Run, slurm: None) -> None:
+    found = swept_on("slurm", work_of(run), slurm_partition="cpu", slurm_account="lab")
+    assert_same(found, work_of(run))
+    script = Path("submitted").read_text()
+    for line in ("--array=0-1%", "--partition=cpu", "--account=lab", "--signal=USR2@"):
+        assert f"#SBATCH {line}" in script
+    assert "gpu" not in script
+    assert len(Path("arrays").read_text().splitlines()) == 2
+    assert not Path("cancelled").exists()
+
+    def interrupt(done: int, _of: int, _at: str) -> None:
+        if done:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        swept_on("slurm", work_of(run), interrupt)
+    last = Path("arrays").read_text().split()[-1]
+    assert Path("cancelled").read_text().split() == [last]
