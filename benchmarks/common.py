@@ -8,7 +8,7 @@ import os
 import platform
 import sys
 from dataclasses import asdict, dataclass
-from importlib.metadata import version
+from importlib.metadata import distributions, version
 from pathlib import Path
 from typing import Any
 
@@ -39,14 +39,30 @@ def save(name: str, measured: dict[str, Any], suffix: str = "") -> Path:
     """Write what benchmark `name` measured to results/, with date, machine, versions, command."""
     document = {
         "date": datetime.date.today().isoformat(),
-        "command": " ".join(["python", "-m", f"benchmarks.{name}", *sys.argv[1:]]),
+        "command": " ".join(["python", "-m", _module(name), *sys.argv[1:]]),
         "machine": machine(),
-        "versions": {package: version(package) for package in PACKAGES},
+        "versions": {package: version(package) for package in PACKAGES if _is_there(package)},
         **measured,
     }
     path = RESULTS / f"{name}{suffix}.json"
     path.write_text(json.dumps(document, indent=1) + "\n", "utf-8")
     return path
+
+
+def _is_there(package: str) -> bool:
+    return any(distributions(name=package))
+
+
+def _module(name: str) -> str:
+    spec = getattr(sys.modules["__main__"], "__spec__", None)
+    return f"benchmarks.{name}" if spec is None else str(spec.name)
+
+
+def put_between(path: Path, name: str, text: str) -> None:
+    """Put `text` between the marks <!-- name:begin --> and <!-- name:end --> of a document."""
+    begin, end = f"<!-- {name}:begin -->\n", f"<!-- {name}:end -->\n"
+    before, rest = path.read_text("utf-8").split(begin)
+    path.write_text(before + begin + text + end + rest.split(end)[1], "utf-8")
 
 
 def machine() -> str:

@@ -13,14 +13,14 @@ import contextlib
 import io
 import json
 import tempfile
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from benchmarks.common import Claim, print_claims, save
+from benchmarks.common import Claim, print_claims, put_between, save
 from omnitrace.cli import main as omnitrace
 
 DOCS = Path(__file__).parents[1] / "docs" / "faithfulness.md"
-BEGIN, END = "<!-- faithfulness:begin -->\n", "<!-- faithfulness:end -->\n"
 SINGLE_PASS = ("default", "paper", "release", "attgrads")
 COLUMNS = {
     "f1_text": "text F1",
@@ -66,26 +66,36 @@ def measure(samples: int, only: list[str]) -> dict[str, Any]:
 
 def markdown(board: dict[str, Any]) -> str:
     """The table of the documentation."""
-    head = f"| method | {' | '.join(COLUMNS.values())} | passes | seconds |\n"
-    rule = "|---|" + "--:|" * (len(COLUMNS) + 2) + "\n"
-    rows = [
-        f"| `{row['method']}` | {' | '.join(_cell(row.get(name)) for name in COLUMNS)} | "
-        f"{row['calls']:.0f} | {row['seconds']:.2f} |\n"
-        for row in board["methods"]
-    ]
     note = (
         f"\n*{board['samples']} fresh planted samples, {board['masks']} masks each, bundled model; "
         "in brackets 95 % intervals over samples.*\n"
     )
-    return head + rule + "".join(rows) + note
+    return table_of(board["methods"], COLUMNS) + note
 
 
-def _cell(value: dict[str, Any] | None) -> str:
+def table_of(rows: Sequence[Mapping[str, Any]], columns: Mapping[str, str]) -> str:
+    """A line a method: its `columns` (name → heading), passes and seconds; — for what it lacks."""
+    head = f"| method | {' | '.join(columns.values())} | passes | seconds |\n"
+    rule = "|---|" + "--:|" * (len(columns) + 2) + "\n"
+    lines = [
+        f"| `{row['method']}` | {' | '.join(cell(row.get(name)) for name in columns)} | "
+        f"{_plain(row.get('calls'), 0)} | {_plain(row.get('seconds'), 2)} |\n"
+        for row in rows
+    ]
+    return head + rule + "".join(lines)
+
+
+def cell(value: Mapping[str, Any] | None) -> str:
+    """A value and its interval."""
     if value is None or value["value"] is None:
-        return "–"
+        return "—"
     if value["ci"] is None:
         return f"{value['value']:.2f}"
     return f"{value['value']:.2f} [{value['ci'][0]:.2f}, {value['ci'][1]:.2f}]"
+
+
+def _plain(value: float | None, digits: int) -> str:
+    return "—" if value is None else f"{value:.{digits}f}"
 
 
 def claims(board: dict[str, Any]) -> list[Claim]:
@@ -113,9 +123,7 @@ def main() -> None:
     if not options.quick:
         save("faithfulness", board)
     if options.docs:
-        text = DOCS.read_text("utf-8")
-        before, rest = text.split(BEGIN)
-        DOCS.write_text(before + BEGIN + table + END + rest.split(END)[1], "utf-8")
+        put_between(DOCS, "faithfulness", table)
     if options.json:
         print_claims(claims(board))
 

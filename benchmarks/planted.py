@@ -14,7 +14,7 @@ import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 
-from benchmarks.common import Claim, print_claims, save
+from benchmarks.common import Claim, print_claims, put_between, save
 from omnitrace import Run, open_run
 from omnitrace.cli.record import record
 from recorder.planted.samples import KINDS, SPLITS, make_sample, write_samples
@@ -22,7 +22,6 @@ from replay import PRESETS, ReplayConfig, attribute
 from replay.evaluation import COLUMNS, Gold, Scores, evaluate, golds_of_truths, read_truths
 
 README = Path(__file__).parents[1] / "README.md"
-BEGIN, END = "<!-- planted:begin -->\n", "<!-- planted:end -->\n"
 QUICK_SAMPLES = 12
 
 
@@ -58,13 +57,6 @@ def markdown(scores: Mapping[str, Scores], count: int) -> str:
     return head + "".join(rows) + note
 
 
-def write_readme(table: str) -> None:
-    """Put the table between the README's two marks."""
-    before, rest = README.read_text("utf-8").split(BEGIN)
-    after = rest.split(END)[1]
-    README.write_text(before + BEGIN + table + END + after, "utf-8")
-
-
 def main() -> None:
     options = parse_options()
     count = QUICK_SAMPLES if options.quick else options.samples
@@ -79,7 +71,7 @@ def main() -> None:
         counts = {"samples": count, "judged": any_scores.judged, "wrong": any_scores.wrong}
         save("planted", {"split": "test", **counts, "f1_micro": f1})
     if options.readme:
-        write_readme(table)
+        put_between(README, "planted", table)
     if options.json:
         print_claims(claims(scores))
 

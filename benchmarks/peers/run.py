@@ -1,145 +1,118 @@
-"""Peers on the same model, samples and units: ContextCite's solver, Captum's ablation and Shapley.
+"""Peers on the same model, samples and units: Captum, inseq, ContextCite, and as TokenSHAP does.
 
-Needs an environment of its own with requirements.txt beside this file, and OmniTrace with the
-extras `record` and `faithful` in it. ContextCite's own solver gets our masks, so that its weights
-must be ours; Captum asks the live model, unit by unit, in every modality. What is not here:
-ContextCite's own ablations and inseq load a text model by its name, and the bundled one is none;
-TokenSHAP generates anew for every subset.
+Needs an environment of its own (docs/faithfulness.md). Captum and what is like TokenSHAP ask the
+live model in every modality; inseq and ContextCite take the same weights as a text model, on
+prompts of text; ContextCite's solver also gets our masks, so that its weights must be ours.
 
-    python -m benchmarks.peers.run [--samples 1] [--quick] [--json]
+    python -m benchmarks.peers.run [--samples 4] [--quick] [--json] [--docs]
 """
 
 from __future__ import annotations
 
 import argparse
 import tempfile
-from collections.abc import Callable
+from collections.abc import Iterable, Iterator
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
-import torch
-from captum.attr import FeatureAblation, ShapleyValueSampling
-from context_cite.solver import LassoRegression
 
-from benchmarks.causal_truth import load
-from benchmarks.common import Claim, print_claims, save
-from benchmarks.faithfulness import markdown
-from benchmarks.faithfulness import run as omnitrace
-from omnitrace import Run, open_run
-from recorder.inputs.samples import read_samples
-from recorder.passes.masked import Masked
+from benchmarks.common import Claim, print_claims, put_between, save
+from benchmarks.faithfulness import DOCS
+from benchmarks.peers.entries import SINGLE_PASS, TEXT_ONLY, context_cite_weights, register
+from benchmarks.peers.on_text import units_of_tokens
+from benchmarks.peers.table import compete, differences, markdown, of_text, rows
+from omnitrace import Run, Trace
+from omnitrace.cli.benchmark import Making, made
 from replay.evaluation import golds_of_truths, read_truths
-from replay.faithfulness import span_log_odds
-from replay.methods import METHODS, Method, Question, certain
-from replay.methods.contextcite import surrogate
-from replay.methods.leaderboard import CAUSAL, ENTRIES, Entry, leaderboard, to_json
+from replay.methods import METHODS, Question
+from replay.methods.contextcite import scores as contextcite
+from replay.methods.leaderboard import CAUSAL, ENTRIES
 
-Float64 = npt.NDArray[np.float64]
-
-PERMUTATIONS = 8
-
-
-class Live:
-    """The bundled model under masks of units; counts its passes."""
-
-    def __init__(self, samples: Path) -> None:
-        self.adapter = load()
-        self.samples = {sample.id: sample for sample in read_samples(samples)}
-        self.passes: dict[str, int] = {}
-
-    def scores(self, question: Question, make: Callable[[Any], Any], **options: Any) -> Float64:
-        """(K, m) attributions of each span's log-probability by a method of Captum."""
-        trace = question.trace
-        passing = Masked(self.adapter, self.adapter.prepare(self.samples[trace.id]))
-        owner = question.units.owner_of_tokens(trace.n)
-        steps = torch.from_numpy(question.steps)
-        self.passes[trace.id] = 0
-
-        def forward(kept: torch.Tensor) -> torch.Tensor:
-            shown = np.append(kept.numpy() > 0.5, np.ones((len(kept), 1), bool), axis=1)
-            self.passes[trace.id] += len(kept)
-            odds = passing.log_odds(trace.response_ids, shown[:, owner])
-            lp = -torch.nn.functional.softplus(-torch.from_numpy(odds).double())
-            return lp @ steps.double().T
-
-        every = torch.ones(1, len(question.units))
-        rows = [
-            make(forward).attribute(every, target=k, **options)[0].numpy()
-            for k in range(len(question.spans))
-        ]
-        return np.array(rows, np.float64).reshape(len(rows), len(question.units))
-
-    def calls(self, question: Question) -> int:
-        return self.passes.get(question.trace.id, 0)
+PACKAGES = ("captum", "context-cite", "inseq")
+RECORDED = ("loo", "contextcite", "context-cite-solver")
+"""Methods whose passes were made when the masks were recorded."""
 
 
-def context_cite_weights(question: Question) -> Float64:
-    """(K, m) by ContextCite's own solver on our masks."""
-    kept, logprob = question.recorded.fitting()
-    solver = LassoRegression()
-    rows = [
-        solver.fit(kept, span_log_odds(logprob[:, steps]), int(steps.sum()))[0]
-        for steps in question.steps
-    ]
-    return np.array(rows)
+def measure(making: Making) -> dict[str, Any]:
+    """All that is reported, of fresh samples."""
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        run, pass_seconds = made(folder, making)
+        golds = golds_of_truths(run, read_truths(folder / "truth.jsonl"))
+        register(folder)
+        pairs = compete(run, golds, ENTRIES, TEXT_ONLY)
+        texts = [run[id] for id in of_text(run, golds)]
+        solver, attention = solver_difference(run, golds), attention_difference(texts)
+    named = {pair.name: pair for pair in pairs}
+    return {
+        "peers": {package: version(package) for package in PACKAGES},
+        "samples": len(golds),
+        "texts": len(texts),
+        "masks": making.masks,
+        "solver_difference": solver,
+        "attention_difference": attention,
+        "methods": rows(pairs, dict.fromkeys(RECORDED, pass_seconds)),
+        "differences": differences(named["default"], [named[name] for name in SINGLE_PASS]),
+    }
 
 
-def largest_difference(run: Run) -> float:
-    """Of ContextCite's weights and ours, over their size, on all samples that can be fitted."""
-    worst = 0.0
-    for trace in run.values():
-        question = Question(trace, CAUSAL)
-        theirs = context_cite_weights(question)
-        kept, logprob = question.recorded.fitting()
-        for row, steps in zip(theirs, question.steps, strict=True):
-            odds = span_log_odds(logprob[:, steps])
-            ours = surrogate(kept, odds, int(steps.sum()))
-            worst = max(worst, float(np.abs(ours - row).max() / max(1.0, np.abs(row).max())))
-    return worst
+def solver_difference(run: Run, ids: Iterable[str]) -> float:
+    """The largest of ContextCite's weights and ours, over the largest of a span's."""
+    pairs = ((contextcite(q), context_cite_weights(q)) for q in _questions(run[id] for id in ids))
+    return max(
+        float(np.abs(ours - theirs).max() / max(1.0, np.abs(theirs).max()))
+        for all_ours, all_theirs in pairs
+        for ours, theirs in zip(all_ours, all_theirs, strict=True)
+    )
 
 
-def register(live: Live) -> None:
-    """The peers as methods that compete."""
+def attention_difference(texts: Iterable[Trace]) -> float:
+    """The largest of inseq's attention and our `attmean`, of a unit and span."""
+    ask = METHODS["inseq-attention"].scores
+    pairs = (
+        (ask(q), units_of_tokens(q, q.trace.scores("attmean")[:, : q.trace.n]))
+        for q in _questions(texts)
+    )
+    return max(float(np.abs(theirs - ours).max()) for theirs, ours in pairs)
 
-    def ablation(question: Question) -> Float64:
-        return live.scores(question, FeatureAblation)
 
-    def shapley(question: Question) -> Float64:
-        torch.manual_seed(0)
-        return live.scores(question, ShapleyValueSampling, n_samples=PERMUTATIONS)
+def _questions(traces: Iterable[Trace]) -> Iterator[Question]:
+    return (Question(trace, CAUSAL) for trace in traces)
 
-    for name, ask in (("captum-ablation", ablation), ("captum-shapley", shapley)):
-        METHODS[name] = Method(name, ask, certain, live.calls)
-    METHODS["context-cite"] = Method("its own solver", context_cite_weights, certain,
-                                     METHODS["contextcite"].calls)  # fmt: skip
-    for name in ("captum-ablation", "captum-shapley", "context-cite"):
-        ENTRIES[name] = Entry(name, CAUSAL)
+
+def claims(board: dict[str, Any]) -> list[Claim]:
+    """That `default` is no worse than any single pass; that what must be equal is."""
+    return [
+        *(
+            Claim(f"{metric.upper()} of default less {row['method']}'s, {row['on']} prompts",
+                  row[metric]["value"], 0.0, "higher")
+            for row in board["differences"]
+            for metric in ("f1", "lds")
+        ),
+        Claim("difference to ContextCite's weights", board["solver_difference"], 1e-6, "lower"),
+        Claim("difference of attmean to inseq's", board["attention_difference"], 1e-5, "lower"),
+    ]  # fmt: skip
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--samples", type=int, default=1, help="of each modality and axis")
-    parser.add_argument("--quick", action="store_true", help="texts alone, nothing saved")
+    parser.add_argument("--samples", type=int, default=4, help="of each modality and axis")
+    parser.add_argument("--quick", action="store_true", help="a few texts, nothing saved")
     parser.add_argument("--json", action="store_true", help="end with one line of claims")
+    parser.add_argument("--docs", action="store_true", help="write the tables into docs/")
     options = parser.parse_args()
-    only = ["--modality", "text"] if options.quick else []
-    with tempfile.TemporaryDirectory() as name:
-        folder = Path(name)
-        omnitrace("benchmark", name, "--samples", str(options.samples), *only, "--method", "random")
-        run = open_run(folder / "run")
-        register(Live(folder / "samples.jsonl"))
-        golds = golds_of_truths(run, read_truths(folder / "truth.jsonl"))
-        standings = leaderboard(run, golds, ENTRIES)
-        difference = largest_difference(run)
-    board = {"samples": len(golds), "masks": 64, "methods": to_json(standings, 0.0)}
-    print(markdown(board))
-    print(f"ContextCite's weights and ours differ by {difference:.1e} of their size")
+    few = Making(samples=1, modality=("text",))
+    board = measure(few if options.quick else Making(samples=options.samples))
+    tables = markdown(board)
+    print(tables)
     if not options.quick:
-        save("peers", {**board, "context_cite_difference": difference})
+        save("peers", board)
+    if options.docs:
+        put_between(DOCS, "peers", tables)
     if options.json:
-        print_claims([Claim("difference to ContextCite's weights", difference, 1e-6, "lower")])
+        print_claims(claims(board))
 
 
 if __name__ == "__main__":

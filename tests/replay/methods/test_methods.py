@@ -13,7 +13,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from omnitrace.errors import CommandError
-from replay.methods import METHODS, attribution_of, method
+from replay.methods import METHODS, attribution_of, method, naming
 from replay.methods.contextcite import surrogate
 from tests.replay.faithfulness.made import ablated, needing
 
@@ -107,3 +107,15 @@ def test_chance_is_the_same_every_time() -> None:
 def test_an_unknown_method_is_named_with_the_nearest() -> None:
     with pytest.raises(CommandError, match="did you mean 'contextcite'"):
         method("context-cite")
+
+
+def test_a_threshold_names_large_shares_above_the_least() -> None:
+    asked = ablated()
+    scores = np.array([[4.0, 1.0, 2.0], [-1.0, -2.0, -3.0], [0.5, 0.4, 0.0]])
+    assert naming(0.5)(asked, scores).tolist() == [
+        [True, False, True],
+        [False, False, False],
+        [True, True, False],
+    ]
+    assert naming(0.5, 0.5)(asked, scores)[2].tolist() == [True, False, False]
+    assert not naming(0.5, 5.0)(asked, scores).any()

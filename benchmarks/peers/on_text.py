@@ -1,0 +1,119 @@
+"""Peers that take a text model: inseq, and ContextCite with its own ablations.
+
+Both load the exported thinker from a folder by transformers' Auto classes and get the prompt as the
+thinker's chat template made it, and the recorded answer. Knows no other modality, and says so.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import warnings
+from collections.abc import Callable
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import inseq
+import numpy as np
+import numpy.typing as npt
+from context_cite import ContextCiter
+from context_cite.context_partitioner import BaseContextPartitioner
+from transformers import AutoModelForCausalLM, AutoTokenizer
+
+from benchmarks.peers.text_model import AS_IT_IS
+from omnitrace.errors import OmniTraceError
+from replay.methods import Question
+
+Bool = npt.NDArray[np.bool_]
+Float64 = npt.NDArray[np.float64]
+
+ABLATIONS = 64
+"""ContextCite's own default."""
+
+
+def asked_by_inseq(folder: Path, method: str) -> Callable[[Question], Float64]:
+    """inseq's `method`: (K, m), its scores of tokens in sum over units, in mean over steps."""
+    model = inseq.load_model(str(folder), method)
+
+    def ask(question: Question) -> Float64:
+        trace, decode = question.trace, model.tokenizer.decode
+        prompt, answer = decode(trace.prompt_ids.tolist()), decode(trace.response_ids.tolist())
+        _refuse_other_tokens(question, model.tokenizer, prompt + answer)
+        found = model.attribute(prompt, prompt + answer, show_progress=False)
+        scores = found.sequence_attributions[0].aggregate().target_attributions
+        return units_of_tokens(question, scores[: trace.n].numpy().T)
+
+    return ask
+
+
+def units_of_tokens(question: Question, scores: npt.NDArray[np.floating[Any]]) -> Float64:
+    """(K, m) from (T, n): in sum over the tokens of a unit, in mean over the steps of a span."""
+    owner = question.units.owner_of_tokens(question.trace.n)
+    member = owner[:, None] == np.arange(len(question.units))
+    steps = question.steps.astype(np.float64)
+    of_units: Float64 = steps @ scores @ member / steps.sum(axis=1, keepdims=True).clip(1)
+    return of_units
+
+
+def asked_by_context_cite(folder: Path) -> Callable[[Question], Float64]:
+    """ContextCite itself: it takes units out of the text, generates and solves: (K, m)."""
+    model: Any = AutoModelForCausalLM.from_pretrained(folder)
+    tokenizer: Any = AutoTokenizer.from_pretrained(folder)
+    tokenizer.padding_side, tokenizer.chat_template = "left", AS_IT_IS
+
+    def ask(question: Question) -> Float64:
+        pieces = Pieces(question, tokenizer.decode)
+        citer = ContextCiter(
+            model,
+            tokenizer,
+            pieces.context,
+            query="",
+            num_ablations=ABLATIONS,
+            batch_size=ABLATIONS,
+            prompt_template="{context}{query}",
+            partitioner=pieces,
+        )
+        with warnings.catch_warnings(), contextlib.redirect_stderr(io.StringIO()):
+            warnings.simplefilter("ignore")  # it asks for autocast on a GPU, which is not there
+            if not citer.response.startswith(question.trace.response):
+                raise OmniTraceError(f"the exported model says something else: {citer.response}")
+            rows = [citer.get_attributions(s.start, s.end, verbose=False) for s in question.spans]
+        return np.array(rows, np.float64).reshape(len(rows), len(question.units))
+
+    return ask
+
+
+class Pieces(BaseContextPartitioner):  # type: ignore[misc]  # its package has no types
+    """The whole prompt as ContextCite's context; its sources are our units, the rest stays."""
+
+    def __init__(self, question: Question, decode: Callable[[list[int]], str]) -> None:
+        ids, n = question.trace.prompt_ids, question.trace.n
+        owner = question.units.owner_of_tokens(n)
+        cuts = [0, *(np.flatnonzero(np.diff(owner)) + 1).tolist(), n]
+        self._texts = [decode(ids[a:b].tolist()) for a, b in pairwise(cuts)]
+        self._owner = [int(owner[start]) for start in cuts[:-1]]
+        self._sources = len(question.units)
+        super().__init__("".join(self._texts))
+
+    @property
+    def num_sources(self) -> int:
+        return self._sources
+
+    def split_context(self) -> None:
+        """Nothing is left to do."""
+
+    def get_source(self, index: int) -> str:
+        return "".join(self._of(lambda unit: unit == index))
+
+    def get_context(self, mask: Bool | None = None) -> str:
+        return "".join(self._of(lambda unit: mask is None or unit < 0 or bool(mask[unit])))
+
+    def _of(self, wanted: Callable[[int], bool]) -> list[str]:
+        return [t for t, unit in zip(self._texts, self._owner, strict=True) if wanted(unit)]
+
+
+def _refuse_other_tokens(question: Question, tokenizer: Any, text: str) -> None:
+    recorded = [*question.trace.prompt_ids.tolist(), *question.trace.response_ids.tolist()]
+    if tokenizer(text, add_special_tokens=False)["input_ids"] != recorded:
+        raise OmniTraceError(f"sample '{question.trace.id}': its text has other tokens.")
