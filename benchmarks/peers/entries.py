@@ -42,7 +42,12 @@ PAPER = {
 }
 """The paper's other two signals, under our preset too; the presets themselves read `attmean`."""
 
-SINGLE_PASS = ("paper", "release", *PAPER, "captum-saliency", "captum-input-x-gradient", *INSEQ)
+SINGLE_PASS = (
+    *("attgrads", "paper", "release"),
+    *PAPER,
+    *("captum-saliency", "captum-input-x-gradient"),
+    *INSEQ,
+)
 """What looks at the answer as it was given and asks for no other."""
 
 

@@ -86,9 +86,10 @@ def claims(board: dict[str, Any]) -> list[Claim]:
     """That `default` is no worse than any single pass; that what must be equal is."""
     return [
         *(
-            Claim(f"{metric.upper()} of default less {row['method']}'s, {row['on']} prompts",
-                  row[metric]["value"], 0.0, "higher")
+            Claim(f"{metric.upper()} of default less {row['method']}'s, {on} prompts",
+                  row[on][metric]["value"], 0.0, "higher")
             for row in board["differences"]
+            for on in ("all", "text") if row[on]
             for metric in ("f1", "lds")
         ),
         Claim("difference to ContextCite's weights", board["solver_difference"], 1e-6, "lower"),

@@ -36,11 +36,6 @@ class Pair:
     def name(self) -> str:
         return self.text.name
 
-    @property
-    def widest(self) -> Standing:
-        """On all prompts that it takes."""
-        return self.all or self.text
-
 
 def of_text(run: Run, golds: Mapping[str, Gold]) -> list[str]:
     """The ids of prompts without any medium."""
@@ -101,18 +96,21 @@ def _row(standing: Standing, pass_seconds: Mapping[str, float]) -> dict[str, Any
 
 
 def differences(first: Pair, others: Iterable[Pair]) -> list[dict[str, Any]]:
-    """`first` less each of the others, in F1 and LDS, on all prompts that both take."""
-    return [_difference(first, other) for other in others]
+    """`first` less each of the others, in F1 and LDS, on all prompts and on texts."""
+    return [
+        {
+            "method": other.name,
+            "all": _difference(first.all, other.all),
+            "text": _difference(first.text, other.text),
+        }
+        for other in others
+    ]
 
 
-def _difference(first: Pair, other: Pair) -> dict[str, Any]:
-    ours, theirs = first.widest if other.all else first.text, other.widest
-    return {
-        "method": other.name,
-        "on": "all" if other.all else "text",
-        "f1": _json(f1_difference(ours, theirs)),
-        "lds": _json(lds_difference(ours, theirs)),
-    }
+def _difference(ours: Standing | None, theirs: Standing | None) -> dict[str, Any] | None:
+    if ours is None or theirs is None:
+        return None
+    return {"f1": _json(f1_difference(ours, theirs)), "lds": _json(lds_difference(ours, theirs))}
 
 
 def f1_difference(a: Standing, b: Standing) -> Estimate:
@@ -150,22 +148,24 @@ def markdown(board: Mapping[str, Any]) -> str:
         f"On all {board['samples']} prompts; — where a peer cannot take pictures, sounds and films:"
         f"\n\n{table_of(whole, COLUMNS)}\n"
         f"On the {board['texts']} prompts of text alone:\n\n{table_of(texts, TEXT_COLUMNS)}\n"
-        "`default` less each peer that takes a single pass, on the samples that both take, drawn "
-        f"in pairs:\n\n{_pairs(board['differences'])}\n"
+        "`default` less each method that takes a single pass, samples drawn in pairs:\n\n"
+        f"{_pairs(board['differences'])}\n"
         f"*Fresh planted samples, {board['masks']} masks each, bundled model; in brackets 95 % "
         "intervals over samples; passes of the model beyond the answer, and seconds, a sample.*\n"
     )
 
 
 def _pairs(found: Sequence[Mapping[str, Any]]) -> str:
-    head = "| `default` less | prompts | F1 | LDS |\n|---|---|--:|--:|\n"
+    head = "| `default` less | all F1 | all LDS | text F1 | text LDS |\n|---|--:|--:|--:|--:|\n"
+    places = [(on, metric) for on in ("all", "text") for metric in ("f1", "lds")]
     return head + "".join(
-        f"| `{row['method']}` | {row['on']} | {_signed(row['f1'])} | {_signed(row['lds'])} |\n"
+        f"| `{row['method']}` | "
+        f"{' | '.join(_signed(row[on] and row[on][metric]) for on, metric in places)} |\n"
         for row in found
     )
 
 
-def _signed(value: Mapping[str, Any]) -> str:
-    if value["value"] is None:
+def _signed(value: Mapping[str, Any] | None) -> str:
+    if value is None or value["value"] is None:
         return "—"
     return f"{value['value']:+.2f} [{value['ci'][0]:+.2f}, {value['ci'][1]:+.2f}]"
