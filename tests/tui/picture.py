@@ -1,6 +1,7 @@
 """The pictures in README.md and docs/: `python -m tests.tui.picture DEMO`.
 
-DEMO is a folder that `omnitrace demo` wrote: its run, media and truth are looked at.
+DEMO is a folder that `omnitrace demo` wrote, its run with ablations by `omnitrace ablate-inputs
+DEMO/run --samples DEMO/samples.jsonl`: its run, media and truth are looked at.
 """
 
 from __future__ import annotations
@@ -20,17 +21,20 @@ DOCS = Path(__file__).parents[2] / "docs"
 
 @dataclass(frozen=True)
 class Picture:
-    """What is seen of a sample, or (without one) of the run, after some keys."""
+    """What is seen of a sample, or (without one) of the run, after some keys; `labelled`: beside
+    the truth."""
 
     sample: str | None
     keys: str
     size: tuple[int, int] = (124, 38)
+    labelled: bool = True
 
 
 PICTURES = {
     "browse.svg": Picture("mixed-0", "s s right right right right"),
     "browse-run.svg": Picture(None, "down down down", (124, 16)),
     "browse-side.svg": Picture("mixed-0", "b 3", (124, 32)),
+    "browse-cause.svg": Picture("mixed-0", "p 3 o" + 10 * " down", (124, 32), labelled=False),
     "browse-configuration.svg": Picture(
         "mixed-0", "b e down down down down right s s s", (124, 38)
     ),
@@ -53,7 +57,7 @@ def take_all(demo: Path, docs: Path = DOCS) -> None:
     """Every picture of `PICTURES`."""
     run, labels = open_run(demo / "run"), Labels.read(demo / "truth.jsonl")
     for name, picture in PICTURES.items():
-        start = Start(picture.sample, labels=labels, media=demo)
+        start = Start(picture.sample, labels=labels if picture.labelled else None, media=demo)
         svg = asyncio.run(take_picture(run, start, picture.keys.split(), picture.size))
         (docs / name).write_text(svg, "utf-8")
 
