@@ -1,6 +1,6 @@
 """Which attributions are faithful? Every method on fresh planted evidence, with what it costs.
 
-Heads are learned on the split `choose`; all numbers are of the split `test`, fresh seeds. Every
+Heads are learned on the split `choose`; all numbers are of the split `confirm`, fresh seeds. Every
 method answers for the same samples and masks of the bundled model (omnitrace benchmark).
 
     python -m benchmarks.faithfulness [--samples 6] [--quick] [--json] [--docs]
@@ -19,9 +19,10 @@ from typing import Any
 
 from benchmarks.common import Claim, print_claims, put_between, save
 from omnitrace.cli import main as omnitrace
+from replay.methods.leaderboard import SIGNALS
 
 DOCS = Path(__file__).parents[1] / "docs" / "faithfulness.md"
-SINGLE_PASS = ("default", "paper", "release", "attgrads")
+SINGLE_PASS = ("default", "paper", "release", *SIGNALS)
 COLUMNS = {
     "f1_text": "text F1",
     "f1_image": "image F1",
@@ -45,7 +46,7 @@ def run(*command: str) -> str:
 
 
 def measure(samples: int, only: list[str]) -> dict[str, Any]:
-    """The leaderboard of the test split, the learned heads in it."""
+    """The leaderboard of fresh samples, the learned heads in it."""
     size = ["--samples", str(samples), *only, "--json"]
     with tempfile.TemporaryDirectory() as name:
         folder, heads = Path(name), Path(name) / "heads.toml"
@@ -58,9 +59,8 @@ def measure(samples: int, only: list[str]) -> dict[str, Any]:
             "--units.request",
             "leave-out",
         )
-        board: dict[str, Any] = json.loads(
-            run("benchmark", str(folder / "test"), *size, "--config", str(heads))
-        )
+        fresh = ["--split", "confirm", "--config", str(heads)]
+        board: dict[str, Any] = json.loads(run("benchmark", str(folder / "fresh"), *size, *fresh))
     return board
 
 

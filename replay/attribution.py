@@ -88,6 +88,7 @@ class Replayer:
         self._mass: dict[tuple[object, ...], Float32] = {}
         self._best: dict[tuple[object, ...], tuple[Int32, Float32]] = {}
         self._voters: dict[tuple[object, ...], list[Voters]] = {}
+        self._cast: dict[tuple[object, ...], tuple[object, _Cast]] = {}
 
     def tagged(self, tags: str) -> Trace:
         """The trace with the tags and sentences of that name; empty: those recorded."""
@@ -138,12 +139,22 @@ class Replayer:
             ]
         return self._voters[key]
 
+    def _counted(self, config: ReplayConfig) -> _Cast:
+        """What is cast under `config`; kept until what votes weigh changes."""
+        key, weighed = (*mass_key(config), config.competition), _weighed(config.curation)
+        if key not in self._cast or self._cast[key][0] != weighed:
+            trace, (_, confidence) = self.tagged(config.tags), self.best(config)
+            ballots = [_ballot(trace, heat, config.curation) for heat in self.voters(config)]
+            vote = _votes(trace, confidence, config.curation).astype(np.float32)
+            self._cast[key] = weighed, _Cast(ballots, vote)
+        return self._cast[key][1]
+
     def attribute(self, config: ReplayConfig) -> Attribution:
         """As the function `attribute`."""
         trace, masses = self.tagged(config.tags), self.mass(config)
         units = self.units(config.units, config.tags)
         unit, confidence = self.best(config)
-        ballots = [_ballot(trace, heat, config.curation) for heat in self.voters(config)]
+        cast = self._counted(config)
         return Attribution(
             id=trace.id,
             response=trace.response,
@@ -152,9 +163,9 @@ class Replayer:
             mass=masses,
             unit=unit,
             confidence=confidence,
-            vote=_votes(trace, confidence, config.curation).astype(np.float32),
+            vote=cast.vote,
             spans=tuple(
-                _span(trace, piece, ballots, config.curation, units.unnamed)
+                _span(trace, piece, cast.ballots, config.curation, units.unnamed)
                 for piece in chunk(trace, config.chunker, config.window)
             ),
         )
@@ -191,6 +202,19 @@ class _Ballot:
     def curate(self, steps: tuple[int, int], config: CurationConfig) -> Curation:
         part = slice(bisect_left(self.steps, steps[0]), bisect_left(self.steps, steps[1]))
         return curate(self.sources[part], self.votes[part], config)
+
+
+@dataclass(frozen=True)
+class _Cast:
+    """The ballots of every heat, and the vote (T,) float32 of each step in the mapping."""
+
+    ballots: list[_Ballot]
+    vote: Float32
+
+
+def _weighed(config: CurationConfig) -> object:
+    """All that a vote's weight depends on."""
+    return config.gamma, config.pos_other, config.pos_weights
 
 
 def _ballot(trace: Trace, heat: Voters, config: CurationConfig) -> _Ballot:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from operator import itemgetter
 
 from replay.config import CurationConfig
 
@@ -69,24 +70,24 @@ def curate(source_ids: Sequence[int], vote: Sequence[float], config: CurationCon
     total = float(sum(vote))
     if total <= 0:
         return Curation()
-    ranked = sorted(_sources(source_ids, vote, total, config), key=lambda s: s.score, reverse=True)
+    ranked = sorted(_sources(source_ids, vote, total, config), key=itemgetter(3), reverse=True)
     kept: list[Source] = []
     dropped: list[Dropped] = []
     covered = 0.0
-    for source in ranked:
+    for unit, mass, run, score in ranked:
         if kept and covered >= config.coverage:
-            dropped.append(Dropped(source.unit, source.mass, "coverage"))
-        elif source.mass < config.p_min and not source.run >= config.run_min:
-            dropped.append(Dropped(source.unit, source.mass, "p_min"))
+            dropped.append(Dropped(unit, mass, "coverage"))
+        elif mass < config.p_min and not run >= config.run_min:
+            dropped.append(Dropped(unit, mass, "p_min"))
         else:
-            kept.append(source)
-            covered += source.mass
+            kept.append(Source(unit, mass, run, score))
+            covered += mass
     return Curation(tuple(kept), tuple(dropped))
 
 
 def _sources(
     source_ids: Sequence[int], vote: Sequence[float], total: float, config: CurationConfig
-) -> list[Source]:
+) -> list[tuple[int, float, float, float]]:
     """Every source with its share, run and score, in order of first appearance."""
     mass: dict[int, float] = {}
     run: dict[int, float] = {}
@@ -96,8 +97,8 @@ def _sources(
         length = length + w if source == current else w
         current = source
         run[source] = max(run.get(source, 0.0), length)
-    return [_source(unit, mass[unit] / total, run[unit] / total, config) for unit in mass]
-
-
-def _source(unit: int, mass: float, run: float, config: CurationConfig) -> Source:
-    return Source(unit, mass, run, config.alpha * mass + (1.0 - config.alpha) * run)
+    alpha, rest = config.alpha, 1.0 - config.alpha
+    shares = ((unit, mass[unit] / total, run[unit] / total) for unit in mass)
+    return [
+        (unit, share, longest, alpha * share + rest * longest) for unit, share, longest in shares
+    ]

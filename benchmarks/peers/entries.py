@@ -24,7 +24,7 @@ from recorder.inputs.samples import read_samples
 from replay.config import PRESETS
 from replay.faithfulness import span_log_odds
 from replay.methods import METHODS, SHARE, Method, Question, naming
-from replay.methods.leaderboard import CAUSAL, ENTRIES, Entry
+from replay.methods.leaderboard import CAUSAL, ENTRIES, SIGNALS, Entry
 
 Float64 = npt.NDArray[np.float64]
 Scores = Callable[[Question], Float64]
@@ -36,14 +36,14 @@ TEXT_ONLY = (*INSEQ, "context-cite")
 """Peers that take a text model and nothing else."""
 
 PAPER = {
-    f"{preset}-{signal}": Entry(config=replace(PRESETS[preset], signal=signal))
+    f"{preset}-{signal}": Entry("votes", replace(PRESETS[preset], signal=signal))
     for preset in ("paper", "release", "default")
     for signal in ("rawatt", "attgrads-last")
 }
 """The paper's other two signals, under our preset too; the presets themselves read `attmean`."""
 
 SINGLE_PASS = (
-    *("attgrads", "paper", "release"),
+    *("paper", "release", *SIGNALS),
     *PAPER,
     *("captum-saliency", "captum-input-x-gradient"),
     *INSEQ,

@@ -105,7 +105,7 @@ def main() -> None:
     parser.add_argument("--docs", action="store_true", help="write the tables into docs/")
     options = parser.parse_args()
     few = Making(samples=1, modality=("text",))
-    board = measure(few if options.quick else Making(samples=options.samples))
+    board = measure(few if options.quick else Making(samples=options.samples, split="confirm"))
     tables = markdown(board)
     print(tables)
     if not options.quick:

@@ -42,7 +42,8 @@ class Making:
         only this axis: plain, units, distractors, near-duplicates, length, two or absent; may be
         given several times
     split
-        whose seeds: choose, to choose settings on; test, for numbers that are reported
+        whose seeds: choose, to choose settings on; test, for numbers that are reported; confirm,
+        for those of what was changed after test was looked at
     masks
         ablations a sample
     """
@@ -50,7 +51,7 @@ class Making:
     samples: Annotated[int, Parameter(validator=Number(gte=1, lte=10_000))] = 2
     modality: tuple[str, ...] = ()
     axis: tuple[str, ...] = ()
-    split: Literal["choose", "test"] = "test"
+    split: Literal["choose", "test", "confirm"] = "test"
     masks: Annotated[int, Parameter(validator=Number(gte=8, lte=4096))] = 64
 
 

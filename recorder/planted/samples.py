@@ -39,9 +39,11 @@ SPLITS = {
     "demo": range(0, 10_000),
     "choose": range(10_000, 20_000),
     "test": range(20_000, 30_000),
+    "confirm": range(30_000, 40_000),
     "train": range(1_000_000, 2_000_000_000),
 }
-"""Disjoint seeds: `choose` to choose defaults on, `test` for numbers that are reported."""
+"""Disjoint seeds: `choose` to choose defaults on, `test` for numbers that are reported, `confirm`
+for those of what was changed after `test` had been looked at."""
 
 Spec = Picture | Recording | Film
 

@@ -38,11 +38,14 @@ def _asked_of_context(config: ReplayConfig) -> ReplayConfig:
     return replace(config, units=replace(config.units, request="leave-out"))
 
 
+SIGNALS = ("attmean", "attgrads")
+"""Signals that compete as they are, by their masses; presets rank by what their curation counts."""
+
 CAUSAL = _asked_of_context(PRESETS["default"])
 
 ENTRIES: dict[str, Entry] = {
-    **{name: Entry(config=config) for name, config in PRESETS.items()},
-    "attgrads": Entry(config=replace(PRESETS["default"], signal="attgrads")),
+    **{name: Entry("votes", config) for name, config in PRESETS.items()},
+    **{name: Entry(config=replace(PRESETS["default"], signal=name)) for name in SIGNALS},
     "loo": Entry("loo", CAUSAL),
     "contextcite": Entry("contextcite", CAUSAL),
     "random": Entry("random", CAUSAL),

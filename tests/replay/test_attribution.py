@@ -187,7 +187,14 @@ def test_the_shortest_answers(name: str, steps: int) -> None:
 def test_a_replayer_answers_as_attribute_does_and_keeps_the_masses() -> None:
     trace = make_trace()
     replayer = Replayer(trace)
-    for config in (*PRESETS.values(), PAPER, replace(PAPER, curation=CurationConfig(gamma=1.0))):
+    weighed = (
+        CurationConfig(gamma=1.0),
+        CurationConfig(p_min=0.2),
+        CurationConfig(pos_other=0.9),
+        CurationConfig(pos_weights={"NOUN": 0.5}),
+    )
+    changed = (replace(PAPER, curation=curation) for curation in weighed)
+    for config in (*PRESETS.values(), PAPER, *changed):
         kept, fresh = replayer.attribute(config), attribute(trace, config)
         assert kept.spans == fresh.spans
         assert np.array_equal(kept.mass, fresh.mass)

@@ -46,7 +46,7 @@ def _arrays(medium: Image | Audio | Video) -> list[npt.NDArray[Any]]:
 def test_no_seed_is_in_two_splits() -> None:
     for one, other in combinations(SPLITS.values(), 2):
         assert one.stop <= other.start or other.stop <= one.start
-    assert set(SPLITS) == {"demo", "choose", "test", "train"}
+    assert set(SPLITS) == {"demo", "choose", "test", "confirm", "train"}
 
 
 def test_an_unknown_kind_is_named() -> None:
