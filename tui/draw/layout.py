@@ -30,6 +30,8 @@ _SHOWN: dict[int, str | None] = dict.fromkeys(_FORMAT) | {0x0A: "↵", 0x09: " "
 
 def visible(text: str) -> str:
     """`text` as it may be drawn on one row: safe, no zero-width format characters, few marks."""
+    if text.isascii() and text.isprintable():
+        return text  # nearly all that is drawn, and drawn again
     shown = safe_text(text).translate(_SHOWN)
     return shown if shown.isascii() else _cap_marks(shown)
 

@@ -53,6 +53,15 @@ class Scene:
     kept: frozenset[int]
     colour: bool = True
 
+    def looks_like(self, other: Scene | None) -> bool:
+        """Whether it is drawn as another was: arrays that are read once are told by identity."""
+        return (
+            other is not None
+            and self.units is other.units
+            and self.row is other.row
+            and (self.mapped, self.kept, self.colour) == (other.mapped, other.kept, other.colour)
+        )
+
 
 def scene_top(trace: Trace, row: Float32) -> float:
     """The largest score that lies on a token of a medium."""

@@ -55,8 +55,10 @@ class MediaView(Lines):
         top = scene_top(trace, depth.row)
         colour = not self.app.no_color
         units = attribution.units
-        self._scene = Scene(trace, units, depth.row, top, mapped, kept, colour)
-        self._message = None
+        scene = Scene(trace, units, depth.row, top, mapped, kept, colour)
+        if scene.looks_like(self._scene):
+            return  # a configuration was changed that does not change this
+        self._scene, self._message = scene, None
         self._load()
         self._lay()
 

@@ -34,7 +34,7 @@ class Marked:
       `Modality`, SPECIAL for none; `level` (T,) int32: its strength;
     - `spans`: half-open ranges of steps, in order; `span` (T,) int32: the span of each step, or -1;
       `sources`: modality and unit of each span's curated sources, strongest first; `names`: what
-      the units are called, made when they are looked at;
+      the `units` are called, made when they are looked at;
     - `disputed` (T,) bool: another configuration keeps other sources for the step's span.
     """
 
@@ -49,6 +49,19 @@ class Marked:
     names: Mapping[int, str]
     span: Int32
     disputed: Bool
+    units: Units | None = None
+
+    def changed(self, before: Marked) -> Bool | None:
+        """(T,) bool: the steps that look otherwise than `before`; None where all may."""
+        same = self.shown is before.shown and self.units is before.units
+        if not same or self.spans != before.spans or self.modality != before.modality:
+            return None
+        steps: Bool = (self.unit != before.unit) | (self.level != before.level)
+        steps |= (self.group != before.group) | (self.disputed != before.disputed)
+        for span, one, other in zip(self.spans, self.sources, before.sources, strict=True):
+            if one != other:
+                steps[slice(*span)] = True
+        return steps
 
     def __len__(self) -> int:
         return len(self.level)
@@ -115,6 +128,7 @@ def mark(paper: Paper, attribution: Attribution, reading: Reading) -> Marked:
         names=_Names(attribution.units),
         span=span,
         disputed=disputed(attribution, other) if other else np.zeros(len(span), np.bool_),
+        units=attribution.units,
     )
 
 

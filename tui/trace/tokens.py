@@ -78,9 +78,9 @@ class TokenView(Lines, inherit_bindings=False):
 
     def mark(self, marked: Marked, cursor: int) -> None:
         """Show a response, with the cursor on a step (or the nearest there is)."""
-        self.marked, self._message = marked, None
-        self.cursor = max(0, min(cursor, len(marked) - 1))
-        self._break_rows()
+        before, self.marked, self._message = self.marked, marked, None
+        was, self.cursor = self.cursor, max(0, min(cursor, len(marked) - 1))
+        self._break_rows(marked.changed(before) if self.cursor == was else None)
 
     def say(self, text: str, wrong: bool = False) -> None:
         self.marked, self.lit, self.pinned = NOTHING, None, None
@@ -88,8 +88,9 @@ class TokenView(Lines, inherit_bindings=False):
 
     def light(self, steps: Bool | None) -> None:
         """Let these steps (T,) stand out, the others be dim; None: all alike."""
-        self.lit = steps
-        self.redraw()
+        if steps is not None or self.lit is not None:
+            self.lit = steps
+            self.redraw()
 
     def pin(self, step: int | None) -> None:
         """Mark a step as pinned."""
@@ -113,19 +114,23 @@ class TokenView(Lines, inherit_bindings=False):
     def _margin(self) -> int:
         return len(str(len(self.marked.spans))) + _MARGIN
 
-    def _break_rows(self) -> None:
-        """Break the response to rows, unless it is broken as it must be; show it anew."""
+    def _break_rows(self, changed: Bool | None = None) -> None:
+        """Break the response to rows, unless it is broken as it must be; show it anew, or of
+        rows that stay as they are the steps that `changed` (T,)."""
         width, marked = self.scrollable_content_region.width, self.marked
         if not len(marked) or not width:
             return
         wanted = (marked.spans, width, self.letters, self.captions)
         if self._broken[0] is not marked.shown or self._broken[1] != wanted:
-            self._broken = marked.shown, wanted
+            self._broken, changed = (marked.shown, wanted), None
             self._wrap(width, marked)
         self.count = len(self._lines)
         self.virtual_size = Size(width, self.count)
         self._column = self._place(self.cursor)[1]
-        self.redraw()
+        if changed is None:
+            self.redraw()
+        else:
+            self._refresh_rows(self._rows_of(changed))
         self.call_after_refresh(self._follow)
 
     def _wrap(self, width: int, marked: Marked) -> None:
@@ -261,6 +266,13 @@ class TokenView(Lines, inherit_bindings=False):
         last = int(self.marked.first[end]) if end < len(self.marked) else None
         until = len(self._rows) - 1 if last is None else self._rows.row_of(last)
         return set(range(self._place(start)[0], until + 1))
+
+    def _rows_of(self, steps: Bool) -> set[int]:
+        """The rows on which some of these steps (T,) are drawn."""
+        step = self.marked.shown.step
+        characters = np.flatnonzero((step >= 0) & steps[step])
+        rows = np.searchsorted(self._rows.ranges[:, 0], characters, "right") - 1
+        return set(np.unique(rows).tolist())
 
     def _refresh_rows(self, rows: set[int]) -> None:
         width, height = self.scrollable_content_region.size

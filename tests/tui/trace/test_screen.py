@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from omnitrace import Run
+from omnitrace import Run, UnitConfig
 from replay import PRESETS
 from tests.tui.drive import browsing, lit, on_screen, press, text, title, tokens
-from tests.tui.samples import damage, planted_trace, settle, with_response, write_run
+from tests.tui.samples import PLAIN, damage, planted_trace, settle, with_response, write_run
 from tui.runs.samples import SampleList
 from tui.trace.names import number, token_name
 from tui.trace.screen import TraceScreen
@@ -422,3 +423,24 @@ async def test_escape_leads_from_a_pane_beside_back_to_the_tokens(run: Run) -> N
         assert tokens(pilot).has_focus
         await press(pilot, "2", "tab", "escape", "escape", "escape")
         assert not isinstance(pilot.app.screen, TraceScreen)
+
+
+async def test_what_is_drawn_anew_is_what_a_whole_drawing_shows(run: Run) -> None:
+    """Rows that a change of configuration leaves as they were are kept: nothing else may be."""
+    coverages = (1.0, 0.05, 1.0)
+    curation = replace(PLAIN.curation, p_min=0.0, run_min=0.0)
+    configs = [replace(PLAIN, curation=replace(curation, coverage=share)) for share in coverages]
+    configs += [replace(PLAIN, reduce=reduce) for reduce in ("max", "mean", "sum")]
+    configs += [replace(PLAIN, units=UnitConfig(audio_seconds=3.0)), PRESETS["release"]]
+    async with browsing(run, "kitchen-0") as pilot:
+        screen, view, seen = pilot.app.screen, tokens(pilot), set()
+        assert isinstance(screen, TraceScreen)
+        for config in configs:
+            screen.session.history.change(config)
+            screen.ask_for()
+            await settle(pilot)
+            drawn = [view.render_line(y) for y in range(view.size.height)]
+            view.redraw()
+            assert drawn == [view.render_line(y) for y in range(view.size.height)]
+            seen.add("".join(line.text for line in drawn))
+        assert len(seen) == 5
