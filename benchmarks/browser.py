@@ -33,8 +33,8 @@ from textual.widgets import Static
 
 from benchmarks.common import Claim, print_claims, save
 from omnitrace import Run, SignalRows, Trace, open_run
+from omnitrace.store.writer import RunWriter
 from omnitrace.timeline import Medium, Modality, Part, Timeline
-from omnitrace.writer import RunWriter
 from replay import PRESETS, ReplayConfig
 from tui import BrowseApp, Start
 from tui.trace.inspector import Inspector

@@ -20,7 +20,7 @@ import numpy.typing as npt
 
 from benchmarks.common import Claim, print_claims, save
 from omnitrace import Run, Trace, UnitConfig, open_run
-from omnitrace.cli.record import record
+from omnitrace.cli.recording.record import record
 from recorder.bundled import TINY_OMNI
 from recorder.inputs.samples import read_samples
 from recorder.models.adapter import Adapter, describe_model, load_adapter

@@ -1,6 +1,6 @@
 """Is anything lost when writers are killed? 500 seeded SIGKILLs over 4 concurrent writers of a run.
 
-How it is judged: tests/omnitrace/killing.py.
+How it is judged: tests/omnitrace/store/killing.py.
 
 python -m benchmarks.kills [--kills 500] [--seed 0] [--quick] [--json]
 """
@@ -15,7 +15,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from benchmarks.common import Claim, print_claims, save
-from tests.omnitrace.killing import WRITERS, kill_writers
+from tests.omnitrace.store.killing import WRITERS, kill_writers
 
 KILLS, QUICK_KILLS, ROUND = 500, 20, 25
 

@@ -34,9 +34,9 @@ import numpy as np
 from benchmarks.common import Claim, print_claims, save
 from benchmarks.literal_listing import curate_sources_with_conf, map_steps
 from omnitrace import Run, Trace, open_run
+from omnitrace.store.writer import RunWriter
 from omnitrace.timeline import Medium, Modality, Part, Timeline
 from omnitrace.trace import SignalRows
-from omnitrace.writer import RunWriter
 from replay import PRESETS, CurationConfig, ReplayConfig, Replayer
 from replay.batch.ballots import Ballots, Float32, Stack, ballots
 from replay.batch.curation import Plan, curate_many

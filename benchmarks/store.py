@@ -30,7 +30,7 @@ from zarr.codecs import BloscCodec, BloscShuffle, Crc32cCodec
 from benchmarks.browser import make_trace
 from benchmarks.common import Claim, print_claims, save
 from omnitrace import Trace, open_run
-from omnitrace.writer import RunWriter
+from omnitrace.store.writer import RunWriter
 
 SIGNAL = "attmean"
 CHUNK = 2**20

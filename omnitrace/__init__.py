@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from omnitrace.ablations import Ablations
 from omnitrace.errors import CommandError, OmniTraceError
-from omnitrace.run import Run, open_run
+from omnitrace.store.run import Run, open_run
 from omnitrace.timeline import Medium, Modality, Part, Segmentation, Segments, Timeline
 from omnitrace.trace import SignalRows, Tagging, Trace
 from omnitrace.units import UnitConfig, Units

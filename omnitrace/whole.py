@@ -9,7 +9,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from omnitrace.errors import CommandError
-from omnitrace.files import TEMPORARY
+from omnitrace.store.files import TEMPORARY
 
 
 @contextmanager

@@ -9,8 +9,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 from omnitrace.ablations import Ablations
-from omnitrace.adder import Adder
 from omnitrace.errors import CommandError, OmniTraceError
+from omnitrace.store.adder import Adder
 from omnitrace.text import one_line
 from omnitrace.timeline import Segmentation
 from omnitrace.trace import Tagging, Trace

@@ -17,10 +17,10 @@ import numpy as np
 import torch
 
 from omnitrace.errors import OmniTraceError
-from omnitrace.segment import segment_files
+from omnitrace.store.segment import segment_files
+from omnitrace.store.writer import SEGMENT_BYTES, SEGMENT_SECONDS, trace_nbytes
 from omnitrace.text import one_line
 from omnitrace.trace import Trace
-from omnitrace.writer import SEGMENT_BYTES, SEGMENT_SECONDS, trace_nbytes
 from recorder.config import RecordConfig
 from recorder.inputs.responses import Response
 from recorder.inputs.samples import Sample, read_samples

@@ -14,10 +14,10 @@ from typing import Any
 import torch
 
 from omnitrace.errors import CommandError, OmniTraceError
-from omnitrace.run import Run, is_run, open_run
+from omnitrace.store.run import Run, is_run, open_run
+from omnitrace.store.writer import RunWriter
 from omnitrace.text import one_line
 from omnitrace.trace import Trace
-from omnitrace.writer import RunWriter
 from recorder import fingerprint
 from recorder.bundled import TINY_OMNI
 from recorder.config import AblateConfig, RecordConfig

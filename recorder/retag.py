@@ -9,8 +9,8 @@ import re
 from importlib.metadata import version
 from pathlib import Path
 
-from omnitrace.adder import Adder
-from omnitrace.additions import TAGS
+from omnitrace.store.adder import Adder
+from omnitrace.store.additions import TAGS
 from omnitrace.trace import Tagging, Trace
 from recorder.adding import AddSummary, Report, add_to_run
 from recorder.tags import align_pos, load_tagger, prompt_sentences

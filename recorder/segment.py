@@ -13,9 +13,9 @@ from pathlib import Path
 import numpy as np
 
 from omnitrace import Run
-from omnitrace.adder import Adder
-from omnitrace.additions import SEGMENTATION
 from omnitrace.errors import CommandError, OmniTraceError
+from omnitrace.store.adder import Adder
+from omnitrace.store.additions import SEGMENTATION
 from omnitrace.text import one_line
 from omnitrace.timeline import Medium, Modality, Segmentation
 from omnitrace.trace import Trace

@@ -24,7 +24,7 @@ import numpy as np
 import numpy.typing as npt
 
 from omnitrace import attention
-from omnitrace.files import TEMPORARY
+from omnitrace.store.files import TEMPORARY
 from omnitrace.units import Units
 from replay import mass, pooled, rows
 

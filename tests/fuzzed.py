@@ -14,16 +14,16 @@ import numpy as np
 import torch
 from numcodecs import blosc  # type: ignore[import-untyped]
 
-from omnitrace import additions, columns, commit, shards
-from omnitrace.additions import Addition
-from omnitrace.columns import COLUMNS
 from omnitrace.config import load_toml, to_toml
 from omnitrace.exchange.hdf5_read import import_hdf5
 from omnitrace.exchange.hdf5_write import export
 from omnitrace.exchange.inseq import read_inseq
 from omnitrace.exchange.safetensors import tensors
 from omnitrace.exchange.vllm_hook import read_vllm_hook
-from omnitrace.run import Run
+from omnitrace.store import additions, columns, commit, shards
+from omnitrace.store.additions import Addition
+from omnitrace.store.columns import COLUMNS
+from omnitrace.store.run import Run
 from omnitrace.trace import Trace
 from recorder.ablation.asked import read_asked
 from recorder.inputs.responses import read_responses
@@ -38,7 +38,7 @@ from replay.sweep.grid import read_grid
 from tests.fuzzing import Reader
 from tests.omnitrace.care.runs import add_both, fill, sample
 from tests.omnitrace.exchange.vllm_layout import request, write_hook, write_requests
-from tests.omnitrace.stores import MemoryFiles
+from tests.omnitrace.store.stores import MemoryFiles
 
 SLOW = 0.2
 """The share of readers that go through a file of many parts."""

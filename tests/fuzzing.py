@@ -21,8 +21,8 @@ from pathlib import Path
 from types import FrameType
 from typing import Any
 
-from omnitrace.commit import Unreadable
 from omnitrace.errors import OmniTraceError
+from omnitrace.store.commit import Unreadable
 
 SECONDS = 20
 """The longest that one input may take, on a machine that does other things too."""

@@ -11,15 +11,15 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 
-from omnitrace import additions, commit
-from omnitrace.additions import FOLDER
-from omnitrace.commit import FileEntry, Marker, Unreadable
 from omnitrace.errors import CommandError, OmniTraceError
-from omnitrace.files import Files, each, get_document
-from omnitrace.run import ROOT, Run, read_root
-from omnitrace.segment import BLOCK, file_name, reading
+from omnitrace.store import additions, commit
+from omnitrace.store.additions import FOLDER
+from omnitrace.store.commit import FileEntry, Marker, Unreadable
+from omnitrace.store.files import Files, each, get_document
+from omnitrace.store.run import ROOT, Run, read_root
+from omnitrace.store.segment import BLOCK, file_name, reading
+from omnitrace.store.writer import create_or_join
 from omnitrace.text import one_line, safe_text
-from omnitrace.writer import create_or_join
 
 Report = Callable[[int, int, str], None]
 """Called with the segments done, their number, and the one that is next."""

@@ -11,8 +11,8 @@ from dataclasses import dataclass
 
 from omnitrace.care.orphans import Orphan, orphans
 from omnitrace.errors import OmniTraceError
-from omnitrace.files import Files
-from omnitrace.run import Run
+from omnitrace.store.files import Files
+from omnitrace.store.run import Run
 
 
 @dataclass(frozen=True)

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
-from omnitrace import commit
-from omnitrace.columns import OFFSET
-from omnitrace.files import TEMPORARY, Entry, Files
+from omnitrace.store import commit
+from omnitrace.store.columns import OFFSET
+from omnitrace.store.files import TEMPORARY, Entry, Files
 
 
 @dataclass

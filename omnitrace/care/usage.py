@@ -7,8 +7,8 @@ from dataclasses import dataclass
 
 from omnitrace.attention import HEAD_ARRAYS, QUERY_KEY_ARRAYS
 from omnitrace.care.orphans import orphans
-from omnitrace.files import Files
-from omnitrace.run import Run
+from omnitrace.store.files import Files
+from omnitrace.store.run import Run
 
 LEVELS = dict.fromkeys(HEAD_ARRAYS, "heads") | dict.fromkeys(QUERY_KEY_ARRAYS, "qk")
 LAYERED = ("attention", "gradients")

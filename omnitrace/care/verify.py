@@ -8,15 +8,15 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
-from omnitrace import additions, commit
-from omnitrace.additions import FOLDER, Addition
 from omnitrace.care.orphans import orphans
-from omnitrace.columns import modality_counts
-from omnitrace.commit import FileEntry, Marker, Unreadable
 from omnitrace.errors import CommandError, OmniTraceError
-from omnitrace.files import Files, each
-from omnitrace.run import PREVIEW_CHARS, ROOT, Run
-from omnitrace.segment import BLOCK, Segment, file_name
+from omnitrace.store import additions, commit
+from omnitrace.store.additions import FOLDER, Addition
+from omnitrace.store.columns import modality_counts
+from omnitrace.store.commit import FileEntry, Marker, Unreadable
+from omnitrace.store.files import Files, each
+from omnitrace.store.run import PREVIEW_CHARS, ROOT, Run
+from omnitrace.store.segment import BLOCK, Segment, file_name
 from omnitrace.text import one_line, safe_text
 from omnitrace.trace import Trace
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from omnitrace.s3 import s3_url
+from omnitrace.store.s3 import s3_url
 from omnitrace.text import one_line
 
 RETRIES = 20

@@ -18,16 +18,16 @@ import msgspec
 import numpy as np
 import numpy.typing as npt
 
-from omnitrace import additions, commit
 from omnitrace.care.copy import writing
-from omnitrace.columns import COLUMNS, OFFSET, column
-from omnitrace.commit import Marker, Unreadable
 from omnitrace.errors import CommandError, OmniTraceError
 from omnitrace.exchange.hdf5_write import FORMAT, digest
-from omnitrace.files import LARGEST_DOCUMENT, Files
-from omnitrace.run import ROOT, read_root
-from omnitrace.segment import file_name, packed_files
-from omnitrace.shards import LARGEST_CHUNK_BYTES
+from omnitrace.store import additions, commit
+from omnitrace.store.columns import COLUMNS, OFFSET, column
+from omnitrace.store.commit import Marker, Unreadable
+from omnitrace.store.files import LARGEST_DOCUMENT, Files
+from omnitrace.store.run import ROOT, read_root
+from omnitrace.store.segment import file_name, packed_files
+from omnitrace.store.shards import LARGEST_CHUNK_BYTES
 from omnitrace.text import one_line, safe_text
 
 Array = npt.NDArray[Any]

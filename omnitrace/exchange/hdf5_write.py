@@ -19,13 +19,13 @@ import h5py
 import numpy as np
 import numpy.typing as npt
 
-from omnitrace import additions, commit
-from omnitrace.columns import OFFSET, column
-from omnitrace.commit import Unreadable
 from omnitrace.errors import OmniTraceError
-from omnitrace.files import Files, get_document
-from omnitrace.run import ROOT, Run
-from omnitrace.segment import Segment
+from omnitrace.store import additions, commit
+from omnitrace.store.columns import OFFSET, column
+from omnitrace.store.commit import Unreadable
+from omnitrace.store.files import Files, get_document
+from omnitrace.store.run import ROOT, Run
+from omnitrace.store.segment import Segment
 from omnitrace.text import safe_text
 
 FORMAT = "1.0"

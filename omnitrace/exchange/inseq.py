@@ -22,10 +22,10 @@ import msgspec
 import numpy as np
 import numpy.typing as npt
 
-from omnitrace.commit import Unreadable
 from omnitrace.errors import OmniTraceError
 from omnitrace.exchange.safetensors import tensors
 from omnitrace.exchange.spelling import Tokens, text_trace
+from omnitrace.store.commit import Unreadable
 from omnitrace.text import one_line
 from omnitrace.trace import SignalRows, Trace, pack_rows
 

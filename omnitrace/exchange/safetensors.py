@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 from msgspec import Meta, Struct
 
-from omnitrace.commit import ILLEGAL_JSON, Unreadable
+from omnitrace.store.commit import ILLEGAL_JSON, Unreadable
 
 Get = Callable[[int, int], bytes]
 """(start, length) → bytes of the file."""

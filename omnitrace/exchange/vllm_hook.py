@@ -21,12 +21,12 @@ import numpy.typing as npt
 from msgspec import Meta, Struct
 
 from omnitrace.attention import QUERY_KEY_ARRAYS, QueryKeys, float32_of
-from omnitrace.commit import ILLEGAL_JSON, Unreadable
 from omnitrace.errors import OmniTraceError
 from omnitrace.exchange.safetensors import Tensors
 from omnitrace.exchange.spelling import Tokens, text_trace
 from omnitrace.exchange.vllm_requests import Model, Request, read_requests
-from omnitrace.files import Files, LocalFiles, get_document
+from omnitrace.store.commit import ILLEGAL_JSON, Unreadable
+from omnitrace.store.files import Files, LocalFiles, get_document
 from omnitrace.text import one_line
 from omnitrace.trace import SignalRows, Trace, pack_rows
 

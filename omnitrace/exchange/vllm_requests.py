@@ -11,9 +11,9 @@ from typing import Annotated, Any
 import msgspec
 from msgspec import Meta, Struct
 
-from omnitrace.commit import ILLEGAL_JSON, Unreadable
 from omnitrace.errors import OmniTraceError
-from omnitrace.files import LARGEST_DOCUMENT
+from omnitrace.store.commit import ILLEGAL_JSON, Unreadable
+from omnitrace.store.files import LARGEST_DOCUMENT
 from omnitrace.text import one_line
 
 PLAIN = (

@@ -1,7 +1,7 @@
 """Record a run's ablations: its own model, its own samples, its own answers, under masks.
 
 Knows the run, the samples file and the model; which masks, `design` says. Nothing of what is
-recorded changes: ablations are additions (omnitrace/additions.py).
+recorded changes: ablations are additions (omnitrace/store/additions.py).
 """
 
 from __future__ import annotations
@@ -15,10 +15,10 @@ import numpy as np
 
 from omnitrace import Run, open_run
 from omnitrace.ablations import Ablations, Row, log_sigmoid
-from omnitrace.adder import Adder
-from omnitrace.additions import ABLATIONS
 from omnitrace.config import to_dict
 from omnitrace.errors import CommandError, OmniTraceError
+from omnitrace.store.adder import Adder
+from omnitrace.store.additions import ABLATIONS
 from omnitrace.text import one_line
 from omnitrace.trace import Trace
 from recorder.ablation.asked import Asked, read_asked

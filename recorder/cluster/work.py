@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from omnitrace.errors import CommandError
-from omnitrace.run import open_run
+from omnitrace.store.run import open_run
 from recorder.config import RecordConfig
 from recorder.inputs.samples import Sample, read_samples
 from recorder.inputs.select import select

@@ -6,8 +6,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
 from omnitrace import Run
-from omnitrace.additions import SEGMENTATION
 from omnitrace.errors import CommandError, OmniTraceError
+from omnitrace.store.additions import SEGMENTATION
 from omnitrace.trace import NotAdded, Trace
 from replay.attribution import Attribution, attribute
 from replay.config import ReplayConfig

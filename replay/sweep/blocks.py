@@ -21,7 +21,7 @@ from typing import ParamSpec, Protocol, TypeVar
 import numpy as np
 
 from omnitrace.errors import CommandError, OmniTraceError
-from omnitrace.run import Run
+from omnitrace.store.run import Run
 from omnitrace.timeline import Float64
 from omnitrace.trace import NotAdded, Trace
 from replay.attribution import Replayer

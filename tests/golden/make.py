@@ -15,14 +15,14 @@ from typing import Any
 import numpy as np
 
 from omnitrace.ablations import Ablations, Row
-from omnitrace.adder import Adder
-from omnitrace.commit import FORMAT
-from omnitrace.run import open_run
+from omnitrace.store.adder import Adder
+from omnitrace.store.commit import FORMAT
+from omnitrace.store.run import open_run
+from omnitrace.store.writer import RunWriter
 from omnitrace.timeline import Segmentation, Segments, Timeline
 from omnitrace.trace import SignalRows, Tagging, Trace
-from omnitrace.writer import RunWriter
 from tests.build import make_rows, make_trace
-from tests.omnitrace.stores import array_data, as_read, describe
+from tests.omnitrace.store.stores import array_data, as_read, describe
 
 GOLDEN = Path(__file__).parent
 IDENTITY = {"model": "golden", "revision": "1", "options": {"seed": 7, "greedy": True}}

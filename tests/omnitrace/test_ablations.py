@@ -15,10 +15,10 @@ from hypothesis import strategies as st
 
 from omnitrace import CommandError, OmniTraceError, open_run
 from omnitrace.ablations import Ablations, AblationsData, Row, from_data, log_sigmoid, to_data
-from omnitrace.adder import Adder
-from omnitrace.additions import ABLATIONS
+from omnitrace.store.adder import Adder
+from omnitrace.store.additions import ABLATIONS
+from omnitrace.store.writer import RunWriter
 from omnitrace.trace import NotAdded, Trace
-from omnitrace.writer import RunWriter
 from tests.build import make_trace
 
 

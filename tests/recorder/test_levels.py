@@ -14,9 +14,9 @@ import transformers
 
 from omnitrace.attention import QueryKeys
 from omnitrace.errors import CommandError
-from omnitrace.run import open_run
+from omnitrace.store.run import open_run
+from omnitrace.store.writer import RunWriter
 from omnitrace.trace import SignalRows
-from omnitrace.writer import RunWriter
 from recorder.ablation.base import base_units
 from recorder.config import RecordConfig
 from recorder.inputs.samples import Sample

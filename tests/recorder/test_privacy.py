@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from omnitrace import CommandError, open_run
-from omnitrace.columns import check_trace
+from omnitrace.store.columns import check_trace
 from omnitrace.units import UnitConfig
 from recorder import tracer as module
 from recorder.config import RecordConfig

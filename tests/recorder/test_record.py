@@ -16,8 +16,8 @@ import pytest
 import torch
 
 from omnitrace import CommandError, OmniTraceError, open_run
+from omnitrace.store.writer import RunWriter
 from omnitrace.timeline import Modality
-from omnitrace.writer import RunWriter
 from recorder import tracer as module
 from recorder.bundled import TINY_OMNI
 from recorder.config import RecordConfig
@@ -388,7 +388,7 @@ def test_given_answers_are_recorded_as_they_are(bring: Callable[..., Path], tmp_
 
 
 AT_ONCE = """
-from omnitrace.writer import RunWriter
+from omnitrace.store.writer import RunWriter
 
 add = RunWriter.add
 RunWriter.add = lambda self, trace, key: (add(self, trace, key), self.commit())

@@ -13,7 +13,7 @@ import spacy
 
 from omnitrace import CommandError, open_run
 from omnitrace.cli import main
-from omnitrace.writer import RunWriter
+from omnitrace.store.writer import RunWriter
 from recorder.retag import tag
 from recorder.tags import align_pos, load_tagger
 from replay import PRESETS, Replayer, attribute

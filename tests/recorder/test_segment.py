@@ -14,8 +14,8 @@ import pytest
 
 from omnitrace import CommandError, OmniTraceError, Trace, open_run
 from omnitrace.cli import main
+from omnitrace.store.writer import RunWriter
 from omnitrace.timeline import Modality, Segments
-from omnitrace.writer import RunWriter
 from recorder import segmenters
 from recorder.config import SegmentConfig
 from recorder.inputs.media import file_sha256

@@ -13,8 +13,8 @@ import numpy as np
 import pytest
 
 from omnitrace import OmniTraceError, Run, open_run
+from omnitrace.store.writer import RunWriter
 from omnitrace.units import UnitConfig
-from omnitrace.writer import RunWriter
 from replay import PRESETS, Replayer
 from replay.cache import Float32, MassCache, default_folder, mass_id
 from tests.build import make_trace

@@ -12,10 +12,10 @@ from textual.pilot import Pilot
 from textual.worker import WorkerCancelled
 
 from omnitrace import Run, SignalRows, Trace, open_run
-from omnitrace.adder import Adder
-from omnitrace.additions import ABLATIONS
+from omnitrace.store.adder import Adder
+from omnitrace.store.additions import ABLATIONS
+from omnitrace.store.writer import RunWriter
 from omnitrace.trace import pack_rows
-from omnitrace.writer import RunWriter
 from replay import ReplayConfig
 from tests.build import make_rows, make_trace
 from tests.replay.faithfulness.made import every_mask, needing

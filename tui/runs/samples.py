@@ -11,7 +11,7 @@ from rich.cells import cell_len
 from rich.style import Style
 from textual.binding import Binding, BindingType
 
-from omnitrace.run import SampleTable
+from omnitrace.store.run import SampleTable
 from omnitrace.timeline import Modality
 from tui.draw.colours import LETTERS, Palette
 from tui.draw.layout import clip

@@ -7,7 +7,6 @@ see.
 
 from __future__ import annotations
 
-import pickle
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
@@ -22,7 +21,7 @@ from omnitrace.engines.signals import held_back
 from omnitrace.errors import CommandError, OmniTraceError
 from omnitrace.whole import written_whole
 from replay.sweep.blocks import Block, Scored, Task, Team, Work, single_threads
-from replay.sweep.cluster.packed import ADVICE, packed, unpacked
+from replay.sweep.cluster.packed import ADVICE, outcome, packed, worker
 
 LOOK_SECONDS = 0.5
 """Between two looks for the next block."""
@@ -43,11 +42,11 @@ class Part:
     def __call__(self) -> OmniTraceError | None:
         """The error that ends the sweep, if there is one."""
         try:
-            worker = unpacked(self.work.read_bytes())
+            own = worker(self.work.read_bytes())
             for number in list(self.blocks):
-                scored = self.task(worker, self.blocks[number])
+                scored = self.task(own, self.blocks[number])
                 with written_whole(self.folder / str(number)) as beside:
-                    beside.write_bytes(pickle.dumps(scored))
+                    beside.write_bytes(packed(scored))
                 del self.blocks[number]
         except OmniTraceError as error:
             return error
@@ -124,7 +123,7 @@ def _still(jobs: Sequence[Any]) -> list[Any]:
 def _taken(path: Path) -> Scored | None:
     """What a job wrote, taken away; None if it is not there yet."""
     with suppress(FileNotFoundError):
-        scored: Scored = pickle.loads(path.read_bytes())
+        scored = outcome(path.read_bytes())
         path.unlink()
         return scored
     return None

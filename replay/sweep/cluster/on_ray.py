@@ -4,7 +4,6 @@ again. Blocks go to the actors that are there; an actor that finds no place is n
 
 from __future__ import annotations
 
-import pickle
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
@@ -13,7 +12,7 @@ from omnitrace.engines.actors import answer, joined_cluster, start_actors
 from omnitrace.engines.resources import Resources
 from omnitrace.errors import OmniTraceError
 from replay.sweep.blocks import AHEAD, Block, Scored, Task, Team, Work, Worker
-from replay.sweep.cluster.packed import ADVICE, Outcome, packed, unpacked
+from replay.sweep.cluster.packed import ADVICE, Outcome, outcome, packed, worker
 
 
 class Actor:
@@ -28,12 +27,12 @@ class Actor:
     def score(self, work: list[Any], task: Task, block: Block) -> bytes:
         """What the task makes of a block, an `Outcome` as bytes: of arrays the sweep would get
         views into memory that goes with Ray. `work` holds a reference to the packed work."""
-        return pickle.dumps(self._outcome(work, task, block))
+        return packed(self._outcome(work, task, block))
 
     def _outcome(self, work: list[Any], task: Task, block: Block) -> Outcome:
         try:
             if self._worker is None:
-                self._worker = unpacked(_fetched(work[0]))
+                self._worker = worker(_fetched(work[0]))
             return task(self._worker, block)
         except OmniTraceError as error:
             return error
@@ -103,11 +102,5 @@ class _Crew:
             number, actor = self._waiting.pop(reference)
             found = answer(self._ray, reference, ADVICE)
             if found is not None:
-                self._done[number] = _scored(pickle.loads(found))
+                self._done[number] = outcome(found)
             self._idle.append(actor)
-
-
-def _scored(outcome: Outcome) -> Scored:
-    if isinstance(outcome, OmniTraceError):
-        raise outcome
-    return outcome

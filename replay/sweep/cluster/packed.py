@@ -1,4 +1,8 @@
-"""Work as bytes that another machine opens, and what comes back of its blocks."""
+"""Work as bytes that another machine opens, and what comes back of its blocks.
+
+The one place that pickles: what one process of a sweep gives another, as the engines themselves do,
+in a folder made for the call. Nothing of a run is ever read so.
+"""
 
 from __future__ import annotations
 
@@ -14,12 +18,20 @@ Outcome = Scored | OmniTraceError
 """A block's tallies, or the error that ends the sweep, told as in one process."""
 
 
-def packed(work: Work) -> bytes:
-    """The work for `unpacked`, once for all workers."""
-    return pickle.dumps(work, pickle.HIGHEST_PROTOCOL)
+def packed(what: Work | Outcome) -> bytes:
+    """The work, once for all workers, or what came of a block."""
+    return pickle.dumps(what, pickle.HIGHEST_PROTOCOL)
 
 
-def unpacked(data: bytes) -> Worker:
+def outcome(data: bytes) -> Scored:
+    """What came of a block, packed; raises it if it is an error."""
+    found: Outcome = pickle.loads(data)
+    if isinstance(found, OmniTraceError):
+        raise found
+    return found
+
+
+def worker(data: bytes) -> Worker:
     """A worker in another process; OmniTraceError if the run cannot be opened from there."""
     try:
         return Worker(pickle.loads(data))

@@ -8,15 +8,15 @@ from typing import Any
 
 import numpy as np
 
-from omnitrace.adder import Adder
-from omnitrace.additions import SEGMENTATION, TAGS
-from omnitrace.files import Files
-from omnitrace.run import Run
+from omnitrace.store.adder import Adder
+from omnitrace.store.additions import SEGMENTATION, TAGS
+from omnitrace.store.files import Files
+from omnitrace.store.run import Run
+from omnitrace.store.writer import RunWriter
 from omnitrace.timeline import Segmentation, Segments
 from omnitrace.trace import Tagging, Trace
-from omnitrace.writer import RunWriter
 from tests.build import make_trace
-from tests.omnitrace.stores import describe
+from tests.omnitrace.store.stores import describe
 
 IDENTITY = {"model": "m", "options": {"seed": 1}}
 

@@ -15,12 +15,12 @@ from omnitrace.care.gc import collect, superseded
 from omnitrace.care.verify import verify
 from omnitrace.cli import main
 from omnitrace.errors import OmniTraceError
-from omnitrace.files import Entry, LocalFiles
-from omnitrace.run import Run, open_run
-from omnitrace.segment import segment_files
-from omnitrace.writer import RunWriter
+from omnitrace.store.files import Entry, LocalFiles
+from omnitrace.store.run import Run, open_run
+from omnitrace.store.segment import segment_files
+from omnitrace.store.writer import RunWriter
 from tests.omnitrace.care.runs import IDENTITY, add_both, all_of, fill, sample
-from tests.omnitrace.stores import MemoryFiles
+from tests.omnitrace.store.stores import MemoryFiles
 
 ORPHAN = "00000000-0000-4000-8000-000000000000"
 HOUR = 3600

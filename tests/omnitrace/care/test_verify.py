@@ -11,17 +11,17 @@ from typing import Any
 import msgspec
 import pytest
 
-from omnitrace import additions, commit, shards
-from omnitrace.additions import Addition
 from omnitrace.care.verify import Finding, verify
 from omnitrace.cli import main
-from omnitrace.commit import Marker
 from omnitrace.errors import CommandError, OmniTraceError
-from omnitrace.files import LocalFiles
-from omnitrace.run import Run, open_run
+from omnitrace.store import additions, commit, shards
+from omnitrace.store.additions import Addition
+from omnitrace.store.commit import Marker
+from omnitrace.store.files import LocalFiles
+from omnitrace.store.run import Run, open_run
 from tests.omnitrace.care.runs import add_both, fill, sample_of
-from tests.omnitrace.stores import change_marker, forge
-from tests.omnitrace.test_run_damage import flip, lengthen, truncate
+from tests.omnitrace.store.stores import change_marker, forge
+from tests.omnitrace.store.test_run_damage import flip, lengthen, truncate
 
 
 @pytest.fixture(scope="module")

@@ -18,10 +18,10 @@ from safetensors.torch import save
 
 from omnitrace import open_run
 from omnitrace.cli import main
-from omnitrace.commit import Unreadable
 from omnitrace.errors import OmniTraceError
 from omnitrace.exchange.inseq import read_inseq
 from omnitrace.exchange.safetensors import tensors
+from omnitrace.store.commit import Unreadable
 from replay import PRESETS, attribute
 
 MODULE = "inseq.data.attribution"

@@ -19,8 +19,8 @@ from omnitrace.care.verify import verify
 from omnitrace.engines.jobs import submit
 from omnitrace.engines.resources import Resources
 from omnitrace.errors import CommandError
-from omnitrace.files import LocalFiles
-from omnitrace.run import open_run
+from omnitrace.store.files import LocalFiles
+from omnitrace.store.run import open_run
 from recorder.bundled import TINY_OMNI
 from recorder.cluster import on_ray, slurm, work
 from recorder.cluster.on_ray import record_on_ray

@@ -12,8 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from omnitrace import OmniTraceError, open_run
+from omnitrace.store.writer import RunWriter
 from omnitrace.timeline import Modality, Segments
-from omnitrace.writer import RunWriter
 from recorder.config import SegmentConfig
 from recorder.segment import segment
 from recorder.segmenters.transcript import PARSERS, read_transcript

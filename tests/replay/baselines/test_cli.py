@@ -11,7 +11,7 @@ import pytest
 
 from omnitrace import open_run
 from omnitrace.cli import main
-from omnitrace.writer import RunWriter
+from omnitrace.store.writer import RunWriter
 from replay.evaluation.sources import read_golds
 from tests.build import make_trace
 from tests.replay.evaluation.truths import THE_TRUTH

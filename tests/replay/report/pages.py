@@ -8,10 +8,10 @@ from html.parser import HTMLParser
 from pathlib import Path
 from typing import cast
 
-from omnitrace.run import Run, open_run
+from omnitrace.store.run import Run, open_run
+from omnitrace.store.writer import RunWriter
 from omnitrace.timeline import Segmentation, Segments
 from omnitrace.trace import Trace
-from omnitrace.writer import RunWriter
 from replay import PRESETS, ReplayConfig
 from replay.analyses import Material, material_of
 from replay.evaluation import golds_of_truths

@@ -20,12 +20,12 @@ import ray
 
 from omnitrace.engines.resources import Resources, jobs_folder, located
 from omnitrace.errors import CommandError, OmniTraceError
-from omnitrace.run import Run, open_run
+from omnitrace.store.run import Run, open_run
+from omnitrace.store.writer import RunWriter
 from omnitrace.trace import Trace
-from omnitrace.writer import RunWriter
 from replay.sweep.blocks import Scored, Work, Worker
 from replay.sweep.cluster import on_jobs
-from replay.sweep.cluster.packed import packed, unpacked
+from replay.sweep.cluster.packed import packed, worker
 from replay.sweep.cluster.team import Cluster
 from replay.sweep.sweep import Aim, Report, Swept, sweep
 from tests.replay.sweep.cluster.golds import Striking, Stuck
@@ -189,7 +189,7 @@ def test_a_run_that_a_worker_cannot_open(
     with pytest.raises(OmniTraceError, match=r"a worker on .* cannot open the run: .*kitchen"):
         swept_on(engine, work)
     with pytest.raises(OmniTraceError, match="under the same path"):
-        unpacked(packed(work))
+        worker(packed(work))
 
 
 def test_what_an_engine_refuses_is_one_sentence(

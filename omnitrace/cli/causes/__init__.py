@@ -1,0 +1,1 @@
+"""Verbs that set attributions beside what the answer depends on."""

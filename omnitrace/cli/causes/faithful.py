@@ -1,0 +1,137 @@
+"""`omnitrace faithful RUN`: is an attribution what caused the answers? From recorded ablations."""
+
+from __future__ import annotations
+
+import json as json_format
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any
+
+from cyclopts import Parameter
+
+from omnitrace import Run, open_run
+from omnitrace.cli.console import narrate, out, plain, table, tracked
+from omnitrace.cli.flags import flags_of, layered
+from omnitrace.cli.replaying.replay import check_added
+from omnitrace.config import to_dict
+from omnitrace.errors import CommandError, nearest
+from omnitrace.store.additions import ABLATIONS
+from omnitrace.text import one_line
+from replay import PRESETS
+from replay import preset as preset_of
+from replay.faithfulness import METRICS, metric
+from replay.faithfulness.measure import Faithfulness, Tally, measure, to_json
+from replay.methods import Question, method
+
+SCHEMA, MASKS = "omnitrace.faithfulness/1", "omnitrace.masks/1"
+
+
+@dataclass(frozen=True)
+class Measuring:
+    """What is measured.
+
+    Parameters
+    ----------
+    method
+        signal (the configuration's masses), votes, loo, contextcite, random or length
+    metric
+        only this metric; may be given several times
+    ablations
+        the name under which ablations were recorded
+    sensitive
+        count only tokens that are less likely by 0.2 without the context
+    ask
+        write the masks that were missing to this file, for `omnitrace ablate-inputs --asked`
+    json
+        print JSON (schema omnitrace.faithfulness/1) instead of a table
+    """
+
+    method: str = "signal"
+    metric: tuple[str, ...] = ()
+    ablations: str = "mask"
+    sensitive: bool = False
+    ask: Path | None = None
+    json: bool = False
+
+
+@flags_of(PRESETS["default"])
+def faithful(
+    run: Path,
+    *,
+    preset: str = "default",
+    config: Path | None = None,
+    measuring: Annotated[Measuring, Parameter(name="*")] = Measuring(),
+    given: dict[str, Any] | None = None,
+) -> int:
+    """Measure whether an attribution is what caused the answers, from recorded ablations.
+
+    No model runs: `omnitrace record --ablations` or `omnitrace ablate-inputs` did that
+    (docs/faithfulness.md). What the recorded masks cannot answer is left out and counted.
+
+    Parameters
+    ----------
+    run
+        the folder of a run
+    preset
+        where to start from: default, paper or release; the file, then the flags are laid over it
+    config
+        a TOML file of configuration keys, as the browser saves it
+    """
+    chosen = layered(preset_of(preset), config, given)
+    opened, how = open_run(run), method(measuring.method)
+    names = measuring.metric or tuple(METRICS)
+    for name in names:
+        metric(name)
+    check_added(opened, chosen)
+    check_ablated(opened, measuring.ablations)
+    questions = (Question(opened[id], chosen, measuring.ablations) for id in tracked(tuple(opened)))
+    found = measure(questions, how, names, measuring.sensitive)
+    if measuring.json:
+        about = {"schema": SCHEMA, "method": measuring.method, "config": to_dict(chosen)}
+        sys.stdout.write(json_format.dumps({**about, **to_json(found)}) + "\n")
+    else:
+        show(found, measuring.method)
+    ask(found, measuring)
+    for sentence in found.failed.values():
+        narrate(f"omnitrace: {sentence}")
+    return 1 if found.failed else 0
+
+
+def check_ablated(run: Run, name: str) -> None:
+    """CommandError naming the legal ones if no sample has ablations of that name."""
+    if not run.additions.find(ABLATIONS, name):
+        legal = [added.name for added in run.additions if added.kind == ABLATIONS]
+        raise CommandError(
+            f"the run {run.path} has no ablations '{one_line(name)}': {nearest(name, legal)}. "
+            "`omnitrace ablate-inputs` records some."
+        )
+
+
+def show(found: Faithfulness, name: str) -> None:
+    """A line a metric."""
+    made = table(
+        f"{name}, {found.samples} samples", "metric", "better", "value [95 %]>", "chance>", "spans>"
+    )
+    for each, tally in found.tallies.items():
+        chance = found.chance.get(each, Tally()).mean
+        made.add_row(
+            plain(each), METRICS[each].better, plain(str(tally.mean)),
+            "" if chance.value != chance.value else f"{chance.value:.3f}", f"{tally.spans:,}",
+        )  # fmt: skip
+    out().print(made)
+    for each, tally in found.tallies.items():
+        for why, spans in tally.unanswered.items():
+            narrate(f"{each}: no answer for {spans:,} spans: {one_line(why, 200)}.")
+
+
+def ask(found: Faithfulness, measuring: Measuring) -> None:
+    """Write what was missing, or say how it could be had."""
+    count = sum(map(len, found.missing.values()))
+    if measuring.ask is None:
+        if count:
+            narrate(f"{count:,} masks were missing; --ask FILE writes them down.")
+        return
+    document = {"schema": MASKS, "of": measuring.ablations, "removed": found.missing}
+    measuring.ask.write_text(json_format.dumps(document) + "\n", "utf-8")
+    narrate(f"{measuring.ask}: {count:,} masks, for `omnitrace ablate-inputs --asked`.")

@@ -1,0 +1,72 @@
+"""`omnitrace learn-heads RUN OUT`: which attention heads tell what answers need. No model."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+
+from omnitrace import open_run
+from omnitrace.cli.causes.faithful import check_ablated
+from omnitrace.cli.console import narrate, tracked
+from omnitrace.cli.flags import flags_of, layered
+from omnitrace.config import to_toml
+from omnitrace.errors import OmniTraceError
+from replay import PRESETS
+from replay import preset as preset_of
+
+
+@flags_of(PRESETS["default"])
+def learn_heads(
+    run: Path,
+    out: Path,
+    *,
+    preset: str = "default",
+    config: Path | None = None,
+    ablations: str = "mask",
+    given: dict[str, Any] | None = None,
+) -> int:
+    """Learn, from a recording, weights of attention heads that tell what answers need.
+
+    The run must have been recorded with --level heads and --ablations. OUT is a configuration for
+    other runs of the same model, which then take no ablations: replay them with --config OUT.
+
+    Parameters
+    ----------
+    run
+        the folder of a run to learn from
+    out
+        the TOML file to write
+    preset
+        where to start from: default, paper or release; the file, then the flags are laid over it
+    config
+        a TOML file of configuration keys, as the browser saves it
+    ablations
+        the name under which ablations were recorded
+    """
+    from replay.methods import Question
+    from replay.methods.learn import as_config, learn
+
+    chosen, opened = layered(preset_of(preset), config, given), open_run(run)
+    check_ablated(opened, ablations)
+    failed: dict[str, str] = {}
+    questions = (Question(opened[id], chosen, ablations) for id in tracked(tuple(opened)))
+    learned = learn(questions, failed)
+    write(out, to_toml(as_config(learned, chosen)))
+    narrate(
+        f"{out}: from {learned.spans} spans of {learned.samples} samples; correlation with their "
+        f"masks {learned.after:.3f}, with all heads alike {learned.before:.3f}."
+    )
+    for id, why in failed.items():
+        narrate(f"omnitrace: sample '{id}' is left out: {why}.")
+    return 0
+
+
+def write(path: Path, text: str) -> None:
+    """The file whole, or not at all."""
+    new = path.with_name(f"{path.name}.new")
+    try:
+        new.write_text(text, "utf-8")
+        os.replace(new, path)
+    except OSError as error:
+        raise OmniTraceError(f"cannot write {path}: {error.strerror}.") from error

@@ -1,0 +1,1 @@
+"""Verbs that set attributions beside labels, judges and simpler methods."""

@@ -1,0 +1,140 @@
+"""`omnitrace options RUN OPTIONS`: do attributions point at the option that the model chose?"""
+
+from __future__ import annotations
+
+import json as json_format
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from string import ascii_uppercase
+from typing import Any
+
+from omnitrace import OmniTraceError, Run, open_run
+from omnitrace.cli.console import narrate, out, plain, table, tracked
+from omnitrace.cli.flags import flags_of, layered
+from omnitrace.cli.judging.evaluate import percent
+from omnitrace.cli.replaying.replay import attribute_all, check_added
+from omnitrace.config import to_dict
+from omnitrace.text import one_line
+from replay import PRESETS, ReplayConfig
+from replay import preset as preset_of
+from replay.evaluation.options import Choice, Options, choose, consistency, read_options
+from replay.evaluation.rows import Rows
+
+SCHEMA = "omnitrace.options/1"
+
+
+@flags_of(PRESETS["default"])
+def options(
+    run: Path,
+    options: Path,
+    *,
+    preset: str = "default",
+    config: Path | None = None,
+    json: bool = False,
+    given: dict[str, Any] | None = None,
+) -> int:
+    """Say how often the attribution of the answer points at the option that the model chose.
+
+    The paper's option consistency (App. B.3; docs/evaluation.md).
+
+    Parameters
+    ----------
+    run
+        the folder of a run
+    options
+        JSON lines {"id", "options"}, as `omnitrace dataset` writes them
+    preset
+        where to start from: default, paper or release; the file, then the flags are laid over it
+    config
+        a TOML file of configuration keys, as the browser saves it
+    json
+        print JSON (schema omnitrace.options/1) instead of a table
+    """
+    chosen = layered(preset_of(preset), config, given)
+    opened, rows = open_run(run), read_options(options)
+    check_added(opened, chosen)
+    damaged: list[str] = []
+    choices = choose_all(opened, rows, chosen, damaged)
+    if json:
+        sys.stdout.write(json_format.dumps(document(choices, chosen)) + "\n")
+    else:
+        show(choices)
+    return tell(choices, len(rows.by_id), damaged)
+
+
+def choose_all(
+    run: Run, rows: Rows[Options], config: ReplayConfig, damaged: list[str]
+) -> list[Choice]:
+    """The choices of the samples that have options; what cannot be read goes to `damaged`."""
+    choices = []
+    ids = [id for id in run if id in rows.by_id]
+    for attribution in attribute_all(run, tracked(ids), config, damaged):
+        id = attribution.id
+        try:
+            choices.append(choose(attribution, run[id], rows.by_id[id]))
+        except OmniTraceError as error:
+            raise OmniTraceError(f"{rows.where(id)}: {error}") from error
+    return choices
+
+
+def document(choices: Sequence[Choice], config: ReplayConfig) -> dict[str, Any]:
+    """All as JSON data; null where nothing is known."""
+    share, chance = consistency(choices)
+    known = any(choice.chosen is not None for choice in choices)
+    return {
+        "schema": SCHEMA,
+        "config": to_dict(config),
+        "consistency": share.value if known else None,
+        "ci": [share.low, share.high] if known else None,
+        "chance": chance if known else None,
+        "samples": [
+            {
+                "id": choice.id,
+                "chosen": choice.chosen,
+                "attributed": choice.attributed,
+                "consistent": choice.consistent,
+                "mass": choice.mass.tolist(),
+            }
+            for choice in choices
+        ],
+    }
+
+
+def show(choices: Sequence[Choice]) -> None:
+    """A line a question, and the share of consistent ones."""
+    made = table("options", "sample", "chosen", "attributed", "mass of each")
+    for choice in choices:
+        chosen, attributed = (letter(index) for index in (choice.chosen, choice.attributed))
+        style = "green" if choice.consistent else "dim"
+        made.add_row(
+            plain(one_line(choice.id, 40)), chosen, plain(attributed, style),
+            " ".join(f"{mass:.3g}" for mass in choice.mass),
+        )  # fmt: skip
+    out().print(made)
+    share, chance = consistency(choices)
+    if any(choice.chosen is not None for choice in choices):
+        interval = "–".join(map(percent, (share.low, share.high)))
+        text = f"consistent: {percent(share.value)} % ({interval}); by chance {percent(chance)} %"
+        out().print(plain(text))
+
+
+def letter(option: int | None) -> str:
+    """What people call an option."""
+    return "–" if option is None else ascii_uppercase[option]
+
+
+def tell(choices: Sequence[Choice], asked: int, damaged: Sequence[str]) -> int:
+    """Say on stderr what was left out; the exit status."""
+    silent = sum(choice.chosen is None for choice in choices)
+    shared = sum(choice.shared for choice in choices)
+    undecided = sum(c.attributed is None and c.chosen is not None for c in choices)
+    parts = [f"{len(choices)} samples with options, {asked - len(choices)} options without sample"]
+    parts += [f"{silent} responses that name no option are left out"] if silent else []
+    parts += [f"{undecided} attributions prefer no option"] if undecided else []
+    narrate(f"{'; '.join(parts)}.")
+    if shared:
+        narrate(f"omnitrace: in {shared} samples options share a source unit: cut text finer.")
+    for message in damaged:
+        narrate(f"omnitrace: {message}")
+    return 0 if len(choices) > silent and not damaged else 1

@@ -1,0 +1,1 @@
+"""Verbs that need a model, or prepare what a model will read."""

@@ -1,0 +1,1 @@
+"""Verbs that attribute what was recorded, and show it."""
