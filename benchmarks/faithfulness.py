@@ -21,7 +21,7 @@ from benchmarks.common import Claim, print_claims, put_between, save
 from omnitrace.cli import main as omnitrace
 from replay.methods.leaderboard import SIGNALS
 
-DOCS = Path(__file__).parents[1] / "docs" / "faithfulness.md"
+ROOT = Path(__file__).parents[1]
 SINGLE_PASS = ("default", "paper", "release", *SIGNALS)
 COLUMNS = {
     "f1_text": "text F1",
@@ -32,6 +32,8 @@ COLUMNS = {
     "lds": "LDS",
     "drop-1": "top-1 drop",
 }
+SHORT = {name: COLUMNS[name] for name in ("f1_all", "lds", "drop-1")}
+"""The columns in the README."""
 QUICK = ["--modality", "text", "--modality", "image", "--axis", "units", "--axis", "length"]
 
 
@@ -64,13 +66,13 @@ def measure(samples: int, only: list[str]) -> dict[str, Any]:
     return board
 
 
-def markdown(board: dict[str, Any]) -> str:
-    """The table of the documentation."""
+def markdown(board: dict[str, Any], columns: Mapping[str, str] = COLUMNS) -> str:
+    """A table of the documentation."""
     note = (
         f"\n*{board['samples']} fresh planted samples, {board['masks']} masks each, bundled model; "
         "in brackets 95 % intervals over samples.*\n"
     )
-    return table_of(board["methods"], COLUMNS) + note
+    return table_of(board["methods"], columns) + note
 
 
 def table_of(rows: Sequence[Mapping[str, Any]], columns: Mapping[str, str]) -> str:
@@ -115,7 +117,7 @@ def main() -> None:
     parser.add_argument("--samples", type=int, default=6, help="of each modality and axis")
     parser.add_argument("--quick", action="store_true", help="a few samples, nothing saved")
     parser.add_argument("--json", action="store_true", help="end with one line of claims")
-    parser.add_argument("--docs", action="store_true", help="write the table into docs/")
+    parser.add_argument("--docs", action="store_true", help="write README's and docs' tables")
     options = parser.parse_args()
     board = measure(1 if options.quick else options.samples, QUICK if options.quick else [])
     table = markdown(board)
@@ -123,7 +125,8 @@ def main() -> None:
     if not options.quick:
         save("faithfulness", board)
     if options.docs:
-        put_between(DOCS, "faithfulness", table)
+        put_between(ROOT / "docs" / "faithfulness.md", "faithfulness", table)
+        put_between(ROOT / "README.md", "faithfulness", markdown(board, SHORT))
     if options.json:
         print_claims(claims(board))
 
