@@ -15,8 +15,8 @@ def on_hangup(leave: Callable[[], None]) -> None:
 
     No signal need have come. Textual would read its end for ever, and wait for ever to write.
     """
-    if hasattr(select, "poll"):
-        terminals = [stream for stream in _STREAMS if os.isatty(stream)]
+    terminals = [stream for stream in _STREAMS if os.isatty(stream)]
+    if terminals and hasattr(select, "poll"):
         Thread(target=_wait, args=(terminals, leave), name="hangup", daemon=True).start()
 
 
