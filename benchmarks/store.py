@@ -41,7 +41,6 @@ SMALL_SEGMENT = 100
 
 _OPEN = """
 import sys, time
-from pathlib import Path
 from omnitrace import open_run
 began = time.perf_counter()
 run = open_run(sys.argv[1])
@@ -49,7 +48,7 @@ count = len(run)
 print(time.perf_counter() - began)
 run.summary()
 print(time.perf_counter() - began)
-status = Path("/proc/self/status").read_text()  # ru_maxrss would count the parent's too
+status = open("/proc/self/status").read()  # ru_maxrss would count what the parent took
 print(int(status.split("VmHWM:")[1].split()[0]) / 1024)
 print(count)
 """
