@@ -15,8 +15,12 @@ from pathlib import Path
 
 import pytest
 
+from omnitrace.store.adder import Adder
+from omnitrace.store.additions import ABLATIONS
 from omnitrace.timeline import Medium
+from replay import PRESETS
 from tests.build import make_trace
+from tests.replay.faithfulness.made import every_mask, needing
 from tests.tui.samples import HOSTILE, damage, with_response, write_run
 
 pty = pytest.importorskip("pty")
@@ -104,7 +108,7 @@ class Terminal:
 
 
 def write_hostile(folder: Path) -> None:
-    """A run, labels and media names that try everything; one of its samples is damaged."""
+    """A run with ablations, labels and media names that try everything; one sample is damaged."""
     pieces = [*HOSTILE, "x" * 10**6, ".", " more", "."]
     media = tuple(
         Medium(kind, EVIL + kind, "0" * 64, duration_s=3.0, width=8, height=8)
@@ -115,6 +119,10 @@ def write_hostile(folder: Path) -> None:
     evil = with_response(pieces, EVIL, media=media, prompt_text=prompt)
     broken = with_response(["broken", "."], EVIL + "broken")
     write_run(folder / "run", evil)
+    with Adder.open(folder / "run", ABLATIONS, "mask", {}) as adder:
+        trace = adder.run[evil.id]
+        owner = trace.units(PRESETS["release"].units).owner_of_tokens(trace.n)
+        adder.add(trace, every_mask(trace, owner, needing(0)))
     run = write_run(folder / "run", broken)
     damage(folder / "run", run, broken.id)
     sentences = [{"text": evil.response[a:b], "evidence": [{"part": 0}]} for a, b in evil.sentences]
@@ -131,7 +139,8 @@ WALK = (
     ("v", "step 12"),
     ("2", "share of the votes"),
     ("j", "traced to"),
-    ("3", "side by side"),
+    ("3", "really because"),
+    ("jj", "loo"),
     ("b", "B default"),
     ("1", "step"),
     ("e", "configuration"),
