@@ -15,7 +15,7 @@ from omnitrace.exchange.hdf5_read import MAX_BYTES, import_hdf5
 from omnitrace.exchange.inseq import read_inseq
 from omnitrace.exchange.vllm_hook import read_vllm_hook
 from omnitrace.store.files import Files
-from omnitrace.store.run import Run, new_files
+from omnitrace.store.run import ROOT, Run, new_files
 from omnitrace.store.writer import RunWriter
 from omnitrace.trace import Trace
 
@@ -62,6 +62,8 @@ def import_(
     """
     if not file.exists():
         raise CommandError(f"there is no file {file}.")
+    if (file / ROOT).exists():
+        raise CommandError(f"{file} is a run already: omnitrace copy makes another of it.")
     chosen = source if source != "auto" else kind_of(file)
     if file.is_dir() != (chosen == "vllm-hook"):
         kind = "a folder" if file.is_dir() else "no folder"

@@ -27,6 +27,7 @@ HEADS = (4, 2)
 LAYERS = 3
 N, T = 9, 5
 MAX_BYTES = 2**24
+GOLDEN = Path(__file__).parents[2] / "golden" / "format-1.0" / "store"
 
 
 class Engine:
@@ -352,6 +353,7 @@ def test_it_is_used_wrongly(saved: Path, capsys: pytest.CaptureFixture[str]) -> 
         ([file, run, "--source", "vllm-hook", "--tokens", tokens], "is no folder"),
         ([str(saved), run, "--source", "inseq"], "is a folder; only vLLM-Hook"),
         ([str(saved / "none"), run], "there is no file"),
+        ([str(GOLDEN), run], "is a run already: omnitrace copy"),
     ):
         assert main(["import", *arguments]) == 2
         assert words in " ".join(capsys.readouterr().err.split())
