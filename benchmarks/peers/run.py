@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 
 from benchmarks.common import Claim, print_claims, put_between, save
-from benchmarks.faithfulness import DOCS
+from benchmarks.faithfulness import ROOT
 from benchmarks.peers.entries import SINGLE_PASS, TEXT_ONLY, context_cite_weights, register
 from benchmarks.peers.on_text import units_of_tokens
 from benchmarks.peers.table import compete, differences, markdown, of_text, rows
@@ -111,7 +111,7 @@ def main() -> None:
     if not options.quick:
         save("peers", board)
     if options.docs:
-        put_between(DOCS, "peers", tables)
+        put_between(ROOT / "docs" / "faithfulness.md", "peers", tables)
     if options.json:
         print_claims(claims(board))
 
