@@ -119,7 +119,7 @@ class Pass:
     def __init__(self, model: Any) -> None:
         self._model = model
         self._decoder = model.get_decoder()
-        self._cache = DynamicCache()
+        self._cache: Any = DynamicCache()
         self._attend: torch.Tensor | None = None
 
     def begin(self, strip: Strip, rows: int) -> None:
@@ -128,6 +128,19 @@ class Pass:
         self._cache.batch_repeat_interleave(rows)
         assert self._attend is not None
         self._attend = self._attend.expand(rows, -1)
+
+    def branch(self, tokens: int, rows: int) -> Pass:
+        """`rows` rows that go on from the first `tokens` of this single row, which stays."""
+        made = Pass(self._model)
+        for number, layer in enumerate(self._cache.layers):
+            keys, values = (
+                states[:, :, :tokens].expand(rows, -1, -1, -1)
+                for states in (layer.keys, layer.values)
+            )
+            made._cache.update(keys, values, number)
+        assert self._attend is not None
+        made._attend = self._attend[:, :tokens].expand(rows, -1)
+        return made
 
     def go_on(self, strips: Sequence[Strip]) -> torch.Tensor:
         """The hidden states of each row's next tokens, padded on the left: (rows, width, d)."""

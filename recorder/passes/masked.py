@@ -1,8 +1,9 @@
 """A given response under masks: how likely each of its tokens is when parts of the prompt are gone.
 
 A masked token is one that nobody sees: the others keep their positions, and it need not be
-computed at all. Rows that begin alike share the cache of their beginning. Knows prepared prompts;
-not which masks are wanted, nor the store.
+computed at all. Rows that begin alike share the cache of their beginning; what begins as the whole
+prompt does shares that of one pass of it. Knows prepared prompts; not which masks are wanted, nor
+the store.
 """
 
 from __future__ import annotations
@@ -28,6 +29,8 @@ MOST_TOKENS = 1 << 13
 """Of all rows that pass together: more make no device faster."""
 LEAST_SHARED = 32
 """Tokens of a common beginning that are worth a pass of their own."""
+EARLY = 8
+"""A row whose first gone token is in the first one of so many parts is not sorted by it."""
 
 
 class Masked:
@@ -43,6 +46,8 @@ class Masked:
         kinds = getattr(config, "layer_types", None) or ()
         windowed = any(kind != "full_attention" for kind in kinds)
         self._windowed = windowed if kinds else bool(getattr(config, "sliding_window", None))
+        self._whole: Pass | None = None
+        self._keeps_whole = True
 
     def log_odds(
         self,
@@ -63,6 +68,7 @@ class Masked:
             found[order[rows]] = self._rows(response, visible[order[rows]], mean)
             done += rows.stop - rows.start
             report(done)
+        self._whole = None
         return found
 
     @torch.inference_mode()
@@ -104,10 +110,13 @@ class Masked:
         except (torch.OutOfMemoryError, RuntimeError) as error:
             if not is_out_of_memory(error):
                 raise
-            if len(visible) == 1:
+            if len(visible) == 1 and not self._keeps_whole:
                 raise OmniTraceError("the device's memory does not hold a masked pass.") from error
         if torch.cuda.is_available():
             torch.cuda.empty_cache()
+        if self._keeps_whole:
+            self._keeps_whole, self._whole = False, None
+            return self._rows(response, visible, mean)
         half = len(visible) // 2
         parts = [self._rows(response, part, mean) for part in (visible[:half], visible[half:])]
         return np.concatenate(parts)
@@ -119,12 +128,26 @@ class Masked:
         said = torch.from_numpy(response.astype(np.int64)).to(self.model.device)
         strip = self._prompt.then(self._embed(said[:-1]))
         seen = np.pad(visible, ((0, 0), (0, len(strip) - visible.shape[1])), constant_values=True)
-        passing, shared = Pass(self.model), _shared(visible)
-        if shared:
-            passing.begin(self._row(strip, seen[0], slice(0, shared), mean), len(seen))
+        passing, shared = self._begun(visible, mean)
         rest = slice(shared, len(strip))
         hidden = passing.go_on([self._row(strip, row, rest, mean) for row in seen])
         return _log_odds(passing, hidden[:, -len(said) :], said)
+
+    def _begun(self, visible: Bool, mean: bool) -> tuple[Pass, int]:
+        """A pass of the tokens that all rows begin with, and how many these are."""
+        rows, n = visible.shape
+        gone = np.flatnonzero(~visible.all(axis=0))
+        intact = min(int(gone[0]) if len(gone) else n, n - 1)
+        if self._keeps_whole and intact >= max(LEAST_SHARED, n // EARLY):
+            if self._whole is None:
+                whole = Pass(self.model)
+                whole.go_on([self._prompt])
+                self._whole = whole
+            return self._whole.branch(intact, rows), intact
+        passing, shared = Pass(self.model), _shared(visible)
+        if shared:
+            passing.begin(self._row(self._prompt, visible[0], slice(0, shared), mean), rows)
+        return passing, shared
 
     def _row(
         self, strip: Strip, seen: Bool, part: slice = slice(None), mean: bool = False
@@ -151,10 +174,10 @@ class Masked:
 
 def _order(visible: Bool) -> Int64:
     """Rows that begin alike beside one another, the others by how much of them is left, so that
-    little is padding: by the first token that is gone, if it is not among the first eighth."""
+    little is padding: by the first token that is gone, if it is not early."""
     n = visible.shape[1]
     first = np.where(visible.all(axis=1), n, visible.argmin(axis=1))
-    order: Int64 = np.lexsort((visible.sum(axis=1), np.where(first < n // 8, 0, first)))
+    order: Int64 = np.lexsort((visible.sum(axis=1), np.where(first < n // EARLY, 0, first)))
     return order
 
 

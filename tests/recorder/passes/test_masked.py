@@ -16,6 +16,7 @@ from recorder.inputs.samples import Sample
 from recorder.models.qwen_omni import QwenOmni
 from recorder.passes import masked
 from recorder.passes.draw import Options
+from recorder.passes.laid import Pass
 from recorder.passes.masked import Masked
 from tests.recorder.answers import ATTENTION, answer_one
 from tests.recorder.passes.test_capture import PROMPTS
@@ -107,6 +108,32 @@ def test_rows_that_the_memory_does_not_hold_pass_in_halves(
     fits = 0
     with pytest.raises(OmniTraceError, match="memory"):
         passing.log_odds(said, visible)
+
+
+def test_where_the_memory_does_not_keep_the_prompt_each_batch_begins_anew(
+    adapter: QwenOmni, make_sample: Callable[..., Sample], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    prepared = adapter.prepare(make_sample(*PROMPTS["audio"]))
+    said = np.array([3, 5], np.int32)
+    passing, visible = Masked(adapter, prepared), masks_of(len(prepared.ids))
+    monkeypatch.setattr(masked, "MOST_TOKENS", 1)
+    kept: list[int] = []
+    branch = Pass.branch
+
+    def counted(self: Pass, tokens: int, rows: int) -> Pass:
+        kept.append(tokens)
+        return branch(self, tokens, rows)
+
+    monkeypatch.setattr(Pass, "branch", counted)
+    wanted = passing.log_odds(said, visible)
+    n = len(prepared.ids)
+    assert sorted(kept) == sorted([n - 1, 2 * n // 3, n // 2])
+
+    def full(self: Pass, tokens: int, rows: int) -> Pass:
+        raise torch.OutOfMemoryError("CUDA out of memory")
+
+    monkeypatch.setattr(Pass, "branch", full)
+    np.testing.assert_allclose(passing.log_odds(said, visible), wanted, atol=ATOL)
 
 
 def test_a_mean_embedding_is_that_of_the_modality(
