@@ -45,7 +45,7 @@ def test_finer_levels_and_additions_read_as_they_did(folder: Path) -> None:
 
 def test_codecs_are_loaded_only_to_read_a_sample_and_zarr_never() -> None:
     code = (
-        "import sys, omnitrace.run; early = {'zarr', 'numcodecs'} & set(sys.modules);"
+        "import sys, omnitrace.store.run; early = {'zarr', 'numcodecs'} & set(sys.modules);"
         f"omnitrace.open_run({str(GOLDEN[0] / 'store')!r})['ordinary'].scores('attmean');"
         "print(len(early), 'numcodecs' in sys.modules, 'zarr' in sys.modules)"
     )
