@@ -69,8 +69,8 @@ async def first_paint():
             await app.workers.wait_for_complete()
 
 asyncio.run(first_paint())
-status = open("/proc/self/status").read()  # ru_maxrss would count what the parent took
-print(int(status.split("VmHWM:")[1].split()[0]) / 1024)
+from benchmarks.common import peak_bytes
+print(peak_bytes() / 2**20)
 """
 
 
@@ -124,12 +124,14 @@ def _rows(rng: np.random.Generator, prompt: int, steps: int) -> SignalRows:
     return SignalRows(np.resize(noise, count))
 
 
-def write_many(folder: Path, count: int) -> None:
-    """A run of `count` small samples."""
+def write_many(folder: Path, count: int, segment: int | None = None) -> None:
+    """A run of `count` small samples, `segment` of them in each segment, or as many as fit."""
     kinds = [make_trace("", 60, 20 + 20 * k, seed=k) for k in range(8)]
     with RunWriter.open(folder, {"model": "benchmark"}) as writer:
         for i in range(count):
             writer.add(replace(kinds[i % 8], id=f"sample-{i}"), f"{i:064x}")
+            if segment and (i + 1) % segment == 0:
+                writer.commit()
 
 
 def open_many(folder: Path, rounds: int) -> dict[str, float]:

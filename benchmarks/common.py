@@ -12,7 +12,8 @@ from importlib.metadata import distributions, version
 from pathlib import Path
 from typing import Any
 
-RESULTS = Path(__file__).parent / "results"
+ROOT = Path(__file__).parents[1]
+RESULTS = ROOT / "benchmarks" / "results"
 PACKAGES = ("omnitrace-replay", "numpy", "torch", "transformers", "zarr", "spacy")
 
 
@@ -63,6 +64,12 @@ def put_between(path: Path, name: str, text: str) -> None:
     begin, end = f"<!-- {name}:begin -->\n", f"<!-- {name}:end -->\n"
     before, rest = path.read_text("utf-8").split(begin)
     path.write_text(before + begin + text + end + rest.split(end)[1], "utf-8")
+
+
+def peak_bytes() -> int:
+    """Most bytes that this process held; `ru_maxrss` would begin with its parent's."""
+    [line] = [x for x in Path("/proc/self/status").read_text().splitlines() if "VmHWM" in x]
+    return int(line.split()[1]) * 1024
 
 
 def machine() -> str:

@@ -17,11 +17,10 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from benchmarks.common import Claim, print_claims, put_between, save
+from benchmarks.common import ROOT, Claim, print_claims, put_between, save
 from omnitrace.cli import main as omnitrace
 from replay.methods.leaderboard import SIGNALS
 
-ROOT = Path(__file__).parents[1]
 SINGLE_PASS = ("default", "paper", "release", *SIGNALS)
 COLUMNS = {
     "f1_text": "text F1",

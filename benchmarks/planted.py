@@ -14,14 +14,13 @@ import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 
-from benchmarks.common import Claim, print_claims, put_between, save
+from benchmarks.common import ROOT, Claim, print_claims, put_between, save
 from omnitrace import Run, open_run
 from omnitrace.cli.recording.record import record
 from recorder.planted.samples import KINDS, SPLITS, make_sample, write_samples
 from replay import PRESETS, ReplayConfig, attribute
 from replay.evaluation import COLUMNS, Gold, Scores, evaluate, golds_of_truths, read_truths
 
-README = Path(__file__).parents[1] / "README.md"
 QUICK_SAMPLES = 12
 
 
@@ -71,7 +70,7 @@ def main() -> None:
         counts = {"samples": count, "judged": any_scores.judged, "wrong": any_scores.wrong}
         save("planted", {"split": "test", **counts, "f1_micro": f1})
     if options.readme:
-        put_between(README, "planted", table)
+        put_between(ROOT / "README.md", "planted", table)
     if options.json:
         print_claims(claims(scores))
 

@@ -15,12 +15,11 @@ import statistics
 import subprocess
 import sys
 import time
-from pathlib import Path
 from typing import Any
 
 import torch
 
-from benchmarks.common import Claim, print_claims, save
+from benchmarks.common import Claim, peak_bytes, print_claims, save
 from benchmarks.thinker import FULL, SMALL, Thinker, synchronise
 from recorder.passes.draw import Options
 from recorder.passes.generate import Wanted, generate
@@ -100,15 +99,9 @@ def print_peak(device: str, way: str, n: int) -> None:
     thinker = load(device)
     run(thinker, way, n)
     if device == "cpu":
-        print(peak_of_process())
+        print(peak_bytes())
     else:
         print(torch.cuda.max_memory_allocated())
-
-
-def peak_of_process() -> int:
-    """Most bytes that this process held; `ru_maxrss` would begin with its parent's."""
-    [line] = [x for x in Path("/proc/self/status").read_text().splitlines() if "VmHWM" in x]
-    return int(line.split()[1]) * 1024
 
 
 def main() -> None:

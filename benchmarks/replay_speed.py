@@ -31,7 +31,7 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import numpy as np
 
-from benchmarks.common import Claim, print_claims, save
+from benchmarks.common import Claim, peak_bytes, print_claims, save
 from benchmarks.literal_listing import curate_sources_with_conf, map_steps
 from omnitrace import Run, Trace, open_run
 from omnitrace.store.writer import RunWriter
@@ -295,8 +295,7 @@ def print_peak(run: Path, count: int) -> None:
         ids = [f"sample-{seed}" for seed in range(count)]
         for _ in workers(Worker.summed, blocks_of(ids, len(GRID))):
             pass
-    [line] = [x for x in Path("/proc/self/status").read_text().splitlines() if "VmHWM" in x]
-    print(int(line.split()[1]) / 1024)
+    print(peak_bytes() / 2**20)
 
 
 def timed(work: Callable[[], object]) -> float:

@@ -27,7 +27,7 @@ import numpy.typing as npt
 import zarr
 from zarr.codecs import BloscCodec, BloscShuffle, Crc32cCodec
 
-from benchmarks.browser import make_trace
+from benchmarks.browser import make_trace, write_many
 from benchmarks.common import Claim, print_claims, save
 from omnitrace import Trace, open_run
 from omnitrace.store.writer import RunWriter
@@ -48,8 +48,8 @@ count = len(run)
 print(time.perf_counter() - began)
 run.summary()
 print(time.perf_counter() - began)
-status = open("/proc/self/status").read()  # ru_maxrss would count what the parent took
-print(int(status.split("VmHWM:")[1].split()[0]) / 1024)
+from benchmarks.common import peak_bytes
+print(peak_bytes() / 2**20)
 print(count)
 """
 
@@ -156,16 +156,6 @@ def timed(act: Callable[[Path, Sequence[Trace]], object], *arguments: Any) -> fl
 def copies(traces: Sequence[Trace], count: int) -> list[Trace]:
     """`count` samples, the traces over and over under other names."""
     return [replace(traces[i % len(traces)], id=f"sample-{i}") for i in range(count)]
-
-
-def write_many(folder: Path, count: int, segment: int | None) -> None:
-    """A run of `count` tiny samples, `segment` of them in each segment, or as many as fit."""
-    kinds = [make_trace("", 60, 20, seed=k) for k in range(8)]
-    with RunWriter.open(folder, {"model": "benchmark"}) as writer:
-        for i in range(count):
-            writer.add(replace(kinds[i % 8], id=f"sample-{i}"), f"{i:064x}")
-            if segment and (i + 1) % segment == 0:
-                writer.commit()
 
 
 def measure_opening(count: int, segment: int | None, rounds: int) -> dict[str, float]:

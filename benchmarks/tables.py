@@ -18,7 +18,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from benchmarks.common import machine, save
+from benchmarks.common import ROOT, machine, save
 from benchmarks.planted import record_split
 from omnitrace import open_run
 from omnitrace.cli import main as omnitrace
@@ -41,7 +41,7 @@ BASELINES = {
 }
 DRAWS = 1000
 QUICK_SAMPLES = 12
-DOCS = Path(__file__).parents[1] / "docs"
+DOCS = ROOT / "docs"
 HEAD = """# Results on planted evidence
 
 Made by `python -m benchmarks.tables` ({samples} samples of the `test` split, which decided no

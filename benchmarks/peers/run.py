@@ -18,8 +18,7 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.common import Claim, print_claims, put_between, save
-from benchmarks.faithfulness import ROOT
+from benchmarks.common import ROOT, Claim, print_claims, put_between, save
 from benchmarks.peers.entries import SINGLE_PASS, TEXT_ONLY, context_cite_weights, register
 from benchmarks.peers.on_text import units_of_tokens
 from benchmarks.peers.table import compete, differences, markdown, of_text, rows

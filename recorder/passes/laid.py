@@ -122,13 +122,6 @@ class Pass:
         self._cache: Any = DynamicCache()
         self._attend: torch.Tensor | None = None
 
-    def begin(self, strip: Strip, rows: int) -> None:
-        """Pass once what all rows begin with."""
-        self.go_on([strip])
-        self._cache.batch_repeat_interleave(rows)
-        assert self._attend is not None
-        self._attend = self._attend.expand(rows, -1)
-
     def branch(self, tokens: int, rows: int) -> Pass:
         """`rows` rows that go on from the first `tokens` of this single row, which stays."""
         made = Pass(self._model)

@@ -139,15 +139,18 @@ class Masked:
         gone = np.flatnonzero(~visible.all(axis=0))
         intact = min(int(gone[0]) if len(gone) else n, n - 1)
         if self._keeps_whole and intact >= max(LEAST_SHARED, n // EARLY):
-            if self._whole is None:
-                whole = Pass(self.model)
-                whole.go_on([self._prompt])
-                self._whole = whole
+            self._whole = self._whole or self._passed(self._prompt)
             return self._whole.branch(intact, rows), intact
-        passing, shared = Pass(self.model), _shared(visible)
-        if shared:
-            passing.begin(self._row(self._prompt, visible[0], slice(0, shared), mean), rows)
-        return passing, shared
+        shared = _shared(visible)
+        if not shared:
+            return Pass(self.model), 0
+        first = self._row(self._prompt, visible[0], slice(0, shared), mean)
+        return self._passed(first).branch(len(first), rows), shared
+
+    def _passed(self, strip: Strip) -> Pass:
+        passing = Pass(self.model)
+        passing.go_on([strip])
+        return passing
 
     def _row(
         self, strip: Strip, seen: Bool, part: slice = slice(None), mean: bool = False

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 import numpy.typing as npt
@@ -33,8 +34,7 @@ class Marked:
     - `unit` (T,) int32: the unit that the step's group is traced to, -1 for none; `modality`: its
       `Modality`, SPECIAL for none; `level` (T,) int32: its strength;
     - `spans`: half-open ranges of steps, in order; `span` (T,) int32: the span of each step, or -1;
-      `sources`: modality and unit of each span's curated sources, strongest first; `names`: what
-      the `units` are called, made when they are looked at;
+      `sources`: modality and unit of each span's curated sources, strongest first;
     - `disputed` (T,) bool: another configuration keeps other sources for the step's span.
     """
 
@@ -46,10 +46,14 @@ class Marked:
     level: Int32
     spans: tuple[tuple[int, int], ...]
     sources: tuple[tuple[tuple[Modality, int], ...], ...]
-    names: Mapping[int, str]
     span: Int32
     disputed: Bool
     units: Units | None = None
+
+    @cached_property
+    def names(self) -> Mapping[int, str]:
+        """What the `units` are called, each made when it is looked at."""
+        return _Names(self.units) if self.units is not None else {}
 
     def changed(self, before: Marked) -> Bool | None:
         """(T,) bool: the steps that look otherwise than `before`; None where all may."""
@@ -78,7 +82,7 @@ class Marked:
 
 _NONE = np.zeros(0, np.int32)
 NOTHING = Marked(
-    Shown("", _NONE, ()), _NONE, _NONE, _NONE, (), _NONE, (), (), {}, _NONE, np.zeros(0, np.bool_)
+    Shown("", _NONE, ()), _NONE, _NONE, _NONE, (), _NONE, (), (), _NONE, np.zeros(0, np.bool_)
 )
 
 
@@ -125,7 +129,6 @@ def mark(paper: Paper, attribution: Attribution, reading: Reading) -> Marked:
             tuple((kinds[source.unit], source.unit) for source in found.sources)
             for found in attribution.spans
         ),
-        names=_Names(attribution.units),
         span=span,
         disputed=disputed(attribution, other) if other else np.zeros(len(span), np.bool_),
         units=attribution.units,
@@ -157,7 +160,6 @@ def unmarked(paper: Paper) -> Marked:
         level=np.zeros(steps, np.int32),
         spans=(),
         sources=(),
-        names={},
         span=np.full(steps, -1, np.int32),
         disputed=np.zeros(steps, np.bool_),
     )

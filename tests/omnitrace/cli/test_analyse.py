@@ -12,7 +12,7 @@ from omnitrace.cli import main
 from omnitrace.store.writer import RunWriter
 from replay.analyses import ANALYSES
 from tests.build import make_trace
-from tests.omnitrace.cli.test_cli import damage_a_segment
+from tests.omnitrace.cli.runs import damage_a_segment
 from tests.replay.analyses.golds import FACT, PICTURE, TONE, truth_of
 
 

@@ -12,29 +12,14 @@ from omnitrace.cli import main
 from omnitrace.store.writer import RunWriter
 from replay import PRESETS
 from tests.build import make_trace
+from tests.omnitrace.cli.runs import IDENTITY, damage_a_segment, write_kitchen
 
 SCHEMA_KEYS = {"schema", "config", "samples"}
 
 
 @pytest.fixture(scope="module")
 def run_path(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A run of three samples, each in a segment of its own."""
-    path = tmp_path_factory.mktemp("runs") / "kitchen"
-    with RunWriter.open(path, {"model": "tiny", "signals": ["attmean", "rawatt"]}) as writer:
-        for seed in range(3):
-            writer.add(make_trace(f"sample-{seed}", seed), f"key-{seed}")
-            writer.commit()
-    return path
-
-
-def damage_a_segment(run: Path) -> None:
-    """Flip a byte in every data file of one segment."""
-    segment = sorted((run / "segments").iterdir())[0]
-    for file in segment.rglob("*"):
-        if file.is_file() and file.name != "zarr.json":
-            content = bytearray(file.read_bytes())
-            content[len(content) // 2] ^= 1
-            file.write_bytes(content)
+    return write_kitchen(tmp_path_factory.mktemp("runs"), 3)
 
 
 def test_info_lists_samples(run_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -133,7 +118,7 @@ def test_an_unknown_name_is_wrong_use(
 def test_a_sample_that_lacks_it_is_named_and_the_rest_go_on(
     added_to: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    with RunWriter.open(added_to, {"model": "tiny", "signals": ["attmean", "rawatt"]}) as writer:
+    with RunWriter.open(added_to, IDENTITY) as writer:
         writer.add(make_trace("later", 9), "key-9")
     capsys.readouterr()
     assert main(["replay", str(added_to), "--json", "--tags", "bundled"]) == 1

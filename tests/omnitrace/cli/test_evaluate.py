@@ -11,10 +11,8 @@ import msgspec
 import pytest
 
 from omnitrace.cli import main
-from omnitrace.store.writer import RunWriter
 from replay.evaluation.labels import Labels, Supports, write_labels
-from tests.build import make_trace
-from tests.omnitrace.cli.test_cli import damage_a_segment
+from tests.omnitrace.cli.runs import damage_a_segment, write_kitchen
 from tests.replay.evaluation.truths import SAID, THE_TRUTH
 
 RIGHT = (
@@ -26,13 +24,7 @@ RIGHT = (
 
 @pytest.fixture(scope="module")
 def run_path(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A run of three samples, each in a segment of its own."""
-    path = tmp_path_factory.mktemp("runs") / "kitchen"
-    with RunWriter.open(path, {"model": "tiny", "signals": ["attmean", "rawatt"]}) as writer:
-        for seed in range(3):
-            writer.add(make_trace(f"sample-{seed}", seed), f"key-{seed}")
-            writer.commit()
-    return path
+    return write_kitchen(tmp_path_factory.mktemp("runs"), 3)
 
 
 @pytest.fixture

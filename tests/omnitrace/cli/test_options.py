@@ -8,21 +8,15 @@ from pathlib import Path
 import pytest
 
 from omnitrace.cli import main
-from omnitrace.store.writer import RunWriter
 from replay.evaluation.labels import Labels, Supports, write_labels
-from tests.build import make_trace
+from tests.omnitrace.cli.runs import write_kitchen
 
 OPTIONS = '"options": ["The parcel weighs seven kilos.", "Anna lives in Oslo."]'
 
 
 @pytest.fixture(scope="module")
 def run_path(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    path = tmp_path_factory.mktemp("runs") / "kitchen"
-    with RunWriter.open(path, {"model": "tiny", "signals": ["attmean", "rawatt"]}) as writer:
-        for seed in range(2):
-            writer.add(make_trace(f"sample-{seed}", seed), f"key-{seed}")
-        writer.commit()
-    return path
+    return write_kitchen(tmp_path_factory.mktemp("runs"), 2)
 
 
 def test_options(run_path: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

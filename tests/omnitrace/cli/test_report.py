@@ -10,7 +10,7 @@ import pytest
 
 from omnitrace.cli import main
 from tests.build import make_trace
-from tests.omnitrace.cli.test_cli import damage_a_segment
+from tests.omnitrace.cli.runs import damage_a_segment
 from tests.replay.report.pages import write_run
 
 

@@ -11,11 +11,9 @@ import pytest
 
 from omnitrace.cli import main
 from omnitrace.config import load_toml
-from omnitrace.store.writer import RunWriter
 from replay import PRESETS
 from replay.evaluation.labels import Labels, write_labels
-from tests.build import make_trace
-from tests.omnitrace.cli.test_cli import damage_a_segment
+from tests.omnitrace.cli.runs import damage_a_segment, write_kitchen
 from tests.omnitrace.cli.test_evaluate import RIGHT
 
 GRID = '[grid]\nsignal = ["attmean", "rawatt"]\n"curation.gamma" = [1.0, 2.0]\n'
@@ -23,13 +21,7 @@ GRID = '[grid]\nsignal = ["attmean", "rawatt"]\n"curation.gamma" = [1.0, 2.0]\n'
 
 @pytest.fixture(scope="module")
 def run_path(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A run of four samples, each in a segment of its own."""
-    path = tmp_path_factory.mktemp("runs") / "kitchen"
-    with RunWriter.open(path, {"model": "tiny", "signals": ["attmean", "rawatt"]}) as writer:
-        for seed in range(4):
-            writer.add(make_trace(f"sample-{seed}", seed), f"key-{seed}")
-            writer.commit()
-    return path
+    return write_kitchen(tmp_path_factory.mktemp("runs"), 4)
 
 
 @pytest.fixture
