@@ -14,6 +14,7 @@ import numpy as np
 import numpy.typing as npt
 from msgspec import Meta, Struct
 
+from omnitrace.attention import float32_of
 from omnitrace.store.commit import ILLEGAL_JSON, Unreadable
 
 Get = Callable[[int, int], bytes]
@@ -68,9 +69,8 @@ class Tensors:
         """A whole array, as float32."""
         entry = self.entries[name]
         found = self._elements(entry, 0, math.prod(entry.shape)).reshape(entry.shape)
-        if entry.dtype == "BF16":
-            return (found.astype("<u4") << 16).view("<f4").astype(np.float32)
-        return _E4M3[found] if entry.dtype == "F8_E4M3" else found.astype(np.float32)
+        native = found.astype(entry.stored.newbyteorder("="), copy=False)
+        return _E4M3[native] if entry.dtype == "F8_E4M3" else float32_of(native)
 
     def rows(self, name: str, places: npt.NDArray[np.int64]) -> npt.NDArray[Any]:
         """Some rows of an array, its bits as they are stored: (len(places), width).
