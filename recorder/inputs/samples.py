@@ -9,8 +9,8 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, TypeVar
 
@@ -31,34 +31,78 @@ PART_FIELDS = (
 
 @dataclass(frozen=True)
 class Content:
-    """One part of a message: `kind` text with its `text`, or a medium with its `path`."""
+    """One part of a message: `kind` `text` with its `text`, or an image, audio or video.
+
+    A medium is a file (`path`), the bytes of a `data:` URL (`data`, of `media_type` such as
+    `image/png` where the URL names it), or a video given as images (`frames`, each a Content of
+    kind `image`). `fps`, `min_pixels`, `max_pixels`: this part's own settings; None: the
+    recording's, but of `frames` two a second.
+    """
 
     kind: str
     text: str = ""
     path: Path | None = None
+    data: bytes | None = None
+    frames: tuple[Content, ...] = ()
+    fps: float | None = None
+    min_pixels: int | None = None
+    max_pixels: int | None = None
+    media_type: str = ""
+
+    @property
+    def is_medium(self) -> bool:
+        return self.kind != "text"
+
+    @property
+    def name(self) -> str:
+        """How the medium is named in the trace: `a.png`, `data:image/png`, `a … z (8 frames)`."""
+        if self.path is not None:
+            return self.path.name
+        if not self.frames:
+            return f"data:{self.media_type or self.kind}" if self.is_medium else ""
+        first, last, count = self.frames[0].name, self.frames[-1].name, len(self.frames)
+        return f"{first} (1 frame)" if count == 1 else f"{first} … {last} ({count} frames)"
 
 
 @dataclass(frozen=True)
 class Message:
-    """`role` (system, user, assistant) and its content parts, in order."""
+    """`role` (system, developer, user, assistant, tool) and its content parts, in order.
+
+    `thinking`: what an assistant thought before it answered. `fields`: `tool_calls`,
+    `tool_call_id` and `name` where given, passed to the chat template as they are.
+    """
 
     role: str
     parts: tuple[Content, ...]
+    thinking: str = ""
+    fields: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
 class Sample:
-    """One prompt to answer. `sha256` is that of the row as it stands in the file."""
+    """One prompt to answer. `sha256` is that of the row as it stands in the file.
+
+    `tools`: JSON objects that describe what the model may call, passed to the chat template.
+    `continues`: the last message is an assistant's and is to be continued.
+    """
 
     id: str
     messages: tuple[Message, ...]
     answer: Any
     sha256: str
+    tools: tuple[Mapping[str, Any], ...] = ()
+    continues: bool = False
+
+    @property
+    def media(self) -> list[Content]:
+        """The media, in order."""
+        return [part for m in self.messages for part in m.parts if part.is_medium]
 
     @property
     def paths(self) -> list[Path]:
-        """The media files, in order."""
-        return [part.path for m in self.messages for part in m.parts if part.path is not None]
+        """The files of the media, in order: none of a `data:` URL, several of a list of frames."""
+        every = [each for part in self.media for each in (part.frames or (part,))]
+        return [each.path for each in every if each.path is not None]
 
 
 class _Text(msgspec.Struct, tag_field="type", tag="text", forbid_unknown_fields=True):
