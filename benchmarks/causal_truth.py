@@ -56,7 +56,7 @@ def recorded(samples: Sequence[PlantedSample], folder: Path) -> tuple[Run, dict[
 
 def load() -> Adapter:
     """The bundled model."""
-    adapter = load_adapter(describe_model(str(TINY_OMNI)), Weights("float32", "cpu"), 2.0)
+    adapter = load_adapter(describe_model(str(TINY_OMNI)), Weights("float32", "cpu"))
     install(adapter.model, adapter.decoder)
     return adapter
 

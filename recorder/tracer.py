@@ -22,7 +22,7 @@ from recorder.ablation.base import base_units
 from recorder.config import RecordConfig
 from recorder.inputs.responses import Response
 from recorder.inputs.samples import Sample
-from recorder.models.adapter import Adapter, ModelSpec, Prepared, load_adapter
+from recorder.models.adapter import Adapter, ModelSpec, Prepared, Settings, load_adapter
 from recorder.models.weights import Weights
 from recorder.passes.capture import confirm, install
 from recorder.passes.draw import Options
@@ -52,7 +52,7 @@ class Tracer:
     @classmethod
     def load(cls, spec: ModelSpec, config: RecordConfig, tagger: Tagger) -> Tracer:
         """Load the model that `config` names; CommandError if that cannot be done."""
-        adapter = load_adapter(spec, Weights.of(config), config.fps)
+        adapter = load_adapter(spec, Weights.of(config), Settings(config.fps))
         install(adapter.model, adapter.decoder, config.attn)
         confirm(adapter.model, adapter.layers)
         return cls(adapter, tagger, config)

@@ -27,7 +27,7 @@ from recorder.ablation.design import Design, design
 from recorder.adding import AddSummary, Report, add_to_run
 from recorder.config import AblateConfig, RecordConfig
 from recorder.inputs.samples import Sample, read_samples
-from recorder.models.adapter import Adapter, ModelSpec, Prepared, load_adapter
+from recorder.models.adapter import Adapter, ModelSpec, Prepared, Settings, load_adapter
 from recorder.models.weights import Weights
 from recorder.passes.capture import install
 from recorder.passes.masked import Masked
@@ -60,7 +60,7 @@ def ablate_inputs(
     samples = {sample.id: sample for sample in read_samples(Path(config.samples), False)}
     spec, recorded = asked_model(_as_recorded(run, config)), _as_recorded(run, config)
     _refuse_other_model(run, spec, recorded)
-    adapter = load_adapter(spec, Weights.of(recorded), recorded.fps)
+    adapter = load_adapter(spec, Weights.of(recorded), Settings(recorded.fps))
     install(adapter.model, adapter.decoder, recorded.attn)
     ids = [id for id in run if asked is None or id in asked.removed]
     return ablate(run, ids, Maker(adapter, samples, config, asked), report)

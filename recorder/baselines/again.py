@@ -19,7 +19,14 @@ from recorder import fingerprint
 from recorder.bundled import TINY_OMNI
 from recorder.config import BaselineConfig
 from recorder.inputs.samples import Sample, read_samples
-from recorder.models.adapter import Adapter, ModelSpec, Prepared, describe_model, load_adapter
+from recorder.models.adapter import (
+    Adapter,
+    ModelSpec,
+    Prepared,
+    Settings,
+    describe_model,
+    load_adapter,
+)
 from recorder.models.weights import Weights
 from recorder.segment import unchanged
 
@@ -68,7 +75,7 @@ def load_again(identity: Mapping[str, Any], config: BaselineConfig) -> Adapter:
             "--model and --revision."
         )
     weights = Weights(config.dtype, config.device, config.device_map, config.quantize)
-    return load_adapter(spec, weights, float(identity.get("fps", 2.0)))
+    return load_adapter(spec, weights, Settings(float(identity.get("fps", 2.0))))
 
 
 def prepare_again(adapter: Adapter, sample: Sample, trace: Trace) -> Prepared:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from importlib import import_module
 from pathlib import Path
 from typing import Any, Protocol
@@ -61,6 +61,22 @@ class ModelSpec:
         return source | ({"revision": self.revision} if self.revision else {})
 
 
+@dataclass(frozen=True)
+class Settings:
+    """What a recording tells an adapter besides the weights.
+
+    `fps`: frames a second taken from a video; `template_args`: keyword arguments of the chat
+    template; `chat_template`: Jinja source used in place of the checkpoint's, empty: its own;
+    `min_pixels`, `max_pixels`: bounds on the pixels of an image or frame, None: no bound of ours.
+    """
+
+    fps: float = 2.0
+    template_args: Mapping[str, Any] = field(default_factory=dict)
+    chat_template: str = ""
+    min_pixels: int | None = None
+    max_pixels: int | None = None
+
+
 class Adapter(Protocol):
     """One loaded model. `decoder` is the configuration key of its text decoder."""
 
@@ -89,7 +105,7 @@ class Adapter(Protocol):
         """The token ids of a text that stands alone, nothing added."""
 
 
-Load = Callable[[ModelSpec, Weights, float], Adapter]
+Load = Callable[[ModelSpec, Weights, Settings], Adapter]
 
 ADAPTERS = {
     "minicpmo": "recorder.models.minicpm_o",
@@ -98,7 +114,7 @@ ADAPTERS = {
     "qwen3_omni_moe": "recorder.models.qwen3_omni",
     "qwen3_omni_moe_thinker": "recorder.models.qwen3_omni",
 }
-"""transformers' model type → the module that has `load(spec, weights, fps) -> Adapter`."""
+"""transformers' model type → the module that has `load(spec, weights, settings) -> Adapter`."""
 
 COMMIT = re.compile("[0-9a-f]{40}")
 
@@ -143,12 +159,12 @@ def _unreadable(path: str, error: Exception, trusted: bool) -> CommandError:
     )
 
 
-def load_adapter(spec: ModelSpec, weights: Weights, fps: float) -> Adapter:
+def load_adapter(spec: ModelSpec, weights: Weights, settings: Settings = Settings()) -> Adapter:
     """Load weights and processor; CommandError if that cannot be done."""
     _quiet()
     load: Load = import_module(ADAPTERS.get(spec.config.model_type, GENERAL)).load
     try:
-        return load(spec, weights, fps)
+        return load(spec, weights, settings)
     except (OSError, ValueError, RuntimeError, ImportError, SafetensorError) as error:
         raise CommandError(
             f"cannot load the model '{spec.path}': {first_sentence(error)}"

@@ -24,7 +24,7 @@ from omnitrace.timeline import Int32, Medium, Modality, Timeline
 from recorder.inputs import media
 from recorder.inputs.samples import Sample
 from recorder.models import layout
-from recorder.models.adapter import ModelSpec, Prepared
+from recorder.models.adapter import ModelSpec, Prepared, Settings
 from recorder.models.tokens import Tokens
 from recorder.models.weights import Weights
 
@@ -46,7 +46,7 @@ class Seen:
     film: media.Video | None = None
 
 
-def load(spec: ModelSpec, weights: Weights, fps: float) -> ChatModel:
+def load(spec: ModelSpec, weights: Weights, settings: Settings) -> ChatModel:
     """Load model and tokenizer or processor; CommandError for a model that is no chat model."""
     if getattr(spec.config, "is_encoder_decoder", False):
         raise CommandError(f"'{spec.path}' is an encoder-decoder; only decoders can be recorded.")
@@ -61,17 +61,17 @@ def load(spec: ModelSpec, weights: Weights, fps: float) -> ChatModel:
         raise CommandError(
             f"'{spec.path}' has no chat template, so that messages cannot be put to it."
         )
-    return ChatModel(weights.settle(model), processor, fps)
+    return ChatModel(weights.settle(model), processor, settings)
 
 
 class ChatModel(Tokens):
     """A model with its processor, or with its tokenizer if it only reads."""
 
-    def __init__(self, model: Any, processor: Any, fps: float = 2.0) -> None:
+    def __init__(self, model: Any, processor: Any, settings: Settings) -> None:
         self.model = model
         self.processor = processor
         self.tokenizer = getattr(processor, "tokenizer", processor)
-        self.fps = fps
+        self.settings = settings
         self.sees = self.tokenizer is not processor
         self.decoder = "text_config" if hasattr(model.config, "text_config") else ""
         self._text = model.config.get_text_config()
@@ -133,7 +133,8 @@ class ChatModel(Tokens):
         contents = [c for m in sample.messages for c in m.parts if c.path is not None]
         films = [c.path for c in contents if c.kind == "video" and c.path is not None]
         # A processor takes one frame rate for all films of a prompt: the longest film's.
-        fps = min([self.fps, *(media.affordable_fps(path, self.fps) for path in films)])
+        wanted = self.settings.fps
+        fps = min([wanted, *(media.affordable_fps(path, wanted) for path in films)])
         return [self._load(c.kind, c.path, fps) for c in contents if c.path is not None]
 
     def _load(self, kind: str, path: Path, fps: float) -> Seen:
@@ -160,7 +161,7 @@ class ChatModel(Tokens):
                 for message in messages
             ]
         text: str = self.processor.apply_chat_template(
-            messages, tokenize=False, add_generation_prompt=True
+            messages, tokenize=False, add_generation_prompt=True, **self.settings.template_args
         )
         return text
 

@@ -26,7 +26,7 @@ from omnitrace.timeline import Int32, Medium, Modality, Timeline
 from recorder.inputs import media
 from recorder.inputs.samples import Sample
 from recorder.models import layout
-from recorder.models.adapter import ModelSpec, Prepared
+from recorder.models.adapter import ModelSpec, Prepared, Settings
 from recorder.models.tokens import Tokens
 from recorder.models.weights import Weights
 
@@ -73,7 +73,7 @@ class Loaded:
         return "".join(UNIT + a + b for a, b in zip(holders[::2], holders[1::2], strict=True))
 
 
-def load(spec: ModelSpec, weights: Weights, fps: float) -> MiniCPMO:
+def load(spec: ModelSpec, weights: Weights, settings: Settings) -> MiniCPMO:
     """Load the model, never its voice; CommandError unless its own code may be run."""
     if not spec.trusted:
         raise CommandError(
@@ -83,7 +83,7 @@ def load(spec: ModelSpec, weights: Weights, fps: float) -> MiniCPMO:
     parts = {"init_vision": True, "init_audio": True, "init_tts": False}
     outer = hf.AutoModel.from_pretrained(**spec.source, **weights.options, **parts)
     processor = hf.AutoProcessor.from_pretrained(**spec.source)
-    return MiniCPMO(weights.settle(outer), processor)
+    return MiniCPMO(weights.settle(outer), processor, settings)
 
 
 class MiniCPMO(Tokens):
@@ -91,8 +91,9 @@ class MiniCPMO(Tokens):
 
     decoder = ""
 
-    def __init__(self, outer: Any, processor: Any) -> None:
+    def __init__(self, outer: Any, processor: Any, settings: Settings) -> None:
         self.outer = outer
+        self.settings = settings
         self.model = outer.llm
         self.processor = processor
         self.tokenizer = processor.tokenizer
@@ -148,7 +149,10 @@ class MiniCPMO(Tokens):
             for message in messages
         ]
         text: str = self.tokenizer.apply_chat_template(
-            said, tokenize=False, add_generation_prompt=True, enable_thinking=False
+            said,
+            tokenize=False,
+            add_generation_prompt=True,
+            **{"enable_thinking": False, **self.settings.template_args},
         )
         return text
 

@@ -11,7 +11,7 @@ import torch
 import transformers
 from transformers.models.qwen3_omni_moe import modeling_qwen3_omni_moe
 
-from recorder.models.adapter import ModelSpec
+from recorder.models.adapter import ModelSpec, Settings
 from recorder.models.qwen_omni import QwenOmni
 from recorder.models.weights import Weights
 
@@ -19,13 +19,13 @@ hf: Any = transformers
 _modeling: Any = modeling_qwen3_omni_moe
 
 
-def load(spec: ModelSpec, weights: Weights, fps: float) -> Qwen3Omni:
+def load(spec: ModelSpec, weights: Weights, settings: Settings) -> Qwen3Omni:
     """Load processor and thinker (never the talker), for inference."""
     thinker = hf.Qwen3OmniMoeThinkerForConditionalGeneration.from_pretrained(
         **spec.source, **weights.options
     )
     processor = hf.Qwen3OmniMoeProcessor.from_pretrained(**spec.source)
-    return Qwen3Omni(weights.settle(thinker), processor, fps)
+    return Qwen3Omni(weights.settle(thinker), processor, settings)
 
 
 class Qwen3Omni(QwenOmni):

@@ -23,7 +23,7 @@ from omnitrace.timeline import Int32, Medium, Modality, Timeline
 from recorder.inputs import media
 from recorder.inputs.samples import Sample
 from recorder.models import layout
-from recorder.models.adapter import ModelSpec, Prepared
+from recorder.models.adapter import ModelSpec, Prepared, Settings
 from recorder.models.tokens import Tokens
 from recorder.models.weights import Weights
 
@@ -60,25 +60,25 @@ class Size:
         return patches + self.sounds + (2 if patches and self.sounds else 0)
 
 
-def load(spec: ModelSpec, weights: Weights, fps: float) -> QwenOmni:
+def load(spec: ModelSpec, weights: Weights, settings: Settings) -> QwenOmni:
     """Load processor and thinker (never the talker), for inference."""
     thinker: Any = transformers.Qwen2_5OmniThinkerForConditionalGeneration.from_pretrained(
         **spec.source, **weights.options
     )
     processor = transformers.Qwen2_5OmniProcessor.from_pretrained(**spec.source)
-    return QwenOmni(weights.settle(thinker), processor, fps)
+    return QwenOmni(weights.settle(thinker), processor, settings)
 
 
 class QwenOmni(Tokens):
-    """A thinker and its processor. `fps`: frames a second taken from films."""
+    """A thinker and its processor."""
 
     decoder = "text_config"
 
-    def __init__(self, model: Any, processor: Any, fps: float = 2.0) -> None:
+    def __init__(self, model: Any, processor: Any, settings: Settings) -> None:
         self.model = model
         self.processor = processor
         self.tokenizer = processor.tokenizer
-        self.fps = fps
+        self.settings = settings
         self.rate = int(processor.feature_extractor.sampling_rate)
         frames = 1200  # a whole number of seconds, so that no token is cut
         hop_seconds = processor.feature_extractor.hop_length / self.rate
@@ -126,7 +126,8 @@ class QwenOmni(Tokens):
         contents = [c for m in sample.messages for c in m.parts if c.path is not None]
         films = [c.path for c in contents if c.kind == "video" and c.path is not None]
         # The processor takes one frame rate for all films of a prompt: the longest film's.
-        fps = min([self.fps, *(media.affordable_fps(path, self.fps) for path in films)])
+        wanted = self.settings.fps
+        fps = min([wanted, *(media.affordable_fps(path, wanted) for path in films)])
         return [self._load(content.kind, content.path, fps) for content in contents if content.path]
 
     def _load(self, kind: str, path: Path, fps: float) -> Loaded:
@@ -157,7 +158,7 @@ class QwenOmni(Tokens):
 
     def _template(self, messages: list[dict[str, Any]]) -> str:
         text: str = self.processor.apply_chat_template(
-            messages, tokenize=False, add_generation_prompt=True
+            messages, tokenize=False, add_generation_prompt=True, **self.settings.template_args
         )
         return text
 

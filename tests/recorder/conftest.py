@@ -34,7 +34,7 @@ def one_thread() -> None:
 @pytest.fixture(scope="session")
 def adapter() -> QwenOmni:
     """The bundled model, ready to record."""
-    loaded = load_adapter(describe_model(str(TINY_OMNI)), Weights("float32", "cpu"), 2.0)
+    loaded = load_adapter(describe_model(str(TINY_OMNI)), Weights("float32", "cpu"))
     assert isinstance(loaded, QwenOmni)
     install(loaded.model, loaded.decoder)
     return loaded

@@ -43,7 +43,7 @@ def test_the_adapter_of_the_page_records(
     hf.GPTNeoXForCausalLM(hf.GPTNeoXConfig(**config)).save_pretrained(tmp_path)
     tokens.save_pretrained(tmp_path)
 
-    adapter = load_adapter(describe_model(str(tmp_path)), Weights("float32", "cpu"), 2.0)
+    adapter = load_adapter(describe_model(str(tmp_path)), Weights("float32", "cpu"))
     install(adapter.model, adapter.decoder)
     confirm(adapter.model, adapter.layers)
     prepared = adapter.prepare(make_sample("The lamp costs forty euros.", " What does it cost?"))

@@ -64,7 +64,7 @@ def load(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Adapter]:
             folders[family] = tmp_path_factory.mktemp(family)
             TOYS[family](folders[family])
         spec = describe_model(str(folders[family]), trusted=family in OWN_CODE)
-        return load_adapter(spec, Weights("float32", "cpu"), 2.0)
+        return load_adapter(spec, Weights("float32", "cpu"))
 
     return loaded
 
@@ -254,10 +254,10 @@ def test_models_that_cannot_be_recorded(tmp_path: Path) -> None:
     tokens.save_pretrained(tmp_path / "silent")
     (tmp_path / "silent" / "chat_template.jinja").unlink(missing_ok=True)
     with pytest.raises(CommandError, match="no chat template"):
-        load_adapter(describe_model(str(tmp_path / "silent")), Weights("float32", "cpu"), 2.0)
+        load_adapter(describe_model(str(tmp_path / "silent")), Weights("float32", "cpu"))
     hf.T5Config(d_model=8, num_layers=1).save_pretrained(tmp_path / "t5")
     with pytest.raises(CommandError, match="encoder-decoder"):
-        load_adapter(describe_model(str(tmp_path / "t5")), Weights("float32", "cpu"), 2.0)
+        load_adapter(describe_model(str(tmp_path / "t5")), Weights("float32", "cpu"))
 
 
 def test_attention_outside_the_interface_is_noticed() -> None:

@@ -59,7 +59,7 @@ def test_every_family_says_what_enters_its_decoder(
     """GIVEN a family's toy THEN its texts' embeddings are the table's rows, its media's are not."""
     TOYS[family](tmp_path)
     spec = describe_model(str(tmp_path), trusted=family == "minicpm_o")
-    adapter = load_adapter(spec, Weights("float32", "cpu"), 2.0)
+    adapter = load_adapter(spec, Weights("float32", "cpu"))
     prepared = adapter.prepare(make_sample(*PROMPTS[family]))
     with nothing_decoded(adapter.model):
         found = prompt_embeddings(adapter, prepared)

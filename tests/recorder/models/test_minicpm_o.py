@@ -34,7 +34,7 @@ def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def model(checkpoint: Path) -> Adapter:
     spec = describe_model(str(checkpoint), trusted=True)
-    return load_adapter(spec, Weights("float32", "cpu"), 2.0)
+    return load_adapter(spec, Weights("float32", "cpu"))
 
 
 def test_pictures_with_their_slices_and_sounds_are_placed(

@@ -17,7 +17,7 @@ from omnitrace.timeline import Modality, Part
 from recorder.bundled import TINY_OMNI
 from recorder.inputs import media
 from recorder.inputs.samples import Content, Message, Sample, read_samples
-from recorder.models.adapter import Prepared, describe_model, load_adapter
+from recorder.models.adapter import Prepared, Settings, describe_model, load_adapter
 from recorder.models.qwen_omni import QwenOmni, rope_positions
 from recorder.models.weights import Weights, choose_device
 from tests.recorder.conftest import MP4_SECONDS, WAV_SECONDS, user, write_rows, write_speech
@@ -161,7 +161,7 @@ def test_films(name: str, adapter: QwenOmni, make_sample: Callable[..., Sample])
 
 def test_other_frame_rates(folder: Path, adapter: QwenOmni) -> None:
     [sample] = read_samples(write_rows(folder, [{"id": "a", "messages": [user("video:film.mp4")]}]))
-    prepared = QwenOmni(adapter.model, adapter.processor, fps=1.0).prepare(sample)
+    prepared = QwenOmni(adapter.model, adapter.processor, Settings(fps=1.0)).prepare(sample)
     seen = of(prepared, Modality.VIDEO)
     assert set(prepared.timeline.start_s[seen]) == {0.0, 2.0}
     assert set(prepared.timeline.end_s[seen]) == {2.0, 4.0}
@@ -301,7 +301,7 @@ def test_the_full_models_checkpoint(
     thinker = json.loads((TINY_OMNI / "config.json").read_text())
     config = {"model_type": "qwen2_5_omni", "thinker_config": thinker, "dtype": "float32"}
     (tmp_path / "config.json").write_text(json.dumps(config))
-    loaded = load_adapter(describe_model(str(tmp_path)), Weights("auto", "cpu"), 2.0)
+    loaded = load_adapter(describe_model(str(tmp_path)), Weights("auto", "cpu"))
     ours = loaded.prepare(make_sample("image:photo.png", "What?"))
     theirs = adapter.prepare(make_sample("image:photo.png", "What?"))
     with torch.inference_mode():
@@ -317,10 +317,10 @@ def test_models_that_cannot_be_recorded(tmp_path: Path) -> None:
         describe_model(str(tmp_path))
     (tmp_path / "config.json").write_text('{"model_type": "bert"}')
     with pytest.raises(CommandError, match=r"cannot load the model"):
-        load_adapter(describe_model(str(tmp_path)), Weights("auto", "cpu"), 2.0)
+        load_adapter(describe_model(str(tmp_path)), Weights("auto", "cpu"))
     (tmp_path / "config.json").write_bytes((TINY_OMNI / "config.json").read_bytes())
     with pytest.raises(CommandError, match="cannot load the model"):
-        load_adapter(describe_model(str(tmp_path)), Weights("auto", "cpu"), 2.0)
+        load_adapter(describe_model(str(tmp_path)), Weights("auto", "cpu"))
 
 
 @pytest.mark.parametrize("name", ["tpu9000", "cuda:77"])

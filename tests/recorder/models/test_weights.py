@@ -33,7 +33,7 @@ def llama(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def load(folder: Path, weights: Weights) -> Adapter:
-    return load_adapter(describe_model(str(folder)), weights, 2.0)
+    return load_adapter(describe_model(str(folder)), weights)
 
 
 @pytest.mark.parametrize(

@@ -14,7 +14,7 @@ import transformers
 from omnitrace.trace import SignalRows
 from recorder.bundled import TINY_OMNI
 from recorder.inputs.samples import Sample
-from recorder.models.adapter import describe_model
+from recorder.models.adapter import Settings, describe_model
 from recorder.models.qwen_omni import QwenOmni, load
 from recorder.models.weights import Weights
 from recorder.passes import observers
@@ -41,13 +41,13 @@ PROMPTS = {
 @pytest.fixture(scope="module")
 def plain() -> Any:
     """The same weights, untouched by us: transformers' own sdpa."""
-    return load(describe_model(str(TINY_OMNI)), Weights("float32", "cpu"), 2.0).model
+    return load(describe_model(str(TINY_OMNI)), Weights("float32", "cpu"), Settings()).model
 
 
 @pytest.fixture(scope="module")
 def eager() -> Any:
     """The same weights in eager attention, in the decoder alone."""
-    model = load(describe_model(str(TINY_OMNI)), Weights("float32", "cpu"), 2.0).model
+    model = load(describe_model(str(TINY_OMNI)), Weights("float32", "cpu"), Settings()).model
     model.set_attn_implementation({"text_config": "eager"})
     return model
 

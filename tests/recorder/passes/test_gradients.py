@@ -12,7 +12,7 @@ import torch
 from omnitrace.trace import SignalRows
 from recorder.bundled import TINY_OMNI
 from recorder.inputs.samples import Sample
-from recorder.models.adapter import describe_model
+from recorder.models.adapter import Settings, describe_model
 from recorder.models.qwen_omni import QwenOmni, load
 from recorder.models.weights import Weights
 from recorder.passes import gradients
@@ -30,7 +30,7 @@ RELATIVE = 1e-5
 @pytest.fixture(scope="module")
 def eager() -> Any:
     """The same weights in eager attention, in the decoder alone."""
-    model = load(describe_model(str(TINY_OMNI)), Weights("float32", "cpu"), 2.0).model
+    model = load(describe_model(str(TINY_OMNI)), Weights("float32", "cpu"), Settings()).model
     model.set_attn_implementation({"text_config": "eager"})
     for parameter in model.model.language_model.embed_tokens.parameters():
         parameter.requires_grad_()
