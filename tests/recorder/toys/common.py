@@ -59,8 +59,12 @@ def sizes(tokens: Any, **more: Any) -> dict[str, Any]:
 def draw(model: Any) -> Any:
     """`model` in evaluation mode, with no weight or bias left at one value for all its entries.
 
-    Norms' weights of one and biases of zero would hide a factor or a term that is forgotten.
+    Norms' weights of one and biases of zero would hide a factor or a term that is forgotten. The
+    embeddings that Gemma multiplies are divided: tied to the output, they would repeat the input.
     """
+    embeddings = model.get_input_embeddings()
+    if hasattr(embeddings, "embed_scale"):
+        embeddings.weight.data /= embeddings.embed_scale
     for parameter in model.parameters():
         flat = parameter.detach().flatten()
         if len(flat) > 1 and bool((flat == flat[0]).all()):
