@@ -15,7 +15,8 @@ import numpy.typing as npt
 
 from omnitrace.ablations import Ablations
 from omnitrace.attention import HEAD_ARRAYS, QUERY_KEY_ARRAYS, HeadMass, QueryKeys
-from omnitrace.errors import CommandError, nearest
+from omnitrace.errors import CommandError, OmniTraceError, nearest
+from omnitrace.thinking import thinking_range
 from omnitrace.timeline import Int32, Medium, Part, Segmentation, Timeline
 from omnitrace.units import UnitConfig, Units, cut_units
 
@@ -113,6 +114,23 @@ class Trace:
     def T(self) -> int:
         """Number of generation steps (the paper's symbol)."""
         return len(self.response_ids)
+
+    @property
+    def thinking(self) -> tuple[int, int] | None:
+        """The half-open range of characters of `response` that are thinking; None if none are.
+
+        As recorded in `meta["thinking"]`; where nothing is recorded, as in runs that are older
+        than this entry, as the response marks it. OmniTraceError if the entry is no such range.
+        """
+        if "thinking" not in self.meta:
+            return thinking_range(self.response)
+        match self.meta["thinking"]:
+            case [int(start), int(end)] if 0 <= start < end <= len(self.response):
+                return start, end
+        raise OmniTraceError(
+            f"sample '{self.id}': meta['thinking'] is no range [start, end] of the "
+            f"{len(self.response)} characters of its response; record the sample again."
+        )
 
     def rows(self, signal: str) -> SignalRows:
         """The recorded rows of `signal`; CommandError naming the recorded ones otherwise."""

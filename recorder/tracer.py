@@ -16,6 +16,7 @@ import transformers
 
 from omnitrace.attention import HEAD_ARRAYS, QUERY_KEY_ARRAYS
 from omnitrace.errors import CommandError, OmniTraceError, nearest
+from omnitrace.thinking import thinking_range
 from omnitrace.timeline import Int32
 from omnitrace.trace import Trace
 from recorder.ablation.base import base_units
@@ -123,7 +124,7 @@ class Tracer:
             parts=prepared.parts,
             media=prepared.media,
             signals=answer.signals,
-            meta=self._meta(task.sample, answer.finish),
+            meta=self._meta(task.sample, answer.finish) | self._thinking(prepared, answer.text),
             arrays=_arrays(answer),
         )
 
@@ -138,6 +139,19 @@ class Tracer:
             "transformers": transformers.__version__,
             "platform": platform.platform(),
         }
+
+    def _thinking(self, prepared: Prepared, response: str) -> dict[str, Any]:
+        """Which characters of the response are thinking, where any are."""
+        found = thinking_range(response, self.adapter.decode(_generation_prompt(prepared)))
+        return {"thinking": list(found)} if found else {}
+
+
+def _generation_prompt(prepared: Prepared) -> list[int]:
+    """The last ids of the prompt: those after all that others than the assistant wrote."""
+    others = [i for i, part in enumerate(prepared.parts) if part.role != "assistant"]
+    content = np.flatnonzero(np.isin(prepared.timeline.part, others))
+    ids: list[int] = prepared.ids[content[-1] + 1 if len(content) else 0 :].tolist()
+    return ids
 
 
 def options_of(config: RecordConfig) -> Options:
