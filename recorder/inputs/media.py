@@ -1,15 +1,17 @@
-"""Files to arrays: pictures, sound and film, decoded by Pillow, libsndfile and PyAV's own FFmpeg.
+"""Files and bytes to arrays: images, audio and video, decoded by Pillow, libsndfile and FFmpeg.
 
-Whatever is wrong with a file is an OmniTraceError that names it and says what was expected. Knows
-no model: the caller says which sampling rate and frame rate it wants.
+Whatever is wrong with a source is an OmniTraceError that names it and says what was expected. Knows
+no model: the caller says which sampling rate, frame rate and number of pixels it wants.
 """
 
 from __future__ import annotations
 
 import hashlib
+import io
 import math
+import stat
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,27 +26,62 @@ import soundfile
 import soxr
 
 from omnitrace.errors import OmniTraceError
+from omnitrace.text import one_line
 
 Float32 = npt.NDArray[np.float32]
+Float64 = npt.NDArray[np.float64]
+Source = Path | bytes
+"""A file, or what it holds."""
 
 MAX_FRAMES = 768
-"""Frames of one film, as in Qwen's own preprocessing; a longer film gets fewer a second."""
+"""Frames of one video, as in Qwen's own preprocessing; a longer video gets fewer a second."""
 
 MAX_FRAME_PIXELS = 1 << 20
-"""Frames are scaled down to this while decoding: more than any processor keeps of a film."""
+"""Frames are scaled down to this while decoding: more than any processor keeps of a video."""
 
-PICTURE = "a picture (PNG, JPEG, WebP, GIF, BMP, TIFF …)"
-FILM = "a film (MP4, MOV, MKV, WebM, AVI …)"
+IMAGE = "an image (PNG, JPEG, WebP, GIF, BMP, TIFF …)"
+AUDIO = "audio (WAV, FLAC, OGG, MP3, M4A, AAC …)"
+VIDEO = "a video (MP4, MOV, MKV, WebM, AVI …)"
 _HALF_A_TICK = 1e-3
 
 
 @dataclass(frozen=True)
-class Video:
-    """A film as a model sees it.
+class Limits:
+    """Bounds on width × height of an image or of a video's frames; None: none."""
 
-    `frames` (F, height, width, 3) uint8, frame k shown at second k / `fps`; `duration_s` of the
-    picture; `width`, `height` of the file; `sound` (samples,) float32 mono from the first frame
-    on, None if the film is silent.
+    min_pixels: int | None = None
+    max_pixels: int | None = None
+
+    def fit(self, width: int, height: int) -> tuple[int, int]:
+        """The size of like aspect ratio within the bounds, rounded towards them.
+
+        Where no whole numbers of pixels obey both bounds, `max_pixels` holds. The aspect ratio
+        changes only where one side is a single pixel.
+        """
+        least, most = self.min_pixels or 1, self.max_pixels or math.inf
+        if least <= width * height <= most:
+            return width, height
+        if width * height < least:
+            scale = math.sqrt(least / (width * height))
+            larger = math.ceil(width * scale), math.ceil(height * scale)
+            if larger[0] * larger[1] <= most:
+                return larger
+        scale = math.sqrt(most / (width * height))
+        short = max(1, math.floor(min(width, height) * scale))
+        long = min(math.floor(max(width, height) * scale), int(most) // short)
+        return (short, long) if width < height else (long, short)
+
+
+ANY_SIZE = Limits()
+
+
+@dataclass(frozen=True)
+class Video:
+    """A video as a model sees it.
+
+    `frames` (F, height, width, 3) uint8; frame k is shown at second `seconds[k]` = k / `fps`, (F,)
+    float64. `duration_s` of its images; `width`, `height`, `native_fps` and `total_frames` of the
+    file; `sound` (samples,) float32 mono from the first frame on, None if the video is silent.
     """
 
     frames: npt.NDArray[np.uint8]
@@ -53,23 +90,36 @@ class Video:
     width: int
     height: int
     sound: Float32 | None
+    seconds: Float64
+    native_fps: float
+    total_frames: int
 
 
-def file_sha256(path: Path) -> str:
-    """Hex digest of a file's bytes; OmniTraceError if it cannot be read."""
+def named(source: Source) -> str:
+    """How a source is called in messages."""
+    if isinstance(source, Path):
+        return one_line(str(source), 400)
+    return f"the data: URL of {len(source)} bytes"
+
+
+def file_sha256(source: Source) -> str:
+    """Hex digest of the bytes of a source; OmniTraceError if a file cannot be read."""
+    if isinstance(source, bytes):
+        return hashlib.sha256(source).hexdigest()
     try:
-        with path.open("rb") as file:
+        _size(source)
+        with source.open("rb") as file:
             return hashlib.file_digest(file, "sha256").hexdigest()
-    except OSError as error:
-        raise OmniTraceError(f"cannot read {path}: {error.strerror}.") from error
+    except (OSError, ValueError) as error:  # ValueError: a path that holds NUL
+        raise OmniTraceError(f"cannot read {named(source)}: {_reason(error)}.") from error
 
 
-def load_image(path: Path) -> PIL.Image.Image:
-    """The picture in RGB, upright (EXIF), transparency over white; the first of an animation."""
-    with _decoding(path, PICTURE), warnings.catch_warnings():
+def load_image(source: Source) -> PIL.Image.Image:
+    """The image in RGB, upright (EXIF), transparency over white; the first of an animation."""
+    with _decoding(source, IMAGE), warnings.catch_warnings():
         warnings.simplefilter("ignore")
         warnings.simplefilter("error", PIL.Image.DecompressionBombWarning)
-        with PIL.Image.open(path) as file:
+        with PIL.Image.open(_opened(source)) as file:
             image = PIL.ImageOps.exif_transpose(file)
         if image.has_transparency_data:
             paper = PIL.Image.new("RGBA", image.size, "white")
@@ -77,62 +127,119 @@ def load_image(path: Path) -> PIL.Image.Image:
         return image.convert("RGB")
 
 
-def load_audio(path: Path, rate: int) -> Float32:
+def resized(image: PIL.Image.Image, limits: Limits) -> PIL.Image.Image:
+    """The image within the bounds, by bicubic interpolation; itself where it lies within them."""
+    size = limits.fit(*image.size)
+    return image if size == image.size else image.resize(size, PIL.Image.Resampling.BICUBIC)
+
+
+def load_audio(source: Source, rate: int) -> Float32:
     """(samples,) float32 mono at `rate` Hz."""
-    with _decoding(path, "sound (WAV, FLAC, OGG, MP3, M4A, AAC …)"):
+    with _decoding(source, AUDIO):
         try:
-            samples, native = soundfile.read(path, dtype="float32", always_2d=True)
-        except soundfile.LibsndfileError:
-            with av.open(str(path)) as container:
+            samples, native = soundfile.read(_opened(source), dtype="float32", always_2d=True)
+        # TypeError: libsndfile takes files that end in .raw for samples without a header.
+        except (soundfile.LibsndfileError, TypeError):
+            with _container(source) as container:
                 samples, native, _ = _decode_sound(container)
         sound = _mono(samples, native, rate)
     if not len(sound):
-        raise OmniTraceError(f"{path} holds no sound: it has zero samples.")
+        raise OmniTraceError(f"{named(source)} holds no audio: it has zero samples.")
     return sound
 
 
-def affordable_fps(path: Path, fps: float) -> float:
-    """`fps`, or what keeps the film within MAX_FRAMES."""
-    with _decoding(path, FILM):
-        return min(fps, MAX_FRAMES / _extent(path)[1])
+def affordable_fps(source: Source, fps: float) -> float:
+    """`fps`, or what keeps the video within MAX_FRAMES."""
+    with _decoding(source, VIDEO):
+        return min(fps, MAX_FRAMES / _extent(source).duration_s)
 
 
-def load_video(path: Path, fps: float, rate: int) -> Video:
-    """The film at `fps` frames a second, its sound at `rate` Hz.
+def load_video(source: Source, fps: float, rate: int, limits: Limits = ANY_SIZE) -> Video:
+    """The video at `fps` frames a second within `limits`, its audio at `rate` Hz.
 
     Frame k is the one on screen at second k / fps.
     """
-    with _decoding(path, FILM):
-        start, duration = _extent(path)
-        count = max(1, math.ceil(duration * fps - 0.25))
-        frames, size = _decode_frames(path, start + np.arange(count) / fps)
-        sound = _film_sound(path, start, rate)
-    return Video(frames, fps, duration, *size, sound)
+    with _decoding(source, VIDEO):
+        extent = _extent(source)
+        seconds = np.arange(max(1, math.ceil(extent.duration_s * fps - 0.25))) / fps
+        frames, size = _decode_frames(source, extent.start_s + seconds, limits)
+        sound = _film_sound(source, extent.start_s, rate)
+    return Video(
+        frames, fps, extent.duration_s, *size, sound, seconds, extent.fps, extent.frame_count
+    )
 
 
-def load_film_sound(path: Path, rate: int) -> Float32:
-    """(samples,) float32 mono at `rate` Hz, from the film's first frame on."""
-    with _decoding(path, FILM):
-        sound = _film_sound(path, _extent(path)[0], rate)
+def video_of_frames(
+    images: Iterable[PIL.Image.Image], fps: float, limits: Limits = ANY_SIZE
+) -> Video:
+    """A silent video of images of one size, `fps` of them a second; each is shown for 1 / fps.
+
+    OmniTraceError if there are none, more than MAX_FRAMES, or one has another size than the first.
+    """
+    frames: list[npt.NDArray[np.uint8]] = []
+    size = (0, 0)
+    for number, image in enumerate(images, 1):
+        size = size if frames else image.size
+        if image.size != size:
+            raise OmniTraceError(
+                f"frame {number} has {image.width}×{image.height} pixels and the first one "
+                f"{size[0]}×{size[1]}: give frames of one size."
+            )
+        if number > MAX_FRAMES:
+            raise OmniTraceError(f"there are more than {MAX_FRAMES} frames: give fewer.")
+        frames.append(np.asarray(resized(resized(image, Limits(None, MAX_FRAME_PIXELS)), limits)))
+    if not frames:
+        raise OmniTraceError("there are no frames: give at least one image.")
+    count = len(frames)
+    return Video(
+        np.stack(frames), fps, count / fps, *size, None, np.arange(count) / fps, fps, count
+    )
+
+
+def load_film_sound(source: Source, rate: int) -> Float32:
+    """(samples,) float32 mono at `rate` Hz of a video's audio, from its first frame on."""
+    with _decoding(source, VIDEO):
+        sound = _film_sound(source, _extent(source).start_s, rate)
     if sound is None:
-        raise OmniTraceError(f"{path} holds no sound.")
+        raise OmniTraceError(f"{named(source)} holds no sound.")
     return sound
 
 
 @contextmanager
-def _decoding(path: Path, expected: str) -> Iterator[None]:
+def _decoding(source: Source, expected: str) -> Iterator[None]:
     """One sentence for all that decoders raise. An own error passes as it is."""
     try:
-        if path.stat().st_size == 0:
-            raise OmniTraceError(f"{path} is empty; expected {expected}.")
+        if _size(source) == 0:
+            raise OmniTraceError(f"{named(source)} is empty; expected {expected}.")
         yield
     except (PIL.Image.DecompressionBombWarning, PIL.Image.DecompressionBombError) as error:
-        raise OmniTraceError(f"{path} is too large a picture: {error}.") from error
+        raise OmniTraceError(f"{named(source)} is too large an image: {error}.") from error
     # SyntaxError is Pillow's word for a broken PNG; EOFError and ValueError come from truncation.
     except (OSError, av.FFmpegError, SyntaxError, ValueError, EOFError, ZeroDivisionError) as error:
         raise OmniTraceError(
-            f"{path} cannot be decoded; expected {expected}: {_reason(error)}."
+            f"{named(source)} cannot be decoded; expected {expected}: {_reason(error)}."
         ) from error
+
+
+def _size(source: Source) -> int:
+    """Bytes of a source; OmniTraceError for what is no file: opening a pipe would wait for ever."""
+    if isinstance(source, bytes):
+        return len(source)
+    found = source.stat()
+    if not stat.S_ISREG(found.st_mode):
+        raise OmniTraceError(
+            f"{named(source)} is no file but a folder, pipe or device: name a file."
+        )
+    return found.st_size
+
+
+def _opened(source: Source) -> str | io.BytesIO:
+    """What every decoder opens; an absolute path, which none of them takes for an address."""
+    return io.BytesIO(source) if isinstance(source, bytes) else str(source.absolute())
+
+
+def _container(source: Source) -> Any:
+    return av.open(_opened(source))
 
 
 def _reason(error: BaseException) -> str:
@@ -140,23 +247,33 @@ def _reason(error: BaseException) -> str:
     return " ".join(text.split()).rstrip(".")[:160]
 
 
-def _extent(path: Path) -> tuple[float, float]:
-    """Seconds at which the picture starts and for how long it lasts, from the packets' stamps."""
-    with av.open(str(path)) as container:
-        stream = _stream(container.streams.video, "picture")
-        step = 1 / float(stream.average_rate or stream.guessed_rate or 25)
+@dataclass(frozen=True)
+class _Extent:
+    """The images of a video file: when they start, for how long they last, how many they are."""
+
+    start_s: float
+    duration_s: float
+    fps: float
+    frame_count: int
+
+
+def _extent(source: Source) -> _Extent:
+    """From the packets' stamps, which unlike headers do not lie."""
+    with _container(source) as container:
+        stream = _stream(container.streams.video, "video")
+        fps = float(stream.average_rate or stream.guessed_rate or 25)
         stamps = [
             float((packet.pts if packet.pts is not None else packet.dts) * packet.time_base)
             for packet in container.demux(stream)
             if packet.size and (packet.pts is not None or packet.dts is not None)
         ]
     if not stamps:
-        raise OmniTraceError(f"{path} holds no frames.")
-    return min(stamps), max(stamps) - min(stamps) + step
+        raise OmniTraceError(f"{named(source)} holds no frames.")
+    return _Extent(min(stamps), max(stamps) - min(stamps) + 1 / fps, fps, len(stamps))
 
 
 def _decode_frames(
-    path: Path, times: npt.NDArray[np.float64]
+    source: Source, times: Float64, limits: Limits
 ) -> tuple[npt.NDArray[np.uint8], tuple[int, int]]:
     """(len(times), height, width, 3) uint8, the frame on screen at each time, and the true size.
 
@@ -164,8 +281,8 @@ def _decode_frames(
     """
     picked: list[npt.NDArray[np.uint8]] = []
     shown = None
-    with av.open(str(path)) as container:
-        stream = _stream(container.streams.video, "picture")
+    with _container(source) as container:
+        stream = _stream(container.streams.video, "video")
         stream.thread_type = "AUTO"
         for frame in container.decode(stream):
             stamp = float(frame.time) if frame.time is not None else -math.inf
@@ -174,30 +291,33 @@ def _decode_frames(
                 and len(picked) < len(times)
                 and stamp > times[len(picked)] + _HALF_A_TICK
             ):
-                picked.append(_pixels(shown))
+                picked.append(_pixels(shown, limits))
             shown = frame
             if len(picked) == len(times):
                 break
     if shown is None:
-        raise OmniTraceError(f"{path} holds no frames that can be decoded.")
+        raise OmniTraceError(f"{named(source)} holds no frames that can be decoded.")
     if len(picked) < len(times):
-        picked += [_pixels(shown)] * (len(times) - len(picked))
+        picked += [_pixels(shown, limits)] * (len(times) - len(picked))
     size = (shown.height, shown.width) if shown.rotation % 180 else (shown.width, shown.height)
     return np.stack(picked), size
 
 
-def _pixels(frame: Any) -> npt.NDArray[np.uint8]:
-    """(height, width, 3) uint8, upright, within MAX_FRAME_PIXELS."""
+def _pixels(frame: Any, limits: Limits) -> npt.NDArray[np.uint8]:
+    """(height, width, 3) uint8, upright, within MAX_FRAME_PIXELS and then within `limits`."""
     shrink = min(1.0, math.sqrt(MAX_FRAME_PIXELS / (frame.width * frame.height)))
     size = {"width": round(frame.width * shrink), "height": round(frame.height * shrink)}
     pixels = frame.to_ndarray(format="rgb24", **(size if shrink < 1 else {}))
     upright: npt.NDArray[np.uint8] = np.rot90(pixels, frame.rotation // 90)
-    return upright
+    height, width = upright.shape[:2]
+    if limits.fit(width, height) == (width, height):
+        return upright
+    return np.asarray(resized(PIL.Image.fromarray(upright), limits))
 
 
-def _film_sound(path: Path, start: float, rate: int) -> Float32 | None:
-    """The sound track from second `start` on; None if there is none or it is empty."""
-    with av.open(str(path)) as container:
+def _film_sound(source: Source, start: float, rate: int) -> Float32 | None:
+    """The audio track from second `start` on; None if there is none or it is empty."""
+    with _container(source) as container:
         if not container.streams.audio:
             return None
         samples, native, first = _decode_sound(container)
@@ -208,7 +328,7 @@ def _film_sound(path: Path, start: float, rate: int) -> Float32 | None:
 
 def _decode_sound(container: Any) -> tuple[Float32, int, float]:
     """(samples, channels) float32, their rate, and the second at which they start."""
-    stream = _stream(container.streams.audio, "sound")
+    stream = _stream(container.streams.audio, "audio")
     resampler = av.AudioResampler(format="fltp")
     blocks: list[npt.NDArray[Any]] = []
     first = None

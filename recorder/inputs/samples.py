@@ -1,32 +1,34 @@
 """Samples: what the user wants recorded, read strictly from JSONL or from the paper's JSON list.
 
-Everything that can be wrong with the file is said here, in one sentence, before any model is
-loaded. Knows the two formats and that media are files; nothing of decoding or models.
+Everything that can be wrong with the file is reported here, in one sentence, before any model is
+loaded. Knows the two formats and where media are; nothing of decoding or models. The formats are
+described in docs/samples.md.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
-import re
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, Literal, TypeVar
+from typing import Any, TypeVar
 
 import msgspec
 
 from omnitrace.errors import CommandError
 from omnitrace.text import one_line
+from recorder.inputs import schema, urls
 
 S = TypeVar("S", bound=msgspec.Struct)
 
-SAMPLE_FIELDS = "id, messages, answer"
-RELEASE_FIELDS = "id, prompt, question, answer, task, source_dataset"
-PART_FIELDS = (
-    "a part is {type: text, text} or {type: image|audio|video} with one of the paths "
-    "image|audio|video, path or url"
-)
+ROLES = ("system", "developer", "user", "assistant", "tool")
+CHAT_FIELDS = f"{schema.SAMPLE_FIELDS}; {schema.MESSAGE_FIELDS}; {schema.PART_FIELDS}"
+
+MAX_FPS = 1000
+MAX_PIXELS = 1 << 26
+MAX_VIDEO_PIXELS = 1 << 20
+"""Up to which frames may be enlarged; they are never kept larger."""
 
 
 @dataclass(frozen=True)
@@ -105,65 +107,20 @@ class Sample:
         return [each.path for each in every if each.path is not None]
 
 
-class _Text(msgspec.Struct, tag_field="type", tag="text", forbid_unknown_fields=True):
-    text: str
-
-
-class _Medium(msgspec.Struct, tag_field="type", forbid_unknown_fields=True):
-    path: str | None = None
-    url: str | None = None
-
-
-class _Image(_Medium, tag="image"):
-    image: str | None = None
-
-
-class _Audio(_Medium, tag="audio"):
-    audio: str | None = None
-
-
-class _Video(_Medium, tag="video"):
-    video: str | None = None
-
-
-class _Message(msgspec.Struct, forbid_unknown_fields=True):
-    role: Literal["system", "user", "assistant"]
-    content: str | list[_Text | _Image | _Audio | _Video]
-
-
-class _Row(msgspec.Struct, forbid_unknown_fields=True):
-    id: str | int
-    messages: list[_Message]
-    answer: Any = None
-
-
-class _Block(msgspec.Struct, forbid_unknown_fields=True):
-    text: str | None = None
-    image: str | None = None
-    audio: str | None = None
-    video: str | None = None
-
-
-class _ReleaseRow(msgspec.Struct, forbid_unknown_fields=True):
-    id: str | int
-    question: list[_Block]
-    prompt: str = ""
-    answer: Any = None
-    task: Any = None
-    source_dataset: Any = None
-
-
 def read_samples(path: Path, check_files: bool = True) -> list[Sample]:
     """The samples of a JSONL file of chat messages, or of the paper's release (a JSON list).
 
     Media paths are relative to the file's folder. Raises CommandError, naming file, line (or
     number in the list), field and legal values: unreadable or empty file, invalid JSON, unknown
-    fields, wrong types, an id twice, addresses instead of files, and (`check_files`) media of
-    which not one is there; a file that is missing alone is said when its sample's turn comes.
+    fields and roles, wrong types, an id twice, addresses of other machines, `data:` URLs that are
+    none, and (`check_files`) files of which not one is there; a file that is missing alone is
+    reported when its sample's turn comes.
     """
     text = _read(path)
     if not text.strip():
-        raise CommandError(f"{path} is empty; expected JSON lines with the fields {SAMPLE_FIELDS}.")
+        raise CommandError(
+            f"{path} is empty; expected JSON lines with the fields {schema.SAMPLE_FIELDS}."
+        )
     rows = _release_rows(text, path) if text.lstrip().startswith("[") else _chat_rows(text, path)
     samples = [sample for _, sample in _unique(rows)]
     if not samples:
@@ -180,10 +137,28 @@ def check_inside(samples: Sequence[Sample], root: Path) -> None:
     top = root.resolve()
     for sample in samples:
         for path in sample.paths:
-            if not path.resolve().is_relative_to(top):
+            if not _resolved(path, top).is_relative_to(top):
                 raise CommandError(
-                    f"sample '{one_line(sample.id)}': {path} does not lie in the media root {root}."
+                    f"sample '{one_line(sample.id)}': {one_line(str(path), 400)} does not lie in "
+                    f"the media root {root}."
                 )
+
+
+def is_file(path: Path) -> bool:
+    """Whether a file is there; False also for what no path can be (NUL, a name too long)."""
+    try:
+        return path.is_file()
+    except (OSError, ValueError):
+        return False
+
+
+def _resolved(path: Path, top: Path) -> Path:
+    """`path` with links followed; `top` if nothing can ever be opened at it (NUL, links in a
+    circle): its sample fails in its turn, and no other."""
+    try:
+        return path.resolve()
+    except (OSError, RuntimeError, ValueError):
+        return top
 
 
 def _read(path: Path) -> str:
@@ -200,9 +175,11 @@ def _chat_rows(text: str, path: Path) -> Iterator[tuple[str, Sample]]:
     for number, line in enumerate(text.split("\n"), 1):
         if line.strip():
             where = f"{path}, line {number}"
-            row = _convert(_parse(line, where), _Row, where, f"{SAMPLE_FIELDS}; {PART_FIELDS}")
+            row = _convert(_parse(line, where), schema.Row, where, CHAT_FIELDS)
             messages = tuple(_message(message, path.parent, where) for message in row.messages)
-            yield where, _sample(row, messages, line, where)
+            sample = _sample(row, messages, line, where)
+            continues = _continues(row, messages, where)
+            yield where, replace(sample, tools=tuple(row.tools or ()), continues=continues)
 
 
 def _release_rows(text: str, path: Path) -> Iterator[tuple[str, Sample]]:
@@ -210,28 +187,29 @@ def _release_rows(text: str, path: Path) -> Iterator[tuple[str, Sample]]:
     for number, row in enumerate(rows, 1):
         where = f"{path}, sample {number}"
         legal = (
-            f"{RELEASE_FIELDS}; a question is a list of {{text}}, {{image}}, {{audio}}, {{video}}"
+            f"{schema.RELEASE_FIELDS}; a question is a list of {{text}}, {{image}}, {{audio}}, "
+            "{video}"
         )
-        release = _convert(row, _ReleaseRow, where, legal)
+        release = _convert(row, schema.ReleaseRow, where, legal)
         parts = _release_parts(release, path.parent, where)
         raw = json.dumps(row, sort_keys=True, ensure_ascii=True)
         yield where, _sample(release, (Message("user", parts),), raw, where)
 
 
-def _release_parts(row: _ReleaseRow, folder: Path, where: str) -> tuple[Content, ...]:
+def _release_parts(row: schema.ReleaseRow, folder: Path, where: str) -> tuple[Content, ...]:
     """The order in which the release feeds the model (its `modalities/*.py`): the prompt, then
-    text and images as they come; but sound and film first, then prompt and question as one text.
+    text and images as they come; but audio and video first, then prompt and question as one text.
     """
     blocks = [_block(block, folder, where) for block in row.question]
     prompt = [Content("text", row.prompt)] if row.prompt else []
-    media = [part for part in blocks if part.path is not None]
+    media = [part for part in blocks if part.is_medium]
     if all(part.kind == "image" for part in media):
         return tuple(prompt + blocks)
     texts = "".join(part.text for part in [*prompt, *blocks])
     return tuple(media + ([Content("text", texts)] if texts else []))
 
 
-def _block(block: _Block, folder: Path, where: str) -> Content:
+def _block(block: schema.Block, folder: Path, where: str) -> Content:
     given = {name: value for name in block.__struct_fields__ if (value := getattr(block, name))}
     if len(given) != 1:
         raise CommandError(
@@ -239,38 +217,177 @@ def _block(block: _Block, folder: Path, where: str) -> Content:
             f"got {sorted(given) or 'none'}."
         )
     [(kind, value)] = given.items()
-    return Content("text", value) if kind == "text" else _file(kind, value, folder, where)
+    return Content("text", value) if kind == "text" else _located(kind, value, folder, where)
 
 
-def _message(message: _Message, folder: Path, where: str) -> Message:
-    if isinstance(message.content, str):
-        return Message(message.role, (Content("text", message.content),))
-    return Message(message.role, tuple(_part(p, folder, where) for p in message.content))
+def _message(message: schema.Message, folder: Path, where: str) -> Message:
+    role, content = message.role, message.content
+    if role not in ROLES:
+        raise CommandError(
+            f"{where}: there is no role '{one_line(role)}'; the roles are {', '.join(ROLES)}."
+        )
+    thoughts = {message.reasoning_content, message.reasoning, message.thinking} - {None, ""}
+    if len(thoughts) > 1:
+        raise CommandError(
+            f"{where}: reasoning_content, reasoning and thinking are one field by three names, "
+            "and differ: give one of them."
+        )
+    if role != "assistant" and (thoughts or message.tool_calls):
+        raise CommandError(
+            f"{where}: tool_calls and reasoning_content belong to messages of the role assistant, "
+            f"not {role}."
+        )
+    if content is None and not (thoughts or message.tool_calls):
+        raise CommandError(
+            f"{where}: a message of the role {role} has no content; only an assistant's with "
+            "tool_calls or reasoning_content may have none."
+        )
+    if isinstance(content, str):
+        parts: tuple[Content, ...] = (Content("text", content),)
+    else:
+        parts = tuple(_part(part, folder, where) for part in content or ())
+    return Message(role, parts, "".join(str(text) for text in thoughts), _fields(message))
 
 
-def _part(part: _Text | _Image | _Audio | _Video, folder: Path, where: str) -> Content:
-    if isinstance(part, _Text):
+def _fields(message: schema.Message) -> dict[str, Any]:
+    """What the chat template gets of a message beside role, content and thinking."""
+    calls = [_with_arguments(call) for call in message.tool_calls or ()]
+    fields = {
+        "tool_calls": calls or None,
+        "tool_call_id": message.tool_call_id,
+        "name": message.name,
+    }
+    return {name: value for name, value in fields.items() if value is not None}
+
+
+def _with_arguments(call: dict[str, Any]) -> dict[str, Any]:
+    """A tool call whose arguments, a JSON object in a string as OpenAI has them, are that object,
+    which chat templates expect; nothing in a string is no arguments. Other strings stay."""
+    if isinstance(call.get("function"), dict):
+        return {**call, "function": _with_arguments(call["function"])}
+    text = call.get("arguments")
+    if not isinstance(text, str):
+        return call
+    try:
+        arguments = json.loads(text or "{}")
+    except (ValueError, RecursionError):
+        return call
+    return {**call, "arguments": arguments} if isinstance(arguments, dict) else call
+
+
+def _continues(row: schema.Row, messages: Sequence[Message], where: str) -> bool:
+    """Whether the last message is to be continued: an assistant's is, unless the row denies it."""
+    last = messages[-1] if messages else None
+    if row.continue_final_message is False or last is None:
+        return False
+    if last.role != "assistant":
+        if row.continue_final_message:
+            raise CommandError(
+                f"{where}: continue_final_message is true, and the last message is of the role "
+                f"{last.role}: only an assistant's can be continued."
+            )
+        return False
+    if "tool_calls" in last.fields or not last.parts or last.parts[-1].is_medium:
+        raise CommandError(
+            f"{where}: the last message is an assistant's and does not end in a text that could "
+            "be continued: let a message follow it, or set continue_final_message to false."
+        )
+    return True
+
+
+def _part(part: schema.AnyPart, folder: Path, where: str) -> Content:
+    if isinstance(part, schema.Text):
         return Content("text", part.text)
-    kind = str(part.__struct_config__.tag)
-    given = [value for name in (kind, "path", "url") if (value := getattr(part, name))]
+    if isinstance(part, schema.InputAudio):
+        return _input_audio(part.input_audio, where)
+    given = [each for name in part.names if (each := getattr(part, name)) not in (None, "")]
     if len(given) != 1:
         raise CommandError(
-            f"{where}: a part of type {kind} needs exactly one of {kind}, path, url; "
-            f"got {len(given)}."
+            f"{where}: a part of type {part.__struct_config__.tag} needs exactly one of "
+            f"{', '.join(part.names)}; got {len(given)}."
         )
-    return _file(kind, given[0], folder, where)
+    [value] = given
+    content = (
+        Content("video", frames=_frames(value, folder, where))
+        if isinstance(value, list)
+        else _located(part.kind, getattr(value, "url", value), folder, where)
+    )
+    return replace(content, **_settings(part, bool(content.frames), where))
 
 
-def _file(kind: str, value: str, folder: Path, where: str) -> Content:
-    if re.match(r"[A-Za-z][\w+.-]+://|data:", value):
+def _input_audio(audio: schema.AudioData, where: str) -> Content:
+    if audio.data.startswith("data:"):
+        return _located("audio", audio.data, Path(), where)
+    try:
+        data = urls.base64_bytes(audio.data)
+    except ValueError as error:
+        raise CommandError(f"{where}: the data of input_audio {error}.") from error
+    return Content("audio", data=data, media_type=f"audio/{audio.format}")
+
+
+def _frames(values: Sequence[str], folder: Path, where: str) -> tuple[Content, ...]:
+    if not values:
+        raise CommandError(f"{where}: a video is a list of no frames; name at least one image.")
+    return tuple(_located("image", value, folder, where) for value in values)
+
+
+def _located(kind: str, value: str, folder: Path, where: str) -> Content:
+    try:
+        found = urls.locate(value, folder)
+    except ValueError as error:
+        raise CommandError(f"{where}: '{urls.shown(value)}' {error}.") from error
+    if isinstance(found, Path):
+        return Content(kind, path=found)
+    return Content(kind, data=found.data, media_type=found.media_type)
+
+
+def _settings(part: schema.MediumPart, listed: bool, where: str) -> dict[str, Any]:
+    """The frame rate and the bounds on pixels that a part sets; `listed`: it is a list of frames.
+
+    CommandError for numbers that make no sense.
+    """
+    fps = _fps(part, listed, where)
+    least, most = (getattr(part, name, None) for name in ("min_pixels", "max_pixels"))
+    for name, value in (("min_pixels", least), ("max_pixels", most)):
+        top = MAX_VIDEO_PIXELS if part.kind == "video" and name == "min_pixels" else MAX_PIXELS
+        if value is not None and not 1 <= value <= top:
+            raise CommandError(
+                f"{where}: {name} {one_line(str(value))} is out of range; for {part.kind} it may "
+                f"be 1 to {top}."
+            )
+    if least is not None and most is not None and least > most:
+        raise CommandError(f"{where}: min_pixels {least} is more than max_pixels {most}.")
+    return {"fps": fps, "min_pixels": least, "max_pixels": most}
+
+
+def _fps(part: schema.MediumPart, listed: bool, where: str) -> float | None:
+    named = {
+        name: value
+        for name in ("fps", "sample_fps", "raw_fps")
+        if (value := getattr(part, name, None)) is not None
+    }
+    if not listed and set(named) - {"fps"}:
         raise CommandError(
-            f"{where}: '{value[:80]}' is an address; {kind} must be a file on this machine: "
-            "download it and name its path."
+            f"{where}: sample_fps and raw_fps belong to a video that is a list of frames; of a "
+            "file say fps, how many frames a second to take."
         )
-    return Content(kind, path=folder / value)
+    for name, value in named.items():
+        if not 0 < value <= MAX_FPS:
+            raise CommandError(
+                f"{where}: {name} {value:g} is out of range; it may be more than 0 and at most "
+                f"{MAX_FPS}."
+            )
+    if len(set(named.values())) > 1:
+        raise CommandError(
+            f"{where}: {' and '.join(named)} differ; say as fps alone how many frames of the list "
+            "make up a second."
+        )
+    return next(iter(named.values()), None)
 
 
-def _sample(row: _Row | _ReleaseRow, messages: tuple[Message, ...], raw: str, where: str) -> Sample:
+def _sample(
+    row: schema.Row | schema.ReleaseRow, messages: tuple[Message, ...], raw: str, where: str
+) -> Sample:
     if not any(message.parts for message in messages):
         raise CommandError(f"{where}: the sample '{row.id}' says nothing: it has no content.")
     if row.id == "":
@@ -319,10 +436,10 @@ def _unique(rows: Iterator[tuple[str, Sample]]) -> Iterator[tuple[str, Sample]]:
 def _check_files(samples: Sequence[Sample]) -> None:
     """Not one file there: the folder is wrong, and it is known before a model is loaded."""
     paths = [(sample.id, path) for sample in samples for path in sample.paths]
-    if paths and not any(path.is_file() for _, path in paths):
+    if paths and not any(is_file(path) for _, path in paths):
         id, path = paths[0]
         more = f" (and {len(paths) - 1} more)" if len(paths) > 1 else ""
         raise CommandError(
-            f"sample '{id}': there is no file {path}{more}; media paths are relative to the folder "
-            "of the samples file."
+            f"sample '{one_line(id)}': there is no file {one_line(str(path), 400)}{more}; media "
+            "paths are relative to the folder of the samples file."
         )

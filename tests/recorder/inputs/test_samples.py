@@ -117,7 +117,7 @@ def test_the_papers_release(here: Path) -> None:
         (message({"type": "image"}), "exactly one of image, path, url; got 0"),
         (message({"type": "image", "image": "a.png", "url": "a.png"}), "url; got 2"),
         (message({"type": "image", "url": "https://x.org/a.png"}), "'https://x.org/a.png' is an"),
-        (message({"type": "audio", "url": "data:audio/wav;base64,AAAA"}), "is an address"),
+        (message({"type": "audio", "url": "data:audio/wav;base64,A"}), "is not base64"),
         ('[{"id": 1, "question": [{"text": "x", "image": "a.png"}]}]', "sample 1: each element"),
         ('[{"id": 1, "question": [{"txt": "x"}]}]', "sample 1: Object contains unknown field"),
         ('[{"id": 1, "question": []}]', "sample 1: the sample '1' says nothing"),

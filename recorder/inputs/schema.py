@@ -1,0 +1,159 @@
+"""The fields of samples files, as msgspec checks them: rows, messages and their parts."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, ClassVar, Literal
+
+import msgspec
+
+SAMPLE_FIELDS = "id, messages, answer, tools, continue_final_message"
+MESSAGE_FIELDS = (
+    "a message is {role, content}, of an assistant with tool_calls or reasoning_content, of a "
+    "tool with tool_call_id"
+)
+PART_FIELDS = (
+    "a part is {type: text, text}, {type: image|audio|video} with one of image|audio|video, path "
+    "or url, or one of OpenAI's image_url, video_url, audio_url, input_audio; fps, min_pixels "
+    "and max_pixels may stand beside"
+)
+RELEASE_FIELDS = "id, prompt, question, answer, task, source_dataset"
+Nothing = Annotated[list[Any], msgspec.Meta(max_length=0)] | None
+"""What servers write for what there is none of."""
+
+
+class Text(msgspec.Struct, tag_field="type", tag="text", forbid_unknown_fields=True):
+    text: str
+
+
+class InputText(Text, tag="input_text"):
+    pass
+
+
+class OutputText(Text, tag="output_text"):
+    annotations: Nothing = None
+    logprobs: Nothing = None
+
+
+class Url(msgspec.Struct, forbid_unknown_fields=True):
+    url: str
+    detail: Literal["auto"] | None = None
+
+
+class Medium(msgspec.Struct, tag_field="type", forbid_unknown_fields=True):
+    """`names`: the fields of which exactly one says where the medium is."""
+
+    kind: ClassVar[str]
+    names: ClassVar[tuple[str, ...]]
+
+
+class Image(Medium, tag="image"):
+    kind = "image"
+    names = ("image", "path", "url")
+    image: str | None = None
+    path: str | None = None
+    url: str | None = None
+    min_pixels: int | None = None
+    max_pixels: int | None = None
+
+
+class Audio(Medium, tag="audio"):
+    kind = "audio"
+    names = ("audio", "path", "url")
+    audio: str | None = None
+    path: str | None = None
+    url: str | None = None
+
+
+class Video(Medium, tag="video"):
+    kind = "video"
+    names = ("video", "path", "url")
+    video: str | list[str] | None = None
+    path: str | None = None
+    url: str | None = None
+    fps: float | None = None
+    sample_fps: float | None = None
+    raw_fps: float | None = None
+    min_pixels: int | None = None
+    max_pixels: int | None = None
+
+
+class ImageUrl(Medium, tag="image_url"):
+    kind = "image"
+    names = ("image_url",)
+    image_url: str | Url
+    detail: Literal["auto"] | None = None
+    min_pixels: int | None = None
+    max_pixels: int | None = None
+
+
+class InputImage(ImageUrl, tag="input_image"):
+    pass
+
+
+class AudioUrl(Medium, tag="audio_url"):
+    kind = "audio"
+    names = ("audio_url",)
+    audio_url: str | Url
+
+
+class VideoUrl(Medium, tag="video_url"):
+    kind = "video"
+    names = ("video_url",)
+    video_url: str | Url
+    fps: float | None = None
+    min_pixels: int | None = None
+    max_pixels: int | None = None
+
+
+class AudioData(msgspec.Struct, forbid_unknown_fields=True):
+    data: str
+    format: Literal["wav", "mp3"]
+
+
+class InputAudio(msgspec.Struct, tag_field="type", tag="input_audio", forbid_unknown_fields=True):
+    input_audio: AudioData
+
+
+TextPart = Text | InputText | OutputText
+MediumPart = Image | Audio | Video | ImageUrl | InputImage | AudioUrl | VideoUrl
+AnyPart = TextPart | MediumPart | InputAudio
+
+
+class Message(msgspec.Struct, forbid_unknown_fields=True):
+    role: str
+    content: str | list[AnyPart] | None = None
+    tool_calls: list[dict[str, Any]] | None = None
+    tool_call_id: str | None = None
+    name: str | None = None
+    reasoning_content: str | None = None
+    reasoning: str | None = None
+    thinking: str | None = None
+    # What servers write beside an answer, for there being none of it.
+    refusal: None = None
+    audio: None = None
+    function_call: None = None
+    annotations: Nothing = None
+
+
+class Row(msgspec.Struct, forbid_unknown_fields=True):
+    id: str | int
+    messages: list[Message]
+    answer: Any = None
+    tools: list[dict[str, Any]] | None = None
+    continue_final_message: bool | None = None
+
+
+class Block(msgspec.Struct, forbid_unknown_fields=True):
+    text: str | None = None
+    image: str | None = None
+    audio: str | None = None
+    video: str | None = None
+
+
+class ReleaseRow(msgspec.Struct, forbid_unknown_fields=True):
+    id: str | int
+    question: list[Block]
+    prompt: str = ""
+    answer: Any = None
+    task: Any = None
+    source_dataset: Any = None
