@@ -21,9 +21,9 @@ from omnitrace.trace import Trace
 from recorder import fingerprint
 from recorder.bundled import TINY_OMNI
 from recorder.config import AblateConfig, RecordConfig
-from recorder.inputs.media import file_sha256
+from recorder.inputs.loaded import digest
 from recorder.inputs.responses import Response, read_responses
-from recorder.inputs.samples import Sample, check_inside, read_samples
+from recorder.inputs.samples import Sample, check_inside, is_file, read_samples
 from recorder.inputs.select import select
 from recorder.interrupt import Interruption
 from recorder.models.adapter import ModelSpec, describe_model
@@ -192,7 +192,7 @@ def sample_key(
     `media` are the media's sha256 where these are known; OmniTraceError if a medium is gone.
     """
     if media is None:
-        media = [file_sha256(path) for path in sample.paths]
+        media = [digest(content) for content in sample.media]
     said = [] if given is None else [given.digest]
     return fingerprint.of_json([sample.sha256, list(media), identity, *said])
 
@@ -210,7 +210,7 @@ def _is_done(
     sample: Sample, given: Response | None, writer: RunWriter, identity: Mapping[str, Any]
 ) -> bool:
     key = writer.done.get(sample.id)
-    if key is None or not all(path.is_file() for path in sample.paths):
+    if key is None or not all(map(is_file, sample.paths)):
         return key is not None  # what was recorded of media that are gone since stays
     if key != sample_key(sample, identity, given):
         raise CommandError(

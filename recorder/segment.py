@@ -9,6 +9,8 @@ from collections import defaultdict
 from collections.abc import Callable, Sequence
 from functools import lru_cache
 from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
 
@@ -23,7 +25,12 @@ from recorder.adding import AddSummary, Report, add_to_run
 from recorder.config import SegmentConfig
 from recorder.segmenters import Segmenter, Sound, load_segmenter
 
+if TYPE_CHECKING:
+    from recorder.inputs.samples import Content
+
 _REMEMBERED = 256
+
+M = TypeVar("M", "Path", "Content")
 
 Find = Callable[[str, int, Medium], Path | None]
 """Sample id, medium index, medium → its unchanged file; OmniTraceError if it is gone."""
@@ -35,23 +42,24 @@ def segment(
     config: SegmentConfig,
     report: Report = lambda summary, sample: None,
 ) -> AddSummary:
-    """Cut the sound of every sample that has some, in audio files and films, by a segmenter.
+    """Cut the audio of every sample that has some, in audio and video files, by a segmenter.
 
     Samples that have the segmentation are skipped; one whose media or transcript cannot be read
     is named in the summary, and the rest go on. Raises CommandError for what is wrong before the
     first sample, OmniTraceError if the run cannot be written.
     """
     chosen = load_segmenter(segmenter, config)
-    find = _finder(chosen, config)
     cut = lru_cache(_REMEMBERED)(chosen.segments) if chosen.hears else chosen.segments
     name = config.name or chosen.name
+    with TemporaryDirectory(prefix="omnitrace-") as unpacked:
+        find = _finder(chosen, config, Path(unpacked))
 
-    def segmented(trace: Trace) -> Segmentation:
-        sounds = sounds_of(trace, find)
-        return Segmentation(name, {index: cut(sound) for index, sound in sounds.items()})
+        def segmented(trace: Trace) -> Segmentation:
+            sounds = sounds_of(trace, find)
+            return Segmentation(name, {index: cut(sound) for index, sound in sounds.items()})
 
-    with Adder.open(run_path, SEGMENTATION, name, chosen.about) as adder:
-        return add_to_run(adder, samples_with_sound(adder.run), segmented, report)
+        with Adder.open(run_path, SEGMENTATION, name, chosen.about) as adder:
+            return add_to_run(adder, samples_with_sound(adder.run), segmented, report)
 
 
 def samples_with_sound(run: Run) -> list[str]:
@@ -76,11 +84,11 @@ def sounds_of(trace: Trace, find: Find) -> dict[int, Sound]:
     return sounds
 
 
-def _finder(segmenter: Segmenter, config: SegmentConfig) -> Find:
+def _finder(segmenter: Segmenter, config: SegmentConfig, unpacked: Path) -> Find:
     if not segmenter.hears:
         return lambda sample, index, medium: None
     if config.samples:
-        return _in_samples(Path(config.samples))
+        return _in_samples(Path(config.samples), unpacked)
     if config.media:
         return _in_folder(Path(config.media))
     raise CommandError(
@@ -102,25 +110,37 @@ def _in_folder(folder: Path) -> Find:
     return find
 
 
-def _in_samples(samples: Path) -> Find:
+def _in_samples(samples: Path, unpacked: Path) -> Find:
+    """Media of a samples file; those that lie in it as `data:` URLs become files in `unpacked`."""
     from recorder.inputs.samples import read_samples
 
-    paths = {sample.id: sample.paths for sample in read_samples(samples, check_files=False)}
+    media = {sample.id: sample.media for sample in read_samples(samples, check_files=False)}
 
     def find(sample: str, index: int, medium: Medium) -> Path:
-        return unchanged(medium, paths.get(sample, [])[index : index + 1], str(samples))
+        content = unchanged(medium, media.get(sample, [])[index : index + 1], str(samples))
+        if content.path is None:
+            path = unpacked / medium.sha256
+            path.write_bytes(content.data or b"")
+            return path
+        return content.path
 
     return find
 
 
-def unchanged(medium: Medium, paths: Sequence[Path], where: str) -> Path:
-    """The one of `paths` that was recorded; OmniTraceError, naming `where`, if none is."""
-    from recorder.inputs.media import file_sha256
+def unchanged(medium: Medium, found: Sequence[M], where: str) -> M:
+    """The one of `found`, files or contents, that was recorded; OmniTraceError, naming `where`,
+    if none is."""
+    from recorder.inputs.loaded import digest
+    from recorder.inputs.samples import Content
 
-    for path in paths:
-        if file_sha256(path) == medium.sha256:
-            return path
+    contents = [
+        each if isinstance(each, Content) else Content(medium.kind, path=each) for each in found
+    ]
+    for each, content in zip(found, contents, strict=True):
+        if digest(content) == medium.sha256:
+            return each
     name = one_line(medium.name)
-    if paths:
-        raise OmniTraceError(f"{paths[0]} is not the {medium.kind} '{name}' that was recorded.")
+    if contents:
+        other = contents[0].path or contents[0].name
+        raise OmniTraceError(f"{other} is not the {medium.kind} '{name}' that was recorded.")
     raise OmniTraceError(f"the {medium.kind} '{name}' is not in {where}.")

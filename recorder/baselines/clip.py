@@ -1,4 +1,4 @@
-"""Similarity by CLIP (paper, App. C.2.2, Embed_CLIP): texts and pictures in one space.
+"""Similarity by CLIP (paper, App. C.2.2, Embed_CLIP): texts and images in one space.
 
 A text longer than CLIP reads is cut off by its tokenizer. Knows chunks and media; not the model
 that was recorded, and no threshold.
@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -21,7 +20,9 @@ from omnitrace.timeline import Modality
 from omnitrace.trace import Trace
 from recorder.baselines.again import Samples
 from recorder.config import BaselineConfig
+from recorder.inputs.loaded import source_of
 from recorder.inputs.media import load_image
+from recorder.inputs.samples import Content
 from recorder.models.weights import choose_device, first_sentence
 
 CHECKPOINT = "openai/clip-vit-large-patch14"
@@ -52,20 +53,22 @@ class Clip:
 
     def similarities(self, trace: Trace, chunks: Chunks) -> Float64:
         """(K, L) float64, NaN for sources without tokens; OmniTraceError if the sample changed."""
-        paths = self.samples.of(trace).paths
+        media = self.samples.of(trace).media
         sentences = [trace.response[start:end] for start, end in chunks.sentences.tolist()]
         sources = np.flatnonzero(chunks.comparable)
-        vectors = [self._source(trace, chunks, int(source), paths) for source in sources]
+        vectors = [self._source(trace, chunks, int(source), media) for source in sources]
         found = np.full((len(sentences), chunks.sources), np.nan)
         if sentences and vectors:
             found[:, sources] = cosines(self._texts(sentences), np.concatenate(vectors))
         return found
 
-    def _source(self, trace: Trace, chunks: Chunks, source: int, paths: Sequence[Path]) -> Float64:
+    def _source(
+        self, trace: Trace, chunks: Chunks, source: int, media: Sequence[Content]
+    ) -> Float64:
         """(1, d): one source of the prompt."""
         line, own = trace.timeline, np.flatnonzero(chunks.owner == source)
         if line.modality[own[0]] == Modality.IMAGE:
-            return self._picture(paths[line.medium[own[0]]])
+            return self._image(media[line.medium[own[0]]])
         start, end = line.chars[own, 0].min(), line.chars[own, 1].max()
         return self._texts([trace.prompt_text[start:end]])
 
@@ -78,8 +81,8 @@ class Clip:
             found.append(self._features(self.model.get_text_features, batch))
         return np.concatenate(found)
 
-    def _picture(self, path: Path) -> Float64:
-        batch = self.processor(images=[load_image(path)], return_tensors="pt")
+    def _image(self, content: Content) -> Float64:
+        batch = self.processor(images=[load_image(source_of(content))], return_tensors="pt")
         return self._features(self.model.get_image_features, batch)
 
     def _features(self, features: Any, batch: Any) -> Float64:

@@ -71,5 +71,5 @@ def _parts(content: str | Sequence[Mapping[str, Any]], sample: Sample) -> Iterat
         if part["type"] == "text":
             yield Content("text", f"{part['text']}\n")
         else:
-            yield Content(part["type"], path=sample.paths[part["index"]])
+            yield sample.media[part["index"]]
             yield Content("text", "\n")
