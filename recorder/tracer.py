@@ -26,10 +26,16 @@ from recorder.inputs.samples import Sample
 from recorder.models.adapter import Adapter, ModelSpec, Prepared, Settings, load_adapter
 from recorder.models.weights import Weights
 from recorder.passes.capture import confirm, install
+from recorder.passes.decoder import attending_layers, layer_types
 from recorder.passes.draw import Options
 from recorder.passes.generate import Answer, Wanted, force, generate
 from recorder.signals import GRADIENT_SIGNALS, SIGNALS
 from recorder.tags import Tagger, align_pos, prompt_sentences
+
+NO_WEIGHING = (
+    "the model's attention passes a gate, a norm or a projection of an unknown name on its way to "
+    "the residual stream, so that it cannot be weighed by values exactly"
+)
 
 
 @dataclass(frozen=True)
@@ -44,19 +50,28 @@ class Task:
 
 @dataclass(frozen=True)
 class Tracer:
-    """How samples become traces."""
+    """How samples become traces.
+
+    `weighs`: whether the model allows signals that weigh attention by values (capture.Confirmed).
+    """
 
     adapter: Adapter
     tagger: Tagger
     config: RecordConfig
+    weighs: bool = True
 
     @classmethod
     def load(cls, spec: ModelSpec, config: RecordConfig, tagger: Tagger) -> Tracer:
         """Load the model that `config` names; CommandError if that cannot be done."""
         adapter = load_adapter(spec, Weights.of(config), Settings(config.fps))
         install(adapter.model, adapter.decoder, config.attn)
-        confirm(adapter.model, adapter.layers)
-        return cls(adapter, tagger, config)
+        weighs = confirm(adapter.model, adapter.layers).weighs
+        chosen = signal_names(config) if config.signals.strip() else []
+        if not weighs and (named := _weighing(chosen)):
+            raise CommandError(
+                f"{NO_WEIGHING} and '{named[0]}' cannot be recorded: choose others with --signals."
+            )
+        return cls(adapter, tagger, config, weighs)
 
     def prepare(self, sample: Sample, given: Response | None = None) -> Task:
         """Decode and lay out a sample; OmniTraceError if the model cannot take it."""
@@ -79,7 +94,8 @@ class Tracer:
         return [self._trace(task, answer) for task, answer in zip(tasks, answers, strict=False)]
 
     def _wanted(self, tasks: Sequence[Task]) -> Wanted:
-        names = signal_names(self.config)
+        left_out = self._left_out
+        names = [name for name in signal_names(self.config) if name not in left_out]
         level = self.config.level
         return Wanted(
             {name: SIGNALS[name] for name in names if name in SIGNALS},
@@ -88,6 +104,13 @@ class Tracer:
             unit_of=[unit_of(task) for task in tasks] if level == "heads" else None,
             queries_and_keys=level == "qk",
         )
+
+    @property
+    def _left_out(self) -> dict[str, str]:
+        """Signals that the model does not allow, with the reason."""
+        if self.weighs:
+            return {}
+        return dict.fromkeys(_weighing(signal_names(self.config)), NO_WEIGHING + ".")
 
     def _response_ids(self, given: Response) -> Int32:
         """The given answer's ids without the one that ends it; OmniTraceError if there is none."""
@@ -138,6 +161,8 @@ class Tracer:
             "torch": torch.__version__,
             "transformers": transformers.__version__,
             "platform": platform.platform(),
+            **attention_about(self.adapter.model.config),
+            **({"left_out": self._left_out} if self._left_out else {}),
         }
 
     def _thinking(self, prepared: Prepared, response: str) -> dict[str, Any]:
@@ -146,12 +171,23 @@ class Tracer:
         return {"thinking": list(found)} if found else {}
 
 
+def attention_about(config: Any) -> dict[str, Any]:
+    """`attention_layers`, the indices of the decoder layers that attend by a model's configuration,
+    where not all of them do."""
+    layers = attending_layers(config)
+    return {} if len(layers) == len(layer_types(config)) else {"attention_layers": list(layers)}
+
+
 def _generation_prompt(prepared: Prepared) -> list[int]:
     """The last ids of the prompt: those after all that others than the assistant wrote."""
     others = [i for i, part in enumerate(prepared.parts) if part.role != "assistant"]
     content = np.flatnonzero(np.isin(prepared.timeline.part, others))
     ids: list[int] = prepared.ids[content[-1] + 1 if len(content) else 0 :].tolist()
     return ids
+
+
+def _weighing(names: Sequence[str]) -> list[str]:
+    return [name for name in names if name in SIGNALS and SIGNALS[name].weighs]
 
 
 def options_of(config: RecordConfig) -> Options:

@@ -1,10 +1,11 @@
-"""Attention rows beside the unchanged fast model: sdpa computes the output, we look on.
+"""Attention rows beside the unchanged fast model: sdpa computes the output, observers look on.
 
 `install` gives the text decoder an attention function that is the fast one's; while observers are
 `watching`, each is also shown every layer's queries, keys and values, the very ones that sdpa gets:
-rotary positions, grouped heads, windows and masks included. Gradients have their own attention
-(recorder/passes/gradients.py). Knows transformers' attention interface; no model, no generation
-loop.
+rotary positions, grouped heads, windows and masks included. Where sdpa cannot attend as the model
+does (capped scores, attention sinks) the output is computed here from the rows. Gradients have
+their own attention (recorder/passes/gradients.py). Knows transformers' attention interface; no
+model, no generation loop.
 """
 
 from __future__ import annotations
@@ -13,7 +14,6 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
-from functools import cached_property
 from typing import Any, Protocol
 
 import torch
@@ -22,12 +22,18 @@ from transformers.masking_utils import ALL_MASK_ATTENTION_FUNCTIONS, AttentionMa
 from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
 from transformers.utils.import_utils import is_flash_attn_2_available as flash_is_there
 
-from omnitrace.errors import CommandError, OmniTraceError
+from omnitrace.errors import CommandError
 from recorder.passes import gradients
+from recorder.passes.decoder import attending_layers
+from recorder.passes.layer_pass import LayerPass
 
 NAMES = {"sdpa": "omnitrace", "flash_attention_2": "omnitrace-fa2"}
-"""The fast attentions that can be watched → what ours are called. (transformers looks for a kernel
-of every name that has "flash" in it.)"""
+"""The fast attentions that can be watched → the names under which the watched ones are registered.
+(transformers looks for a kernel of every name that has "flash" in it.)"""
+OUTPUT_NAMES = ("o_proj", "out_proj", "dense", "c_proj", "wo")
+"""Names of the output projection in attention modules."""
+SAME = 0.05
+"""Relative distance within which two computations of the same vectors lie, bfloat16 included."""
 
 
 class Observer(Protocol):
@@ -41,7 +47,7 @@ _observers: ContextVar[Sequence[Observer]] = ContextVar("observers", default=())
 
 
 def install(model: Any, decoder: str, kind: str = "sdpa") -> None:
-    """Let the decoder (the configuration key of its text model) attend by `kind` through us.
+    """Let the decoder (the configuration key of its text model) attend by `kind`, watched.
 
     Raises CommandError where that kind is not installed.
     """
@@ -65,29 +71,71 @@ def watching(*observers: Observer) -> Iterator[None]:
         _observers.reset(token)
 
 
-@torch.inference_mode()
-def confirm(model: Any, layers: int) -> None:
-    """CommandError unless all layers of the `install`ed decoder attend through us."""
-    seen = _Seen()
+@dataclass(frozen=True)
+class Confirmed:
+    """What `confirm` found: indices of the `layers` that attend, in order; `weighs`: whether what a
+    value adds to the residual stream is v W_O, which `attnorm` needs: an output projection of a
+    known name, and nothing between it and the attention, such as a gate or a norm."""
+
+    layers: tuple[int, ...]
+    weighs: bool
+
+
+@torch.no_grad()
+def confirm(model: Any, layers: int) -> Confirmed:
+    """Pass two tokens through the `install`ed decoder of `layers` layers.
+
+    Raises CommandError unless exactly the layers that attend by the model's configuration pass
+    through the watched attention.
+    """
+    expected, seen = attending_layers(model.config), _Seen()
     ids = torch.zeros(1, 2, dtype=torch.long, device=model.device)
-    with watching(seen):
-        model(input_ids=ids, attention_mask=torch.ones_like(ids))
-    if seen.layers != list(range(layers)):
+    try:
+        with watching(seen):
+            model(input_ids=ids, attention_mask=torch.ones_like(ids))
+    finally:
+        seen.end()
+    if tuple(seen.layers) != expected:
+        count = "" if len(expected) == layers else f" {len(expected)} attending layers of its"
         raise CommandError(
-            f"only {len(seen.layers)} of the model's {layers} layers attend through the "
-            "interface of transformers, so that its attention cannot be recorded; it needs an "
-            "adapter of its own."
+            f"only {len(set(seen.layers) & set(expected))} of the model's{count} {layers} layers "
+            "attend through the interface of transformers, so that its attention cannot be "
+            "recorded; it needs an adapter of its own."
         )
+    return Confirmed(expected, all(seen.direct))
 
 
 class _Seen:
-    """Which layers passed."""
+    """Which layers passed, and whether the output projection of each got the attention itself."""
 
     def __init__(self) -> None:
         self.layers: list[int] = []
+        self.direct: list[bool] = []
+        self._hooks: list[Any] = []
 
     def observe(self, seen: LayerPass) -> None:
         self.layers.append(seen.layer)
+        projection = output_projection(seen.module)
+        if projection is None:
+            self.direct.append(False)
+            return
+        attention = seen.output().flatten(2).float()
+
+        def compare(module: Any, args: tuple[torch.Tensor, ...]) -> None:
+            given = args[0].reshape(attention.shape).float()
+            distance = (given - attention).norm()
+            self.direct.append(bool(distance <= SAME * attention.norm()))
+
+        self._hooks.append(projection.register_forward_pre_hook(compare))
+
+    def end(self) -> None:
+        for hook in self._hooks:
+            hook.remove()
+
+
+def output_projection(module: Any) -> Any:
+    """The output projection of an attention module, None where it has none of a known name."""
+    return next((getattr(module, n) for n in OUTPUT_NAMES if hasattr(module, n)), None)
 
 
 @contextmanager
@@ -114,16 +162,15 @@ def _through(kind: str) -> Callable[..., Any]:
         scaling: float | None = None,
         **kwargs: Any,
     ) -> Any:
-        _refuse_unknown(kwargs)
         scale = query.shape[-1] ** -0.5 if scaling is None else scaling
-        window = kwargs.get("sliding_window")
-        seen = LayerPass(module, query, key, value, attention_mask, scale, window)
+        seen = LayerPass(module, query, key, value, attention_mask, scale, *_options(kwargs))
         if (tape := gradients.current_tape()) is not None:
-            allowed = seen.allowed(0, query.shape[2], key.shape[2])
-            return gradients.attend(tape, query, key, value, allowed, scale), None
+            return gradients.attend(tape, seen), None
         for observer in _observers.get():
             observer.observe(seen)
         if kind == "sdpa":
+            if seen.softcap is not None or seen.sinks is not None:
+                return seen.output(), None
             return fast(module, query, key, value, attention_mask, scaling=scaling, **kwargs)
         with _named(module.config, kind):
             return fast(module, query, key, value, attention_mask, scaling=scaling, **kwargs)
@@ -131,93 +178,14 @@ def _through(kind: str) -> Callable[..., Any]:
     return attend
 
 
-def _refuse_unknown(options: Mapping[str, Any]) -> None:
-    """What changes the softmax itself, and would make our rows wrong in silence."""
-    for name in ("softcap", "s_aux"):
-        if options.get(name) is not None:
-            raise OmniTraceError(
-                f"the model's attention uses {name}, which cannot be recorded exactly yet; "
-                "record another model."
-            )
+def _options(given: Mapping[str, Any]) -> tuple[int | None, float | None, torch.Tensor | None]:
+    """Window, cap of scores and sinks of an attention call.
 
-
-@dataclass(frozen=True)
-class LayerPass:
-    """One decoder layer in one forward pass over a batch, on its way to the fast attention.
-
-    `query` (batch, heads, q, d); `key`, `value` (batch, groups, k, d), the last q of k the queries'
-    own. `mask` says all of who sees whom if it broadcasts to (batch, heads, q, k), boolean or
-    added; if it is None or (batch, k), a query sees its own and the earlier keys, of `window` at
-    most.
+    Raises CommandError for what else changes the softmax, and would make the rows wrong.
     """
-
-    module: Any
-    query: torch.Tensor
-    key: torch.Tensor
-    value: torch.Tensor
-    mask: torch.Tensor | None
-    scaling: float
-    window: int | None = None
-
-    @cached_property
-    def layer(self) -> int:
-        return int(self.module.layer_idx)
-
-    @cached_property
-    def _last_rows(self) -> dict[int, torch.Tensor]:
-        return {}
-
-    def last_rows(self, count: int) -> torch.Tensor:
-        """The rows of the last `count` queries, computed once for all observers."""
-        if count not in self._last_rows:
-            queries = self.query.shape[2]
-            self._last_rows[count] = self.rows(queries - count, queries)
-        return self._last_rows[count]
-
-    def rows(self, start: int, end: int) -> torch.Tensor:
-        """Softmax rows of queries start … end - 1: (batch, heads, end - start, keys that the last
-        of them may see) float32."""
-        reach = self.key.shape[2] - self.query.shape[2] + end
-        allowed = self.allowed(start, end, reach)
-        return attention_rows(
-            self.query[:, :, start:end], self.key[:, :, :reach], allowed, self.scaling
+    if given.get("position_bias") is not None:
+        raise CommandError(
+            "the model adds a position bias to its attention scores, which cannot be recorded "
+            "exactly: choose another model."
         )
-
-    def allowed(self, start: int, end: int, reach: int) -> torch.Tensor | None:
-        """Which of the first `reach` keys each of these queries may see, boolean or added, to be
-        broadcast to (batch, heads, end - start, reach); None: all."""
-        mask = self.mask
-        if mask is not None and mask.dim() == 4:
-            return mask[..., start:end, :reach]
-        own = None
-        if end - start > 1 or self.window:
-            keys = torch.arange(reach, device=self.key.device)
-            last = keys[reach - (end - start) :, None]
-            own = keys <= last
-            if self.window:
-                own &= keys > last - self.window
-        if mask is None:
-            return own
-        padded = mask[:, None, None, :reach].bool()
-        return padded if own is None else padded & own
-
-
-def attention_rows(
-    query: torch.Tensor, key: torch.Tensor, mask: torch.Tensor | None, scaling: float
-) -> torch.Tensor:
-    """softmax(q kᵀ · scaling) in float32: (batch, heads, q, d), (batch, kv heads, k, d) to
-    (batch, heads, q, k).
-
-    `mask`, broadcast to the result's shape, is added, or where it is boolean lets through.
-    """
-    batch, heads, queries, width = query.shape
-    groups = key.shape[1]
-    # Heads that share keys stand side by side as queries, so that keys are never repeated.
-    q = query.float().reshape(batch, groups, heads // groups * queries, width)
-    scores = (q @ key.float().transpose(-1, -2)).mul_(scaling)
-    scores = scores.reshape(batch, heads, queries, key.shape[2])
-    if mask is not None and mask.dtype == torch.bool:
-        scores = scores.masked_fill_(~mask, -torch.inf)
-    elif mask is not None:
-        scores = scores.add_(mask)
-    return scores.softmax(dim=-1)
+    return given.get("sliding_window"), given.get("softcap"), given.get("s_aux")

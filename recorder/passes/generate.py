@@ -14,12 +14,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import torch
-from transformers import (
-    DynamicCache,
-    LogitsProcessorList,
-    StoppingCriteria,
-    StoppingCriteriaList,
-)
+from transformers import LogitsProcessorList, StoppingCriteria, StoppingCriteriaList
 
 from omnitrace.attention import HeadMass, QueryKeys
 from omnitrace.errors import OmniTraceError
@@ -29,8 +24,9 @@ from recorder.models.adapter import Adapter, Prepared
 from recorder.models.offsets import decode_with_offsets
 from recorder.passes.batch import collate
 from recorder.passes.capture import watching
+from recorder.passes.decoder import States, attending_layers, of_sample, put_states, whole_cache
 from recorder.passes.draw import Draw, Options, filler
-from recorder.passes.gradients import Generated, gradient_rows, own_cache
+from recorder.passes.gradients import Generated, gradient_rows
 from recorder.passes.observers import (
     MAX_SCORES,
     Lengths,
@@ -85,12 +81,13 @@ class _Watch:
 
     def __init__(self, adapter: Adapter, lengths: Lengths, wanted: Wanted) -> None:
         norms, signals = Norms(), wanted.signals
-        self.rows = Rows(signals, adapter.layers, lengths, norms)
-        self.means = PromptMean(signals, adapter.layers, lengths, norms)
+        self.layers = attending_layers(adapter.model.config)
+        self.rows = Rows(signals, self.layers, lengths, norms)
+        self.means = PromptMean(signals, self.layers, lengths, norms)
         self.heads = PooledHeads(wanted.unit_of, lengths) if wanted.unit_of is not None else None
         self.inner = QueriesAndKeys(lengths) if wanted.queries_and_keys else None
         used = [
-            norms if "attnorm" in signals else None,
+            norms if any(signal.weighs for signal in signals.values()) else None,
             self.rows,
             self.means if wanted.prompt_mean else None,
             self.heads,
@@ -102,7 +99,7 @@ class _Watch:
     def signals(self, sample: int, steps: int) -> dict[str, SignalRows]:
         found = {}
         for name, signal in self.wanted.signals.items():
-            layers = tuple(range(self.rows.layers)) if signal.by_layer else ()
+            layers = self.layers if signal.by_layer else ()
             mean = self.wanted.prompt_mean and not signal.by_layer
             first = self.means.values(name, sample) if mean else None
             found[name] = SignalRows(self.rows.values(name, sample, steps), layers, first)
@@ -157,11 +154,12 @@ def generate(
     lengths = _lengths(adapter, prepared, options.max_new_tokens)
     watch = _Watch(adapter, lengths, wanted)
     with watching(*watch.observers):
-        steps, sequences, cache = _pass_prompts(adapter, prepared, options, goes_on)
+        steps, sequences, cache, states = _pass_prompts(adapter, prepared, options, goes_on)
     if steps.stopped:
         return []
     ids, numbers = torch.cat(steps.ids, dim=1), torch.cat(steps.numbers, dim=1)
-    passed = _Passed(adapter, watch, lengths, cache, sequences, _joined(steps.positions))
+    positions = _joined(steps.positions)
+    passed = _Passed(adapter, watch, lengths, cache, states, sequences, positions)
     answers = []
     for sample, row in enumerate(ids.tolist()):
         ends = [t for t, token in enumerate(row) if token in adapter.eos_ids]
@@ -186,7 +184,7 @@ def force(
     for row, response in zip(said, responses, strict=True):
         row[: len(response)] = torch.from_numpy(response.astype(np.int64))
     with watching(*watch.observers):
-        steps, sequences, cache = _pass_prompts(
+        steps, sequences, cache, states = _pass_prompts(
             adapter, prepared, Options(max_new_tokens=1), lambda step: True
         )
         assert steps.logits is not None
@@ -194,7 +192,7 @@ def force(
         rest, positions = _pass_response(adapter, lengths, said, cache, _joined(steps.positions))
     numbers = torch.cat([first, *rest], dim=1).cpu()
     sequences = torch.cat([sequences[:, : lengths.width], said], dim=1)
-    passed = _Passed(adapter, watch, lengths, cache, sequences, positions)
+    passed = _Passed(adapter, watch, lengths, cache, states, sequences, positions)
     return [
         passed.answer(sample, numbers[sample, : len(response)], "given")
         for sample, response in enumerate(responses)
@@ -217,8 +215,9 @@ def _pass_prompts(
     prepared: Sequence[Prepared],
     options: Options,
     goes_on: Callable[[int], bool],
-) -> tuple[_Steps, torch.Tensor, Any]:
-    """Generate; what the steps left, (batch, width + steps) ids, and the cache."""
+) -> tuple[_Steps, torch.Tensor, Any, States]:
+    """Generate; what the steps left, (batch, width + steps) ids, the cache, and the states of
+    recurrent layers before the last prompt token."""
     model, ends = adapter.model, sorted(adapter.eos_ids)
     steps = _Steps(goes_on)
     inputs = collate([each.inputs for each in prepared], filler(model, ends))
@@ -227,10 +226,10 @@ def _pass_prompts(
     try:
         # Not inference_mode: the gradients read the cache that is made here. The cache keeps all
         # that a window has passed, for the gradients go back to it.
-        with torch.no_grad(), in_pieces(model):
+        with torch.no_grad(), in_pieces(model) as states:
             found = model.generate(
                 **inputs,
-                past_key_values=DynamicCache(),
+                past_key_values=whole_cache(model.config),
                 generation_config=options.config(model, ends),
                 logits_processor=LogitsProcessorList(draw),
                 stopping_criteria=StoppingCriteriaList([steps]),
@@ -238,7 +237,7 @@ def _pass_prompts(
             )
     finally:
         hook.remove()
-    return steps, found.sequences, found.past_key_values
+    return steps, found.sequences, found.past_key_values, states
 
 
 def _pass_response(
@@ -283,12 +282,13 @@ def _joined(positions: Sequence[torch.Tensor]) -> torch.Tensor | None:
 @dataclass(frozen=True)
 class _Passed:
     """A batch that has passed: `sequences` (batch, width + T) ids, `positions` (…, batch, T) of
-    what predicted the response."""
+    what predicted the response; `states` of recurrent layers before the last prompt token."""
 
     adapter: Adapter
     watch: _Watch
     lengths: Lengths
     cache: Any
+    states: States
     sequences: torch.Tensor
     positions: torch.Tensor | None
 
@@ -312,14 +312,14 @@ class _Passed:
 
     def _caused(self, sample: int, steps: int) -> dict[str, SignalRows]:
         """Gradients have no mean over prompt queries: the release too takes the last query's."""
-        signals, layers = self.watch.wanted.gradients, self.adapter.layers
+        signals, layers = self.watch.wanted.gradients, self.watch.layers
         if not signals:
             return {}
-        rows = gradient_rows(self.adapter.model, layers, self._generated(sample, steps), signals)
+        rows = gradient_rows(self.adapter.model, self._generated(sample, steps), signals)
         return {
             name: SignalRows(
                 packed(rows[name]),
-                tuple(range(layers)) if signal.by_layer else (),
+                layers if signal.by_layer else (),
                 rows[name][0][0].numpy() if steps and not signal.by_layer else None,
             )
             for name, signal in signals.items()
@@ -331,11 +331,12 @@ class _Passed:
             self.lengths.pads[sample],
             self.lengths.width,
         )
-        places = self.positions
+        places, cache = self.positions, of_sample(self.cache, sample, pad)
+        put_states(cache, self.states, sample)
         return Generated(
             inputs=self.sequences[sample : sample + 1, width - 1 : width - 1 + steps],
             targets=self.sequences[sample, width : width + steps],
             positions=None if places is None else places[..., sample : sample + 1, :steps],
-            cache=own_cache(self.cache, sample, pad),
+            cache=cache,
             prompt=prompt,
         )

@@ -3,8 +3,12 @@
 Only row t of the attention reaches the logit z_t through step t's own position. So the positions
 that predicted the response run once more on top of the cached prompt, each row seeing every other
 row's keys and values detached and its own attached: the gradient of Σ z_t with respect to the
-attention is then each step's own ∂z_t/∂A_t (DESIGN §5). Rows run in blocks, the last first, to
-bound memory. Knows transformers' cache and attention tensors; no sample and no store.
+attention is then each step's own ∂z_t/∂A_t (DESIGN §5). Rows run in blocks, to bound memory.
+
+Where layers carry a state over tokens (linear attention, state spaces, convolutions), z_t also
+depends on the rows of earlier steps by way of that state, which must not count as theirs: such a
+decoder runs one step at a time, in order, from the states before the last prompt token, detached
+between steps. Knows caches and attention tensors; no sample and no store.
 """
 
 from __future__ import annotations
@@ -16,9 +20,11 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
+from torch.autograd.graph import allow_mutation_on_saved_tensors
 from torch.nn.functional import pad
-from transformers import DynamicCache
 
+from recorder.passes.decoder import attending_layers, cropped, detached, is_recurrent
+from recorder.passes.layer_pass import LayerPass, with_sinks
 from recorder.signals.kinds import GradientSignal
 
 Tape = list[torch.Tensor]
@@ -31,9 +37,12 @@ _tape: ContextVar[Tape | None] = ContextVar("attention_tape", default=None)
 
 @dataclass(frozen=True)
 class Generated:
-    """What one sample's answer left behind: `inputs` (1, T) the ids that predicted the T response
-    ids `targets` (T,), at `positions` (…, 1, T) if the model takes any; the `cache` of its prompt
-    of `prompt` tokens and of what followed."""
+    """What one sample's answer left behind.
+
+    `inputs` (1, T) the ids that predicted the T response ids `targets` (T,), at `positions` (…, 1,
+    T) if the model takes any. `cache`: keys and values of its `prompt` tokens and of what followed;
+    states of recurrent layers, those before the last prompt token.
+    """
 
     inputs: torch.Tensor
     targets: torch.Tensor
@@ -43,50 +52,49 @@ class Generated:
 
 
 def gradient_rows(
-    model: Any, layers: int, generated: Generated, signals: Mapping[str, GradientSignal]
+    model: Any, generated: Generated, signals: Mapping[str, GradientSignal]
 ) -> dict[str, list[torch.Tensor]]:
-    """Each signal's row of each step, (1 or layers, n + t) float32 on the CPU, t from 0 to T - 1.
-
-    Crops the cache. `layers` bounds the block.
-    """
-    steps = len(generated.targets)
+    """Each signal's row of each step, (1 or attending layers, n + t) float32 on the CPU, t from 0
+    to T - 1."""
     rows: dict[str, list[torch.Tensor]] = {name: [] for name in signals}
-    heads = model.config.get_text_config().num_attention_heads
-    block = max(1, MAX_SCORES // (layers * heads * (generated.prompt + steps)))
-    for end in range(steps, 0, -block):
-        start = max(0, end - block)
-        signed = _block(model, generated, start, end)
+    for start, signed in _blocks(model, generated):
+        keys = generated.prompt + start
         for name, signal in signals.items():
             scores = signal.reduce(signed).cpu()
             apart = scores if signal.by_layer else scores[None]
-            block_rows = [apart[:, t - start, : generated.prompt + t] for t in range(start, end)]
-            rows[name] = block_rows + rows[name]
+            rows[name] += [apart[:, t, : keys + t] for t in range(signed.shape[1])]
     return rows
 
 
-def own_cache(cache: Any, sample: int, pad: int) -> Any:
-    """The cache of one sample of a batch, without its padding; the very one if it is alone."""
-    if not pad and cache.layers[0].keys.shape[0] == 1:
-        return cache
-    own = DynamicCache()
-    for index, layer in enumerate(cache.layers):
-        keys, values = (x[sample : sample + 1, :, pad:] for x in (layer.keys, layer.values))
-        own.update(keys, values, index)
-    return own
+def _blocks(model: Any, generated: Generated) -> Iterator[tuple[int, torch.Tensor]]:
+    """The first step of each block, and its signed mean over heads of A ⊙ ∂z_t/∂A: (attending
+    layers, rows, keys)."""
+    steps, past = len(generated.targets), generated.prompt - 1
+    if is_recurrent(model.config):
+        cache = cropped(generated.cache, past)
+        for step in range(steps):
+            with allow_mutation_on_saved_tensors():  # states are written in place
+                yield step, _signed(model, generated, cache, step, step + 1)
+            cache = detached(cache)
+        return
+    heads = model.config.get_text_config().num_attention_heads
+    layers = len(attending_layers(model.config))
+    block = max(1, MAX_SCORES // (layers * heads * (generated.prompt + steps)))
+    for start in range(0, steps, block):
+        cache = cropped(generated.cache, past + start)
+        yield start, _signed(model, generated, cache, start, min(start + block, steps))
 
 
-def _block(model: Any, generated: Generated, start: int, end: int) -> torch.Tensor:
-    """Signed mean over heads of A ⊙ ∂z_t/∂A of steps start … end - 1: (layers, rows, keys)."""
-    surplus = generated.cache.get_seq_length() - (generated.prompt - 1 + start)
-    if surplus:
-        generated.cache.crop(-surplus)
+def _signed(model: Any, generated: Generated, cache: Any, start: int, end: int) -> torch.Tensor:
+    """Of steps start … end - 1, run on top of `cache`, which grows: (attending layers, rows,
+    keys)."""
     placed = {}
     if generated.positions is not None:
         placed["position_ids"] = generated.positions[..., start:end]
     with torch.enable_grad(), _taping() as tape:
         logits = model(
             input_ids=generated.inputs[:, start:end],
-            past_key_values=generated.cache,
+            past_key_values=cache,
             use_cache=True,
             **placed,
         ).logits[0]
@@ -113,34 +121,32 @@ def current_tape() -> Tape | None:
     return _tape.get()
 
 
-def attend(
-    tape: Tape,
-    query: torch.Tensor,
-    key: torch.Tensor,
-    value: torch.Tensor,
-    allowed: torch.Tensor | None,
-    scaling: float,
-) -> torch.Tensor:
-    """Attention in which the keys and values of row t are attached for row t alone.
+def attend(tape: Tape, seen: LayerPass) -> torch.Tensor:
+    """Attention of one sample in which the keys and values of row t are attached for row t alone.
 
-    query (1, heads, b, d); key, value (1, groups, k, d), the last b of k the rows' own; `allowed`
-    (1, 1 or heads, b, k) lets through, or is added and lets 0 through. Returns (1, b, heads, d) and
-    appends the float32 attention (heads, b, k) to the tape.
+    The last b keys are those of the b rows themselves. Returns (1, b, heads, e) and appends the
+    float32 attention (heads, b, k) to the tape; with sinks, without their column.
     """
-    rows, keys = query.shape[2], key.shape[2]
-    q, k, v = query[0].float(), key[0].float(), value[0].float()
+    rows, keys = seen.query.shape[2], seen.key.shape[2]
+    q, k, v = (x[0].float() for x in (seen.query, seen.key, seen.value))
     repeat = len(q) // len(k)
     own_key, own_value = (_own(x[:, -rows:]).repeat_interleave(repeat, 0) for x in (k, v))
     own_score = torch.diag_embed((q * own_key).sum(-1))
-    scores = (_grouped(q, k.detach().mT) + pad(own_score, (keys - rows, 0))) * scaling
+    scores = (_grouped(q, k.detach().mT) + pad(own_score, (keys - rows, 0))) * seen.scaling
+    if seen.softcap is not None:
+        scores = torch.tanh(scores / seen.softcap) * seen.softcap
+    allowed = seen.allowed(0, rows, keys)
     if allowed is not None:
         let_through = allowed if allowed.dtype == torch.bool else allowed >= 0
         scores = scores.masked_fill(~let_through.reshape(-1, rows, keys), -torch.inf)
-    attention = scores.softmax(dim=-1)
+    if seen.sinks is None:
+        attention = scores.softmax(dim=-1)
+    else:
+        attention = with_sinks(scores, seen.sinks).softmax(dim=-1)[..., :-1]
     tape.append(attention if attention.requires_grad else attention.requires_grad_())
     own_share = attention.diagonal(keys - rows, -2, -1).unsqueeze(-1)
     output = _grouped(attention, v.detach()) + own_share * own_value
-    return output.to(query.dtype).transpose(0, 1)[None]
+    return output.to(seen.query.dtype).transpose(0, 1)[None]
 
 
 def _own(x: torch.Tensor) -> torch.Tensor:

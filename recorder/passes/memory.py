@@ -8,6 +8,7 @@ from typing import Any
 import torch
 
 from omnitrace.errors import CommandError
+from recorder.passes.decoder import attending_layers
 
 CPU_ALLOCATOR = "DefaultCPUAllocator"
 
@@ -32,9 +33,13 @@ def tokens_that_fit(model: Any) -> int:
     Counts what a token leaves in the cache, twice, and what passes through one layer.
     """
     config = model.config.get_text_config()
-    width = getattr(config, "head_dim", None) or config.hidden_size // config.num_attention_heads
-    cached = 2 * config.num_hidden_layers * config.num_key_value_heads * width
-    passing = 16 * config.hidden_size + 3 * config.intermediate_size
+    heads = config.num_attention_heads
+    width = getattr(config, "head_dim", None) or config.hidden_size // heads
+    groups = getattr(config, "num_key_value_heads", None) or heads
+    cached = 2 * len(attending_layers(model.config)) * groups * width
+    wide = getattr(config, "intermediate_size", None) or 4 * config.hidden_size
+    # Some configurations have a width for each layer.
+    passing = 16 * config.hidden_size + 3 * (wide if isinstance(wide, int) else max(wide))
     a_token = (2 * cached + passing) * model.dtype.itemsize
     return max(1, int(free_bytes(model.device) // (2 * a_token)))
 

@@ -17,7 +17,8 @@ import torch
 
 from omnitrace.attention import HeadMass, QueryKeys
 from omnitrace.errors import OmniTraceError
-from recorder.passes.capture import LayerPass
+from recorder.passes.capture import output_projection
+from recorder.passes.layer_pass import LayerPass
 from recorder.signals.kinds import AttentionSignal, LayerRows
 
 Float32 = npt.NDArray[np.float32]
@@ -45,10 +46,6 @@ class Lengths:
     def asked(self, seen: LayerPass) -> int:
         """How many of the last queries predict a token of the response."""
         return max(0, min(seen.query.shape[2], seen.key.shape[2] - self.width + 1))
-
-
-OUTPUT_NAMES = ("o_proj", "out_proj", "dense", "c_proj", "wo")
-"""What the output projection of attention is called."""
 
 
 class Norms:
@@ -88,14 +85,13 @@ class Norms:
 
 
 def output_matrix(seen: LayerPass) -> torch.Tensor:
-    """W_O, (heads · d, hidden): asked of the layer itself, which may hold it quantised."""
-    names = [name for name in OUTPUT_NAMES if hasattr(seen.module, name)]
-    if not names:
+    """W_O, (heads · d, hidden), as the layer applies it: it may hold it quantised."""
+    module = output_projection(seen.module)
+    if module is None:
         raise OmniTraceError(
             "the model's attention layers have no output projection of a known name, which "
             "'attnorm' needs; choose others with --signals."
         )
-    module = getattr(seen.module, names[0])
     width = seen.query.shape[1] * seen.value.shape[3]
     unit = torch.eye(width, dtype=seen.value.dtype, device=seen.value.device)
     with torch.no_grad():
@@ -106,11 +102,15 @@ def output_matrix(seen: LayerPass) -> torch.Tensor:
 class Rows:
     """The rows of each signal at every step, moved to the CPU as they come.
 
-    `layers` of the decoder; `norms` if a signal may ask for them.
+    `layers`: the indices of those that attend; `norms` for the signals that weigh.
     """
 
     def __init__(
-        self, signals: Mapping[str, AttentionSignal], layers: int, lengths: Lengths, norms: Norms
+        self,
+        signals: Mapping[str, AttentionSignal],
+        layers: Sequence[int],
+        lengths: Lengths,
+        norms: Norms,
     ) -> None:
         self.signals = signals
         self.layers = layers
@@ -124,12 +124,13 @@ class Rows:
         if not asked:
             return
         layer, norms = seen.layer, self.norms
-        rows = LayerRows(seen.last_rows(asked), layer, self.layers, lambda: norms[layer])
+        last = layer == self.layers[-1]
+        rows = LayerRows(seen.last_rows(asked), last, len(self.layers), lambda: norms[layer])
         for name, signal in self.signals.items():
             share = signal.reduce(rows)
             if share is not None:
                 _add(self._pass.setdefault(name, []), share, signal.by_layer)
-        if seen.layer == self.layers - 1:
+        if last:
             self._end_pass()
 
     def values(self, name: str, sample: int, steps: int) -> Float32:
@@ -172,7 +173,11 @@ class PromptMean:
     """Each signal's mean over all prompt queries, in blocks: the release's row of step 0."""
 
     def __init__(
-        self, signals: Mapping[str, AttentionSignal], layers: int, lengths: Lengths, norms: Norms
+        self,
+        signals: Mapping[str, AttentionSignal],
+        layers: Sequence[int],
+        lengths: Lengths,
+        norms: Norms,
     ) -> None:
         self.signals = {name: s for name, s in signals.items() if not s.by_layer}
         self.layers = layers
@@ -202,9 +207,12 @@ class PromptMean:
         for sample, pad in enumerate(self.lengths.pads):
             # The rows of padding see nothing: they are not numbers.
             rows[sample, :, : max(0, min(pad - first, end - start))] = 0
-        summed, reach = rows.sum(dim=2, keepdim=True), rows.shape[3]
+        summed, reach, layer = rows.sum(dim=2, keepdim=True), rows.shape[3], seen.layer
         given = LayerRows(
-            summed, seen.layer, self.layers, lambda: self.norms[seen.layer][:, :, :reach]
+            summed,
+            layer == self.layers[-1],
+            len(self.layers),
+            lambda: self.norms[layer][:, :, :reach],
         )
         for name, signal in self.signals.items():
             share = signal.reduce(given)

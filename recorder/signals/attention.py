@@ -1,4 +1,5 @@
-"""`attention`: mean over heads, one row a layer, from which any choice of layers is made later."""
+"""`attention`: mean over heads, one row an attending layer, from which any choice of layers is
+made later."""
 
 from __future__ import annotations
 

@@ -1,5 +1,5 @@
-"""`attgrads-last`: max(0, mean over heads of A ⊙ ∂z_t/∂A) of the last layer, as the paper's
-release has it."""
+"""`attgrads-last`: max(0, mean over heads of A ⊙ ∂z_t/∂A) of the last layer that attends,
+as the paper's release has it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`attmean`: attention, mean over layers and heads (DESIGN §5)."""
+"""`attmean`: attention, mean over the layers that attend and their heads (DESIGN §5)."""
 
 from __future__ import annotations
 

@@ -1,5 +1,6 @@
 """`attnorm`: ‖A · v · W_O‖, attention weighted by what it carries, summed over heads, mean over
-layers. A token that is looked at but whose value says nothing (an attention sink) scores little.
+the layers that attend. A token that is looked at but whose value says nothing (an attention sink)
+scores little.
 """
 
 from __future__ import annotations
@@ -13,4 +14,4 @@ def _reduce(seen: LayerRows) -> torch.Tensor:
     return torch.einsum("bhqk,bhk->bqk", seen.rows, seen.norms()) / seen.layers
 
 
-SIGNAL = AttentionSignal(_reduce)
+SIGNAL = AttentionSignal(_reduce, weighs=True)

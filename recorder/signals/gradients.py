@@ -1,4 +1,4 @@
-"""`gradients`: mean over heads of A ⊙ ∂z_t/∂A, signed, one row a layer."""
+"""`gradients`: mean over heads of A ⊙ ∂z_t/∂A, signed, one row an attending layer."""
 
 from __future__ import annotations
 

@@ -10,14 +10,16 @@ import torch
 
 @dataclass(frozen=True)
 class LayerRows:
-    """Softmax rows of one decoder layer for a batch: `rows` (batch, heads, queries, keys) float32.
+    """Softmax rows of one attending layer for a batch: `rows` (batch, heads, queries, keys)
+    float32.
 
-    `norms()` gives ‖v W_O‖, the length of what each key's value would add to the residual stream
-    through each head: (batch, heads, keys) float32.
+    `last`: whether it is the last layer that attends; `layers`: how many attend. `norms()` gives
+    ‖v W_O‖, the length of what each key's value would add to the residual stream through each head:
+    (batch, heads, keys) float32.
     """
 
     rows: torch.Tensor
-    layer: int
+    last: bool
     layers: int
     norms: Callable[[], torch.Tensor]
 
@@ -26,17 +28,19 @@ class LayerRows:
 class AttentionSignal:
     """`reduce` gives one layer's share, (batch, queries, keys), or None; the shares are summed.
 
-    `by_layer`: they are kept apart instead, one row a layer.
+    `by_layer`: they are kept apart instead, one row a layer. `weighs`: `reduce` asks for the norms
+    of `LayerRows`.
     """
 
     reduce: Callable[[LayerRows], torch.Tensor | None]
     by_layer: bool = False
+    weighs: bool = False
 
 
 @dataclass(frozen=True)
 class GradientSignal:
-    """`reduce` takes the signed mean over heads of A ⊙ ∂z/∂A, (layers, rows, keys) float32, to
-    scores (rows, keys), or if `by_layer` to (layers, rows, keys)."""
+    """`reduce` takes the signed mean over heads of A ⊙ ∂z/∂A, (layers that attend, rows, keys)
+    float32, to scores (rows, keys), or if `by_layer` to (layers that attend, rows, keys)."""
 
     reduce: Callable[[torch.Tensor], torch.Tensor]
     by_layer: bool = False

@@ -18,8 +18,9 @@ from recorder.models.adapter import Settings, describe_model
 from recorder.models.qwen_omni import QwenOmni, load
 from recorder.models.weights import Weights
 from recorder.passes import observers
-from recorder.passes.capture import attention_rows, install, watching
+from recorder.passes.capture import install, watching
 from recorder.passes.draw import Options
+from recorder.passes.layer_pass import attention_rows
 from recorder.passes.observers import Lengths, Norms, PromptMean, Rows
 from recorder.signals import SIGNALS
 from tests.recorder.answers import answer_one
@@ -136,8 +137,8 @@ def test_sliding_windows_and_chunked_prompts(chunks: tuple[int, ...]) -> None:
     model.eval()
     ids = torch.randint(0, 50, (1, 17))
     norms = Norms()
-    rows = Rows(SIGNALS, 4, Lengths((13,)), norms)
-    means = PromptMean(SIGNALS, 4, Lengths((13,)), norms)
+    rows = Rows(SIGNALS, range(4), Lengths((13,)), norms)
+    means = PromptMean(SIGNALS, range(4), Lengths((13,)), norms)
     install(model, "")
     with torch.inference_mode(), watching(norms, rows, means):
         cache = transformers.DynamicCache()
