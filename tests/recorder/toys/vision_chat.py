@@ -2,6 +2,7 @@
 
 What differs between families and matters: who writes BOS, whether texts are trimmed, whether media
 stand in their order or first, what stands beside a placeholder, and which roles are accepted.
+Templates are rendered with `trim_blocks`: a line break right after a `{% %}` needs `{{ }}`.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ from __future__ import annotations
 from typing import Any
 
 from tests.recorder.toys import tokenizers
+from tests.recorder.toys.common import hf
 
 Media = dict[str, str]
 """What a template writes for an image, an audio and a video."""
@@ -81,7 +83,7 @@ QWEN3_5 = turns(
     f"{_QWEN3_5_CONTENT}{_QWEN3_5_ASSISTANT}"
     "<|im_start|>{{ message['role'] }}\n{{ written }}<|im_end|>\n",
     "<|im_start|>assistant\n<think>\n"
-    "{% if enable_thinking is defined and not enable_thinking %}\n</think>\n\n{% endif %}",
+    "{% if enable_thinking is defined and not enable_thinking %}{{ '\n' }}</think>\n\n{% endif %}",
     "{% set last = namespace(query=0) %}{% for message in messages %}"
     "{% if message['role'] == 'user' %}{% set last.query = loop.index0 %}{% endif %}{% endfor %}",
 )
@@ -128,7 +130,11 @@ GEMMA3N = gemma({"image": "<image_soft_token>", "audio": "<audio_soft_token>"})
 GEMMA4 = turns(
     "<|turn>{{ 'model' if message['role'] == 'assistant' else message['role'] }}\n"
     + content(
-        {"image": "\n\n<|image|>\n\n", "audio": "<|audio|>", "video": "\n\n<|video|>\n\n"},
+        {
+            "image": "{{ '\n\n' }}<|image|>\n\n",
+            "audio": "<|audio|>",
+            "video": "{{ '\n\n' }}<|video|>\n\n",
+        },
         "{{ part['text'] | trim }}",
     )
     + "<turn|>\n",
@@ -154,7 +160,7 @@ LLAVA_NEXT = turns(
 """LLaVA-NeXT on Mistral 7B's; BOS is left to the tokenizer."""
 LLAVA_ONEVISION = turns(
     "<|im_start|>{{ message['role'] }} "
-    + media_first({"image": "<image>", "video": "<video>"}, "\n{{ part['text'] }}")
+    + media_first({"image": "<image>", "video": "<video>"}, "{{ '\n' ~ part['text'] }}")
     + "<|im_end|>",
     "<|im_start|>assistant\n",
 )
@@ -221,7 +227,7 @@ def glm() -> Any:
 
 def lfm2() -> Any:
     """LFM2's: template and post-processor write `<|startoftext|>`."""
-    tiles = [f"<|img_row_{row}_col_{column}|>" for row in range(1, 4) for column in range(1, 4)]
+    tiles = [f"<|img_row_{row}_col_{column}|>" for row in range(1, 5) for column in range(1, 5)]
     own = ("<|pad|>", "<|startoftext|>", "<|endoftext|>", "<|im_start|>", "<|im_end|>", "<image>")
     image = ("<|image_start|>", "<|image_end|>", "<|img_thumbnail|>")
     return tokenizers._bytes_tokenizer(
@@ -231,3 +237,59 @@ def lfm2() -> Any:
         eos_token="<|im_end|>",
         pad_token="<|pad|>",
     )
+
+
+GEMMA3N_SPAN = 8
+"""How many ids follow the vocabulary of text for images, and as many for audio; published: 128."""
+
+
+def gemma3n() -> Any:
+    """Gemma 3n's: the ids of images and then those of audio follow the vocabulary of text."""
+    names = {"boi_token": "<start_of_image>", "boa_token": "<start_of_audio>"}
+    text = ("<pad>", "<eos>", "<bos>", "<unk>", "<mask>", "<start_of_turn>", "<end_of_turn>")
+    vocabulary, merges = tokenizers._of_pieces((*text, *names.values()))
+    after = max(vocabulary.values()) + 1
+    for kind, letter in (("image", "i"), ("audio", "a")):
+        names |= {f"eo{letter}_token": f"<end_of_{kind}>", f"{kind}_token": f"<{kind}_soft_token>"}
+        vocabulary |= {f"<end_of_{kind}>": after, f"<{kind}_soft_token>": after + 1}
+        rest = range(2, GEMMA3N_SPAN)
+        vocabulary |= {f"<unused_{kind}_{number}>": after + number for number in rest}
+        after += GEMMA3N_SPAN
+    return hf.GemmaTokenizer(
+        vocab=vocabulary,
+        merges=merges,
+        add_bos_token=True,
+        add_eos_token=False,
+        extra_special_tokens=[*text[5:], *names.values()],
+        **names,
+    )
+
+
+def _idefics_marks() -> list[str]:
+    return [f"<row_{row}_col_{column}>" for row in range(1, 5) for column in range(1, 5)]
+
+
+def idefics3() -> Any:
+    """Idefics 3's: Llama 3's with marks of tiles; a turn ends in its own token."""
+    tokens = tokenizers.llama3(
+        "<fake_token_around_image>",
+        "<image>",
+        "<end_of_utterance>",
+        "<global-img>",
+        *_idefics_marks(),
+    )
+    tokens.eos_token = "<end_of_utterance>"
+    return tokens
+
+
+def smolvlm() -> Any:
+    """SmolVLM's: SmolLM2's with marks of tiles; `<|im_start|>` begins the prompt only."""
+    tokens = tokenizers.smollm(
+        *_idefics_marks(),
+        fake_image_token="<fake_token_around_image>",
+        image_token="<image>",
+        global_image_token="<global-img>",
+        end_of_utterance_token="<end_of_utterance>",
+    )
+    tokens.eos_token = "<end_of_utterance>"
+    return tokens
