@@ -24,13 +24,15 @@ SPREAD = 0.1
 class Toy:
     """A family's toy checkpoint: `save` writes it to a folder; `takes`: text, image, audio, video.
 
-    `group` is text, vision, audio or omni; `auto` names the auto class that loads the model.
+    `group` is text, vision, audio or omni; `auto` names the auto class that loads the model; `needs`
+    are the modules beyond the project's dependencies that saving or using its processor imports.
     """
 
     save: Callable[[Path], None]
     takes: frozenset[str]
     group: str
     auto: str = "AutoModelForCausalLM"
+    needs: tuple[str, ...] = ()
 
     def __call__(self, folder: Path) -> None:
         """Write the checkpoint to `folder`."""
