@@ -1,7 +1,7 @@
 """Toy checkpoints of chat models that take text and audio.
 
-The feature extractors keep the published frame rates (100 a second, windows of 30 seconds); where the
-class allows it they have 16 mel bands instead of 80 or 128.
+The feature extractors keep the published frame rates (100 a second, windows of 30 seconds); where
+the class allows it they have 16 mel bands instead of 80 or 128.
 """
 
 from __future__ import annotations
@@ -59,7 +59,9 @@ FLAMINGO_TEMPLATE = r"""
         {%- if message['content'] | selectattr('type', 'equalto', 'audio') | list %}
             {{- '<sound>' }}
         {%- endif %}
-        {%- for part in message['content'] if part['type'] == 'text' %}{{- part['text'] }}{% endfor %}
+        {%- for part in message['content'] if part['type'] == 'text' %}
+            {{- part['text'] }}
+        {%- endfor %}
     {%- endif %}
     {{- '<|im_end|>\n' }}
 {%- endfor %}
@@ -142,12 +144,11 @@ def _granite_speech() -> tuple[Any, Any]:
     return hf.GraniteSpeechForConditionalGeneration(config), processor
 
 
-MARKS = (
-    ("<unk>", "<s>", "</s>", "[INST]", "[/INST]", "[AVAILABLE_TOOLS]", "[/AVAILABLE_TOOLS]")
-    + ("[TOOL_RESULTS]", "[/TOOL_RESULTS]", "[TOOL_CALLS]", "[IMG]", "<pad>", "[IMG_BREAK]")
-    + ("[IMG_END]", "[PREFIX]", "[MIDDLE]", "[SUFFIX]", "[SYSTEM_PROMPT]", "[/SYSTEM_PROMPT]")
-    + ("[TOOL_CONTENT]", "<SPECIAL_20>", "<SPECIAL_21>", "<SPECIAL_22>", "<SPECIAL_23>")
-    + ("[AUDIO]", "[BEGIN_AUDIO]", "[TRANSCRIBE]")
+MARKS = tuple(
+    "<unk> <s> </s> [INST] [/INST] [AVAILABLE_TOOLS] [/AVAILABLE_TOOLS] [TOOL_RESULTS] "
+    "[/TOOL_RESULTS] [TOOL_CALLS] [IMG] <pad> [IMG_BREAK] [IMG_END] [PREFIX] [MIDDLE] [SUFFIX] "
+    "[SYSTEM_PROMPT] [/SYSTEM_PROMPT] [TOOL_CONTENT] <SPECIAL_20> <SPECIAL_21> <SPECIAL_22> "
+    "<SPECIAL_23> [AUDIO] [BEGIN_AUDIO] [TRANSCRIBE]".split()
 )
 """Voxtral's special tokens: `VoxtralProcessor` takes number 24 as the audio's."""
 

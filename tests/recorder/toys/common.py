@@ -24,8 +24,8 @@ SPREAD = 0.1
 class Toy:
     """A family's toy checkpoint: `save` writes it to a folder; `takes`: text, image, audio, video.
 
-    `group` is text, vision, audio or omni; `auto` names the auto class that loads the model; `needs`
-    are the modules beyond the project's dependencies that saving or using its processor imports.
+    `group` is text, vision, audio or omni; `auto` names the auto class that loads the model;
+    `needs` are the modules beyond the project's dependencies that its processor imports.
     """
 
     save: Callable[[Path], None]
