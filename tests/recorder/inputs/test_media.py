@@ -11,10 +11,19 @@ import numpy as np
 import PIL.Image
 import pytest
 import soundfile
+from hypothesis import given
+from hypothesis import strategies as st
 
 from omnitrace.errors import OmniTraceError
 from recorder.inputs import media
-from recorder.inputs.media import affordable_fps, file_sha256, load_audio, load_image, load_video
+from recorder.inputs.media import (
+    Limits,
+    affordable_fps,
+    file_sha256,
+    load_audio,
+    load_image,
+    load_video,
+)
 from tests.recorder.conftest import MP4_SECONDS, WAV_SECONDS
 
 RATE = 16_000
@@ -105,6 +114,41 @@ def test_large_frames_are_scaled_down(folder: Path, monkeypatch: pytest.MonkeyPa
     film = load_video(folder / "film.mp4", 2.0, RATE)
     assert film.frames.shape[1:] == (120, 160, 3)
     assert (film.width, film.height) == (320, 240)
+
+
+def test_a_video_knows_its_file(folder: Path) -> None:
+    film = load_video(folder / "film.mp4", 2.0, RATE)
+    assert film.seconds.tolist() == (np.arange(2 * MP4_SECONDS) / 2).tolist()
+    assert film.native_fps == pytest.approx(30_000 / 1001)
+    assert film.total_frames == round(MP4_SECONDS * 30_000 / 1001)
+
+
+def test_sound_files_that_libsndfile_takes_for_bare_samples(folder: Path, tmp_path: Path) -> None:
+    named_raw, noise = tmp_path / "x.raw", tmp_path / "noise.raw"
+    named_raw.write_bytes((folder / "speech.wav").read_bytes())
+    noise.write_bytes(b"\1\2" * 500)
+    np.testing.assert_allclose(
+        load_audio(named_raw, RATE), load_audio(folder / "speech.wav", RATE), atol=1e-4
+    )
+    assert "cannot be decoded; expected audio" in complaint(lambda: load_audio(noise, RATE), noise)
+
+
+@given(
+    width=st.integers(1, 3000),
+    height=st.integers(1, 3000),
+    bounds=st.tuples(st.integers(1, 1 << 22), st.integers(1, 1 << 22)).map(sorted),
+)
+def test_sizes_lie_within_the_bounds(width: int, height: int, bounds: list[int]) -> None:
+    least, most = bounds
+    new = Limits(least, most).fit(width, height)
+    assert min(new) >= 1
+    assert new[0] * new[1] <= most
+    if min(new) > 1:  # within a pixel of the true ratio, each side
+        assert abs(new[0] * height - new[1] * width) <= 2 * max(width, height)
+    assert Limits().fit(width, height) == (width, height)
+    assert Limits(1, width * height).fit(width, height) == (width, height)
+    larger = Limits(least).fit(width, height)
+    assert larger[0] * larger[1] >= max(least, width * height)
 
 
 def test_digest(folder: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 from pathlib import Path
 from typing import Any
@@ -9,8 +10,10 @@ from typing import Any
 import pytest
 
 from omnitrace.errors import CommandError
-from recorder.inputs.samples import Content, read_samples
+from recorder.inputs.samples import Content, Sample, check_inside, read_samples
 
+CALL = {"type": "function", "function": {"name": "f", "arguments": "{}"}}
+DATA = "data:image/png;base64," + base64.b64encode(b"image").decode()
 HELLO = {"id": "a", "messages": [{"role": "user", "content": "Hello."}]}
 
 
@@ -29,6 +32,31 @@ def write(folder: Path, text: str | bytes) -> Path:
 
 def message(*content: dict[str, Any]) -> str:
     return json.dumps({"id": "a", "messages": [{"role": "user", "content": list(content)}]})
+
+
+def chat(*messages: dict[str, Any], **fields: Any) -> str:
+    return json.dumps({"id": "a", "messages": list(messages), **fields})
+
+
+def user(text: str = "Hello.") -> dict[str, Any]:
+    return {"role": "user", "content": text}
+
+
+def assistant(content: Any = None, **fields: Any) -> dict[str, Any]:
+    return {"role": "assistant", "content": content, **fields}
+
+
+def read(folder: Path, text: str) -> Sample:
+    [sample] = read_samples(write(folder, text))
+    return sample
+
+
+def parts(folder: Path, *content: dict[str, Any]) -> tuple[Content, ...]:
+    return read(folder, message(*content)).messages[0].parts
+
+
+def images(*names: str) -> list[dict[str, Any]]:
+    return [{"type": "image", "image": name} for name in names]
 
 
 def complaint(path: Path) -> str:
@@ -121,6 +149,53 @@ def test_the_papers_release(here: Path) -> None:
         ('[{"id": 1, "question": [{"text": "x", "image": "a.png"}]}]', "sample 1: each element"),
         ('[{"id": 1, "question": [{"txt": "x"}]}]', "sample 1: Object contains unknown field"),
         ('[{"id": 1, "question": []}]', "sample 1: the sample '1' says nothing"),
+        (chat({"role": "robot\n", "content": "x"}), "the roles are system, developer, user, a"),
+        (chat({"role": "user", "content": None}), "of the role user has no content; only an"),
+        (chat(user(), assistant()), "of the role assistant has no content"),
+        (chat(user(), {"role": "tool", "tool_call_id": "1"}), "of the role tool has no content"),
+        (chat({**user(), "tool_calls": [CALL]}), "belong to messages of the role assistant, not u"),
+        (chat({**user(), "reasoning": "x"}), "belong to messages of the role assistant, not user"),
+        (chat(user(), assistant(tool_calls="x")), "Expected `array | null`, got `str`"),
+        (chat(user(), assistant(tool_calls=["x"])), "Expected `object`, got `str`"),
+        (chat(user(), assistant("x", reasoning="a", thinking="b")), "one field by three names"),
+        (chat(user(), assistant("x", refusal="No.")), "Expected `null`, got `str`"),
+        (chat(user(), tools={"name": "f"}), "Expected `array | null`, got `object`"),
+        (chat(user(), continue_final_message=True), "the last message is of the role user: only"),
+        (chat(user(), continue_final_message="no"), "Expected `bool | null`, got `str`"),
+        (chat(user(), assistant("x", tool_calls=[CALL])), "does not end in a text that could be"),
+        (chat(user(), assistant(reasoning="x")), "does not end in a text that could be"),
+        (chat(user(), assistant([{"type": "image", "path": "a.png"}])), "does not end in a text"),
+        (message({"type": "image", "path": "a.png", "fps": 2}), "unknown field `fps`"),
+        (message({"type": "audio", "path": "b.wav", "max_pixels": 2}), "unknown field `max_pi"),
+        (message({"type": "image", "path": "a.png", "resized_height": 2}), "unknown field `res"),
+        (message({"type": "image", "path": "a.png", "max_pixels": 0}), "it may be 1 to 67108864"),
+        (message({"type": "image", "path": "a.png", "min_pixels": 10**3000}), "is out of range"),
+        (message({"type": "image", "path": "a.png", "min_pixels": 1.5}), "Expected `int | null`"),
+        (message({"type": "image", "path": "a.png", "min_pixels": 9, "max_pixels": 8}),
+         "min_pixels 9 is more than max_pixels 8"),
+        (message({"type": "video", "path": "c.mp4", "min_pixels": 1 << 21}), "1 to 1048576"),
+        (message({"type": "video", "path": "c.mp4", "fps": 0}), "fps 0 is out of range"),
+        (message({"type": "video", "path": "c.mp4", "fps": -1}), "fps -1 is out of range"),
+        (message({"type": "video", "path": "c.mp4", "fps": float("nan")}), "fps nan is out of"),
+        (message({"type": "video", "path": "c.mp4", "fps": float("inf")}), "fps inf is out of"),
+        (message({"type": "video", "path": "c.mp4", "fps": 1001}), "and at most 1000"),
+        (message({"type": "video", "path": "c.mp4", "fps": 10**400}), "line 1: "),
+        (message({"type": "video", "path": "c.mp4", "fps": "2"}), "Expected `float | null`"),
+        (message({"type": "video", "path": "c.mp4", "sample_fps": 2}), "belong to a video that is"),
+        (message({"type": "video", "video": ["a.png"], "fps": 2, "raw_fps": 3}), "fps and raw_fps"),
+        (message({"type": "video", "video": []}), "a list of no frames"),
+        (message({"type": "video", "video": ["a.png", 7]}), "Expected `str`, got `int`"),
+        (message({"type": "video", "video": ["https://x.org/1.png"]}), "is an address"),
+        (message({"type": "image_url", "image_url": {"url": "https://x.org/a.png"}}), "'https://x"),
+        (message({"type": "image_url", "image_url": {"link": "a.png"}}), "unknown field `link`"),
+        (message({"type": "image_url", "image_url": {"url": "a.png", "detail": "low"}}), "'low'"),
+        (message({"type": "image_url", "image_url": ""}), "needs exactly one of image_url; got 0"),
+        (message({"type": "image_url"}), "missing required field `image_url`"),
+        (message({"type": "image", "url": "data:image/png;base64,!"}), "is not base64"),
+        (message({"type": "image", "url": "file://server/a.png"}), "is no file:// URL of this"),
+        (message({"type": "input_audio", "input_audio": {"data": "?", "format": "wav"}}),
+         "the data of input_audio is not base64"),
+        (message({"type": "input_audio", "input_audio": {"data": "", "format": "ogg"}}), "'ogg'"),
     ],
 )  # fmt: skip
 def test_mistakes_get_one_sentence(text: str | bytes, expected: str, here: Path) -> None:
@@ -153,3 +228,161 @@ def test_one_missing_file_is_left_to_its_sample(here: Path) -> None:
         here, message({"type": "image", "image": "no.png"}, {"type": "image", "image": "there.png"})
     )
     assert len(read_samples(path)) == 1
+
+
+def test_paths_that_cannot_be_are_left_to_their_samples(here: Path) -> None:
+    """A NUL, a name too long and a pipe cost nothing but the sample that names them."""
+    rows = [
+        json.loads(message({"type": "image", "image": name})) | {"id": name[:9]}
+        for name in ("a.png", "x\0y", "n" * 5000, "deep/" * 2000 + "x.png")
+    ]
+    samples = read_samples(write(here, "\n".join(json.dumps(row) for row in rows)))
+    assert len(samples) == 4
+    check_inside(samples, here)
+    (here / "round").symlink_to(here / "round")
+    check_inside([read(here, message(*images("round", "a.png")))], here)
+    text = message({"type": "image", "image": "x\0y"}, {"type": "image", "image": "n" * 5000})
+    assert "there is no file" in complaint(write(here, text))
+
+
+def test_frames_of_a_list_must_lie_in_the_media_root(here: Path, tmp_path: Path) -> None:
+    inside, outside = str(here / "a.png"), "/elsewhere/b.png"
+    sample = read(here, message({"type": "video", "video": [inside, outside, DATA]}))
+    with pytest.raises(CommandError, match=r"/elsewhere/b\.png does not lie in the media root"):
+        check_inside([sample], here)
+    check_inside([read(here, message({"type": "video", "video": [inside, DATA]}))], here)
+
+
+def test_openais_parts(here: Path) -> None:
+    found = parts(
+        here,
+        {"type": "input_text", "text": "One"},
+        {"type": "output_text", "text": "Two", "annotations": []},
+        {"type": "image_url", "image_url": {"url": "a.png", "detail": "auto"}},
+        {"type": "image_url", "image_url": "a.png", "max_pixels": 99},
+        {"type": "input_image", "image_url": DATA},
+        {"type": "video_url", "video_url": {"url": "c.mp4"}, "fps": 0.5},
+        {"type": "audio_url", "audio_url": {"url": f"file://{here}/b%2Ewav"}},
+        {"type": "input_audio", "input_audio": {"data": "eHl6", "format": "wav"}},
+        {"type": "input_audio", "input_audio": {"data": "data:;base64,eHl6", "format": "mp3"}},
+    )
+    assert found == (
+        Content("text", "One"),
+        Content("text", "Two"),
+        Content("image", path=here / "a.png"),
+        Content("image", path=here / "a.png", max_pixels=99),
+        Content("image", data=b"image", media_type="image/png"),
+        Content("video", path=here / "c.mp4", fps=0.5),
+        Content("audio", path=here / "b.wav"),
+        Content("audio", data=b"xyz", media_type="audio/wav"),
+        Content("audio", data=b"xyz"),
+    )
+    assert [part.name for part in found[4:]] == [
+        "data:image/png", "c.mp4", "b.wav", "data:audio/wav", "data:audio"
+    ]  # fmt: skip
+    assert [part.is_medium for part in found] == [False, False] + [True] * 7
+
+
+def test_a_list_of_frames(here: Path) -> None:
+    frames = ["a.png", f"file://{here}/a.png", DATA]
+    for field in ("fps", "sample_fps", "raw_fps"):
+        [video] = parts(here, {"type": "video", "video": frames, field: 4, "max_pixels": 9})
+        assert (video.kind, video.fps, video.max_pixels, video.path) == ("video", 4.0, 9, None)
+        assert [frame.kind for frame in video.frames] == ["image"] * 3
+        assert [frame.path for frame in video.frames] == [here / "a.png", here / "a.png", None]
+        assert video.name == "a.png … data:image/png (3 frames)"
+    sample = read(here, message({"type": "video", "video": frames}, {"type": "text", "text": "?"}))
+    assert sample.paths == [here / "a.png"] * 2
+    assert sample.media == [sample.messages[0].parts[0]]
+    assert sample.media[0].fps is None
+    agreed = parts(here, {"type": "video", "video": frames, "sample_fps": 1, "raw_fps": 1.0})
+    assert agreed[0].fps == 1.0
+
+
+def test_tools_and_thinking(here: Path) -> None:
+    """Arguments that are an object in a string become it; whatever else stays as it is."""
+    tool = {"type": "function", "function": {"name": "f", "parameters": {"type": "object"}}}
+    calls = [
+        {"id": "1", "type": "function", "function": {"name": "f", "arguments": '{"x": [1, "é"]}'}},
+        {"type": "function", "function": {"name": "f", "arguments": {"x": 1}}},
+        {"type": "function", "function": {"name": "f", "arguments": ""}},
+        {"type": "function", "function": {"name": "f", "arguments": "{x: 1}"}},
+        {"type": "function", "function": {"name": "f", "arguments": "[1]"}},
+        {"name": "f", "arguments": '{"y": 2}'},
+        {"name": "f", "arguments": "9" * 5000},
+        {"name": "f"},
+    ]
+    sample = read(
+        here,
+        chat(
+            {"role": "developer", "content": "Be brief."},
+            user(),
+            assistant(None, tool_calls=calls, reasoning_content="I need f.", refusal=None),
+            {"role": "tool", "content": "7", "tool_call_id": "1", "name": "f"},
+            tools=[tool],
+        ),
+    )
+    developer, _, called, result = sample.messages
+    assert developer.role == "developer"
+    assert (called.parts, called.thinking) == ((), "I need f.")
+    given = [call.get("function", call) for call in called.fields["tool_calls"]]
+    assert [call.get("arguments") for call in given] == [
+        {"x": [1, "é"]}, {"x": 1}, {}, "{x: 1}", "[1]", {"y": 2}, "9" * 5000, None
+    ]  # fmt: skip
+    assert called.fields["tool_calls"][0]["id"] == "1"
+    assert (result.role, result.fields) == ("tool", {"tool_call_id": "1", "name": "f"})
+    assert sample.tools == (tool,)
+    assert not sample.continues
+
+
+@pytest.mark.parametrize("name", ["reasoning_content", "reasoning", "thinking"])
+def test_thinking_by_its_three_names(name: str, here: Path) -> None:
+    answer = assistant("Yes.", **{name: "Hm.\n"}, tool_calls=[], annotations=[])
+    [_, said, _] = read(here, chat(user(), answer, user())).messages
+    assert (said.thinking, said.parts, said.fields) == ("Hm.\n", (Content("text", "Yes."),), {})
+
+
+def test_names_for_the_same_thinking_may_stand_together(here: Path) -> None:
+    answer = assistant("Yes.", reasoning="Hm.", reasoning_content="Hm.", thinking="")
+    assert read(here, chat(user(), answer, user())).messages[1].thinking == "Hm."
+
+
+@pytest.mark.parametrize(
+    ("messages", "fields", "continues"),
+    [
+        ([user()], {}, False),
+        ([user(), assistant("The")], {}, True),
+        ([user(), assistant([{"type": "text", "text": "The"}])], {}, True),
+        ([user(), assistant("The")], {"continue_final_message": True}, True),
+        ([user(), assistant("The")], {"continue_final_message": None}, True),
+        ([user(), assistant("The")], {"continue_final_message": False}, False),
+        ([user(), assistant(tool_calls=[CALL])], {"continue_final_message": False}, False),
+        ([user(), assistant("The"), user()], {}, False),
+    ],
+)
+def test_an_assistants_last_message_is_continued(
+    messages: list[dict[str, Any]], fields: dict[str, Any], continues: bool, here: Path
+) -> None:
+    assert read(here, chat(*messages, **fields)).continues is continues
+
+
+def test_the_releases_media_may_be_urls(here: Path) -> None:
+    row = [{"id": 1, "question": [{"image": DATA}, {"image": f"file://{here}/a.png"}]}]
+    assert read(here, json.dumps(row)).media == [
+        Content("image", data=b"image", media_type="image/png"),
+        Content("image", path=here / "a.png"),
+    ]
+
+
+def test_the_digest_is_that_of_the_row(here: Path) -> None:
+    """Every field of a row counts, those of parts and tools too."""
+    part = {"type": "video", "video": "c.mp4"}
+    rows = [
+        message(part),
+        message(part | {"fps": 2}),
+        message(part | {"max_pixels": 9}),
+        chat(user()),
+        chat(user(), tools=[]),
+        chat(user(), continue_final_message=False),
+    ]
+    assert len({read(here, row).sha256 for row in rows}) == len(rows)
