@@ -144,12 +144,16 @@ def _granite_speech() -> tuple[Any, Any]:
     return hf.GraniteSpeechForConditionalGeneration(config), processor
 
 
-MARKS = tuple(
-    "<unk> <s> </s> [INST] [/INST] [AVAILABLE_TOOLS] [/AVAILABLE_TOOLS] [TOOL_RESULTS] "
-    "[/TOOL_RESULTS] [TOOL_CALLS] [IMG] <pad> [IMG_BREAK] [IMG_END] [PREFIX] [MIDDLE] [SUFFIX] "
-    "[SYSTEM_PROMPT] [/SYSTEM_PROMPT] [TOOL_CONTENT] <SPECIAL_20> <SPECIAL_21> <SPECIAL_22> "
-    "<SPECIAL_23> [AUDIO] [BEGIN_AUDIO] [TRANSCRIBE]".split()
+TURNS = ("<unk>", "<s>", "</s>", "[INST]", "[/INST]")
+TOOLS = (
+    *("[AVAILABLE_TOOLS]", "[/AVAILABLE_TOOLS]", "[TOOL_RESULTS]", "[/TOOL_RESULTS]"),
+    "[TOOL_CALLS]",
 )
+IMAGES = ("[IMG]", "<pad>", "[IMG_BREAK]", "[IMG_END]")
+OTHERS = ("[PREFIX]", "[MIDDLE]", "[SUFFIX]", "[SYSTEM_PROMPT]", "[/SYSTEM_PROMPT]")
+UNUSED = ("[TOOL_CONTENT]", *(f"<SPECIAL_{number}>" for number in range(20, 24)))
+AUDIO = ("[AUDIO]", "[BEGIN_AUDIO]", "[TRANSCRIBE]")
+MARKS = (*TURNS, *TOOLS, *IMAGES, *OTHERS, *UNUSED, *AUDIO)
 """Voxtral's special tokens: `VoxtralProcessor` takes number 24 as the audio's."""
 
 
