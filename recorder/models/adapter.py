@@ -27,6 +27,7 @@ class Prepared:
     """A sample as model input, and what each of its n tokens is.
 
     `inputs` are the keyword arguments of `model.generate`, on the model's device, batch size 1.
+    `absent`: the parts whose text the chat template leaves out (earlier thinking).
     """
 
     inputs: Mapping[str, Any]
@@ -35,6 +36,7 @@ class Prepared:
     prompt_text: str
     parts: tuple[Part, ...]
     media: tuple[Medium, ...]
+    absent: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True)

@@ -1,67 +1,97 @@
-"""Any chat model of transformers: language models, and those that also see pictures and films.
+"""Any chat model of transformers: language models, and those that take images, videos and audio.
 
-Serves every model type without an adapter of its own. The processor must lay a medium out as a run
-of one placeholder token, which is how its tokens are found; what does it otherwise is refused.
-Knows nothing of capture or stores.
+Serves every model type without an adapter of its own. The model's own processor lays the prompt
+out; where each medium stands in it follows from what the processor reports of the placeholders that
+it replaced, or else from the runs of placeholder tokens. Knows nothing of capture or stores.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
-from dataclasses import dataclass
-from itertools import pairwise
-from pathlib import Path
+from collections.abc import Iterator, Sequence
+from functools import cached_property
+from itertools import count, pairwise
 from typing import Any
 
 import numpy as np
-import torch
 import transformers
 from transformers.models.auto import modeling_auto
 
 from omnitrace.errors import CommandError, OmniTraceError
-from omnitrace.timeline import Int32, Medium, Modality, Timeline
-from recorder.inputs import media
-from recorder.inputs.samples import Sample
-from recorder.models import layout
+from omnitrace.timeline import Int32, Medium, Part, Timeline
+from recorder.inputs import loaded as inputs
+from recorder.inputs.loaded import Loaded
+from recorder.inputs.media import Limits
+from recorder.inputs.samples import Content, Sample
+from recorder.models import layout, placing, processing
 from recorder.models.adapter import ModelSpec, Prepared, Settings
+from recorder.models.layout import Replacement
+from recorder.models.placing import Geometry, Region
+from recorder.models.processing import Processed
+from recorder.models.render import TEMPLATE_ERRORS, Rendered, parts_of, render
 from recorder.models.tokens import Tokens
 from recorder.models.weights import Weights
 
-TEXT_TYPES = frozenset(modeling_auto.MODEL_FOR_CAUSAL_LM_MAPPING_NAMES)
-SEEING_TYPES = frozenset(modeling_auto.MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING_NAMES)
 NO_LIMIT = 1 << 30
-NO_SOUND_RATE = 16_000
-"""Films bring their sound along when they are decoded; nothing here hears it."""
+NO_AUDIO_RATE = 16_000
+"""A video's audio is decoded with it; no model here takes it."""
+SILENCE = Medium("audio", "silence", "")
+LONG, SHORT = 20, 10
+"""Seconds of silence from which the length of an audio token is found."""
+
+AUTO_CLASSES = {
+    "AutoModelForMultimodalLM": modeling_auto.MODEL_FOR_MULTIMODAL_LM_MAPPING_NAMES,
+    "AutoModelForImageTextToText": modeling_auto.MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING_NAMES,
+    "AutoModelForCausalLM": modeling_auto.MODEL_FOR_CAUSAL_LM_MAPPING_NAMES,
+    # Some models that add audio to a decoder are filed there.
+    "AutoModelForSeq2SeqLM": modeling_auto.MODEL_FOR_SEQ_TO_SEQ_CAUSAL_LM_MAPPING_NAMES,
+}
 
 hf: Any = transformers
 
 
-@dataclass(frozen=True)
-class Seen:
-    """A decoded picture, or a film with its frames."""
+def auto_class(config: Any) -> Any:
+    """The auto class of transformers that loads a model of this configuration with all its towers.
 
-    medium: Medium
-    image: Any = None
-    film: media.Video | None = None
+    CommandError for a type that is none of a chat model's.
+    """
+    kind = config.model_type
+    language = modeling_auto.MODEL_FOR_CAUSAL_LM_MAPPING_NAMES.get(kind)
+    if language is not None and (config.architectures or [None])[0] == language:
+        return hf.AutoModelForCausalLM
+    for auto, names in AUTO_CLASSES.items():
+        if kind in names:
+            return getattr(hf, auto)
+    raise CommandError(
+        f"a model of the type '{kind}' is none that generates text from a chat; omnitrace models "
+        "lists those that are tested."
+    )
 
 
 def load(spec: ModelSpec, weights: Weights, settings: Settings) -> ChatModel:
     """Load model and tokenizer or processor; CommandError for a model that is no chat model."""
     if getattr(spec.config, "is_encoder_decoder", False):
         raise CommandError(f"'{spec.path}' is an encoder-decoder; only decoders can be recorded.")
-    options = {**spec.source, **weights.options}
-    if spec.config.model_type in SEEING_TYPES:
-        model = hf.AutoModelForImageTextToText.from_pretrained(**options)
-        processor = hf.AutoProcessor.from_pretrained(**spec.source)
-    else:
-        model = hf.AutoModelForCausalLM.from_pretrained(**options)
-        processor = hf.AutoTokenizer.from_pretrained(**spec.source)
+    model = auto_class(spec.config).from_pretrained(**spec.source, **weights.options)
+    processor = _processor(spec)
+    if settings.chat_template:
+        processor.chat_template = settings.chat_template
     if getattr(processor, "chat_template", None) is None:
+        # transformers reads a processor's own alone; checkpoints leave it with the tokenizer.
+        processor.chat_template = getattr(processor, "tokenizer", processor).chat_template
+    if processor.chat_template is None:
         raise CommandError(
-            f"'{spec.path}' has no chat template, so that messages cannot be put to it."
+            f"'{spec.path}' has no chat template, so that messages cannot be put to it; name one "
+            "with --chat-template."
         )
     return ChatModel(weights.settle(model), processor, settings)
+
+
+def _processor(spec: ModelSpec) -> Any:
+    """The model's processor, or its tokenizer if there is none."""
+    if type(spec.config) in hf.PROCESSOR_MAPPING:
+        return hf.AutoProcessor.from_pretrained(**spec.source)
+    return hf.AutoTokenizer.from_pretrained(**spec.source)
 
 
 class ChatModel(Tokens):
@@ -72,13 +102,10 @@ class ChatModel(Tokens):
         self.processor = processor
         self.tokenizer = getattr(processor, "tokenizer", processor)
         self.settings = settings
-        self.sees = self.tokenizer is not processor
+        self.takes = {} if self.tokenizer is processor else processing.takes(processor)
         self.decoder = "text_config" if hasattr(model.config, "text_config") else ""
         self._text = model.config.get_text_config()
-        self._holders = {
-            Modality.IMAGE: self._holder("image"),
-            Modality.VIDEO: self._holder("video"),
-        }
+        self._media_ids = processing.media_ids(processor, model.config)
 
     @property
     def layers(self) -> int:
@@ -96,139 +123,218 @@ class ChatModel(Tokens):
         return frozenset([ids] if isinstance(ids, int) else ids or ())
 
     def prepare(self, sample: Sample) -> Prepared:
-        layout.refuse_control_tokens(sample.messages, self.tokenizer)
-        seen = self._load_media(sample)
-        prompt, spans = layout.render(sample.messages, self.template)
-        batch = self._process(prompt, seen)
-        ids = batch["input_ids"][0].numpy().astype(np.int32)
-        template = layout.tokenize(self.tokenizer, prompt, sorted(self._holder_ids))
-        regions = self._regions(ids, len(seen))
-        starts = template.spread(ids, [len(region) for region in regions])
+        layout.refuse_control_tokens(sample.messages, self.tokenizer, list(self.takes.values()))
+        media = [self._load(content) for content in sample.media]
+        rendered = render(sample, self.template, self.settings.template_args)
+        processed = processing.process(self.processor, rendered.text, media)
+        ids = processed.ids
+        layout.refuse_length(len(ids), self.max_tokens)
+        parts = parts_of(sample.messages)
+        part = self._parts_of_tokens(rendered, processed, parts)
         timeline = Timeline.blank(len(ids))
-        parts = layout.parts_of(sample.messages)
-        said = layout.place_texts(timeline, ids, parts, template.texts(starts, spans), self.decode)
-        grids = {
-            kind: iter(batch.get(f"{kind}_grid_thw", torch.zeros(0, 3)).tolist())
-            for kind in ("image", "video")
+        text = layout.place_texts(timeline, ids, parts, part, self.decode)
+        self._place_media(timeline, part, parts, processed, media)
+        inputs = {
+            key: processing.to_model(value, self.model) for key, value in processed.inputs.items()
         }
-        for index, (one, region) in enumerate(zip(seen, regions, strict=True)):
-            self._place(timeline, region, one, next(grids[one.medium.kind], None))
-            layout.place_medium(timeline, region, parts, index)
-        inputs = {key: self._to_model(value) for key, value in batch.items()}
-        return Prepared(inputs, ids, timeline, said, parts, tuple(s.medium for s in seen))
-
-    @property
-    def _holder_ids(self) -> set[int]:
-        return {token for token in self._holders.values() if token is not None}
-
-    def _holder(self, kind: str) -> int | None:
-        """The id of the token that stands for a kind of medium, if the model knows the kind."""
-        for owner in (self.processor, self.model.config):
-            for name in (f"{kind}_token_id", f"{kind}_token_index"):
-                if isinstance(getattr(owner, name, None), int):
-                    return int(getattr(owner, name))
-        return None
-
-    def _load_media(self, sample: Sample) -> list[Seen]:
-        contents = [c for m in sample.messages for c in m.parts if c.path is not None]
-        films = [c.path for c in contents if c.kind == "video" and c.path is not None]
-        # A processor takes one frame rate for all films of a prompt: the longest film's.
-        wanted = self.settings.fps
-        fps = min([wanted, *(media.affordable_fps(path, wanted) for path in films)])
-        return [self._load(c.kind, c.path, fps) for c in contents if c.path is not None]
-
-    def _load(self, kind: str, path: Path, fps: float) -> Seen:
-        known = {"image": Modality.IMAGE, "video": Modality.VIDEO}.get(kind)
-        if not self.sees or known is None or self._holders[known] is None:
-            raise OmniTraceError(
-                f"{path} is {'an' if kind[0] in 'aeiou' else 'a'} {kind}, and the model's "
-                f"processor marks no {kind} tokens: record it with a model that takes it."
-            )
-        name, sha256 = path.name, media.file_sha256(path)
-        if kind == "image":
-            image = media.load_image(path)
-            size = {"width": image.width, "height": image.height}
-            return Seen(Medium(kind, name, sha256, **size), image=image)
-        film = media.load_video(path, fps, NO_SOUND_RATE)
-        about = Medium(kind, name, sha256, film.duration_s, film.width, film.height)
-        return Seen(about, film=film)
-
-    def template(self, messages: list[dict[str, Any]]) -> str:
-        """The prompt of messages, whose contents are lists of parts, one placeholder a medium."""
-        if not self.sees:  # a tokenizer's template takes texts, not lists of parts
-            messages = [
-                {**message, "content": "".join(part["text"] for part in message["content"])}
-                for message in messages
-            ]
-        text: str = self.processor.apply_chat_template(
-            messages, tokenize=False, add_generation_prompt=True, **self.settings.template_args
+        return Prepared(
+            inputs, ids, timeline, text, parts, tuple(one.medium for one in media), rendered.absent
         )
+
+    def _load(self, content: Content) -> Loaded:
+        kind = content.kind
+        if kind not in self.takes:
+            able = " and ".join(["text", *self.takes])
+            raise OmniTraceError(
+                f"{content.name} is {'an' if kind[0] in 'aeiou' else 'a'} {kind}, and the model's "
+                f"processor marks no {kind} tokens: it takes {able}; record the sample with "
+                "another model."
+            )
+        rate = NO_AUDIO_RATE
+        if kind == "audio":
+            rate = int(processing.audio_processor(self.processor).sampling_rate)
+        limits = Limits(self.settings.min_pixels, self.settings.max_pixels)
+        return inputs.load(content, self.settings.fps, rate, limits)
+
+    def template(self, messages: list[dict[str, Any]], **options: Any) -> str:
+        """The prompt of messages, whose contents are lists of parts, one placeholder a medium."""
+        if self.tokenizer is self.processor or not self._takes_parts:
+            messages = [self._in_one_text(message) for message in messages]
+        text: str = self.processor.apply_chat_template(messages, **options)
         return text
 
-    def _process(self, prompt: str, seen: Sequence[Seen]) -> dict[str, Any]:
-        """Ids and features by the model's own processor, as tensors on the CPU."""
-        images = [one.image for one in seen if one.image is not None]
-        films = [one.film for one in seen if one.film is not None]
-        given: dict[str, Any] = {"images": images} if images else {}
-        if films:
-            given |= {"videos": [film.frames for film in films]}
-            given["videos_kwargs"] = {"do_sample_frames": False, "fps": films[0].fps}
-        # The template has written what begins a prompt.
-        options = {} if self.sees else {"add_special_tokens": False}
+    @cached_property
+    def _takes_parts(self) -> bool:
+        """Whether the processor's template writes the texts of contents that are lists of parts."""
+        probe = "\ue000probe\ue001"
+        message = {"role": "user", "content": [{"type": "text", "text": probe}]}
         try:
-            batch = self.processor(text=[prompt], return_tensors="pt", **given, **options)
-        except (ValueError, TypeError) as error:
-            raise OmniTraceError(f"the model's processor refuses the sample: {error}.") from error
-        layout.refuse_length(batch["input_ids"].shape[1], self.max_tokens)
-        return {k: v for k, v in batch.items() if isinstance(v, torch.Tensor)}
+            text = self.processor.apply_chat_template([message], tokenize=False)
+        except TEMPLATE_ERRORS:
+            return False
+        return probe in text and f"'{probe}" not in text
 
-    def _regions(self, ids: Int32, count: int) -> list[layout.Indices]:
-        """The tokens of each medium: a run of one placeholder token."""
-        held = np.where(np.isin(ids, list(self._holder_ids)), ids, -1)
+    def _in_one_text(self, message: dict[str, Any]) -> dict[str, Any]:
+        """The message with its parts as one text, placeholders in the places of media."""
+        if "content" not in message:
+            return message
+        texts = [
+            part["text"] if part["type"] == "text" else self.takes[part["type"]]
+            for part in message["content"]
+        ]
+        return {**message, "content": "".join(texts)}
+
+    def _parts_of_tokens(
+        self, rendered: Rendered, processed: Processed, parts: Sequence[Part]
+    ) -> Int32:
+        """(n,) int32: the content part of each token of the prompt, -1 for the template's."""
+        media = [index for index, part in enumerate(parts) if part.medium >= 0]
+        if media and processed.report is None:
+            return self._by_runs(rendered, processed, parts)
+        expanded = layout.expand(rendered, list(_replacements(processed.report or [], parts)))
+        fast = getattr(self.tokenizer, "is_fast", False)
+        more = {"return_offsets_mapping": True} if fast else {}
+        encoded = self.tokenizer(expanded.text, **processed.options, **more)
+        if encoded["input_ids"] != processed.ids.tolist():
+            return self._by_runs(rendered, processed, parts)
+        offsets = np.array(encoded["offset_mapping"], np.int32).reshape(-1, 2) if fast else None
+        offsets = layout.token_offsets(expanded.text, processed.ids, offsets, self.decode)
+        return layout.parts_of_tokens(expanded, offsets)
+
+    def _by_runs(self, rendered: Rendered, processed: Processed, parts: Sequence[Part]) -> Int32:
+        """The same where the processor does not say what it replaced: every medium is a run of one
+        placeholder token, of its own kind."""
+        names = {kind: self.tokenizer.convert_tokens_to_ids(t) for kind, t in self.takes.items()}
+        kinds = {id: kind for kind, id in names.items()} | {
+            id: kind for id in self._media_ids for kind in self.takes if self._is(id, kind)
+        }
+        ids = processed.ids
+        held = np.where(np.isin(ids, list(kinds)), ids, -1)
         edges = np.flatnonzero(np.diff(held, prepend=-1, append=-1))
-        runs = [np.arange(a, b) for a, b in pairwise(edges) if held[a] >= 0]
-        if len(runs) != count:
+        runs = [(kinds[int(held[a])], b - a) for a, b in pairwise(edges) if held[a] >= 0]
+        wanted = [part.kind for part in parts if part.medium >= 0]
+        if sorted(kind for kind, _ in runs) != sorted(wanted):
             raise OmniTraceError(
-                f"the processor lays {count} media out as {len(runs)} runs of placeholder "
+                f"the processor lays {len(wanted)} media out as {len(runs)} runs of placeholder "
                 "tokens, so that they cannot be told apart: write words between them, or give "
                 "the model an adapter of its own."
             )
-        return runs
+        owners = _owners(parts)
+        media = [(next(owners[kind]), int(length)) for kind, length in runs]
+        template = layout.tokenize(self.tokenizer, rendered, sorted(kinds), processed.options)
+        return template.spread(ids, media)
 
-    def _place(
-        self, timeline: Timeline, region: layout.Indices, seen: Seen, grid: list[int] | None
+    def _is(self, id: int, kind: str) -> bool:
+        names = (f"{kind}_token_id", f"{kind}_token_index")
+        return any(getattr(self.model.config, name, None) == id for name in names)
+
+    def _place_media(
+        self,
+        timeline: Timeline,
+        part: Int32,
+        parts: Sequence[Part],
+        processed: Processed,
+        media: Sequence[Loaded],
     ) -> None:
-        """Fill in the patches of one medium where their grid is known, and a film's seconds."""
-        modality = Modality.IMAGE if seen.film is None else Modality.VIDEO
-        timeline.modality[region] = modality
-        shape = self._merged(grid, len(region))
-        if shape is not None:
-            layout.place_patches(timeline, region, shape, modality)
-        if seen.film is not None:
-            groups = shape[0] if shape else 1
-            length = (seen.medium.duration_s or 0.0) if shape is None else self._step(seen.film)
-            starts = np.repeat(np.arange(groups) * length, len(region) // groups)
-            duration = seen.medium.duration_s or 0.0
-            layout.place_seconds(timeline, region, starts, length, duration)
+        numbers = {kind: count() for kind in processing.KINDS}
+        for index, own in enumerate(parts):
+            if own.medium < 0:
+                continue
+            tokens = np.flatnonzero(part == index)
+            region = placing.region_of(processed.ids, tokens, self._media_ids, self.decode)
+            number, loaded = next(numbers[own.kind]), media[own.medium]
+            layout.place_medium(timeline, tokens, parts, own.medium)
+            if own.kind == "audio":
+                self._place_audio(timeline, region, loaded)
+                continue
+            geometry = self._geometry(processed, own.kind, number)
+            place = placing.place_image if own.kind == "image" else placing.place_video
+            place(timeline, region, loaded, geometry)
 
-    def _merged(self, grid: list[int] | None, count: int) -> tuple[int, int, int] | None:
-        """Frames, rows and columns of the tokens: the processor's grid, or the square of a vision
-        model that takes every picture at one size."""
-        if grid is not None:
-            merge = int(getattr(self.processor.image_processor, "merge_size", 1))
-            shape = (int(grid[0]), int(grid[1]) // merge, int(grid[2]) // merge)
-            return shape if math.prod(shape) == count else None
-        vision = getattr(self.model.config, "vision_config", None)
+    def _geometry(self, processed: Processed, kind: str, number: int) -> Geometry:
+        found = processing.grids(processed, kind)
+        by_row = getattr(self.processor, "image_break_token", None) is not None
+        if not found:
+            return Geometry(side=self._side, by_row=by_row)
+        owner = getattr(self.processor, f"{kind}_processor", self.processor)
+        merge = int(getattr(owner, "merge_size", None) or 1)
+        frames, rows, columns = found[number]
+        return Geometry(grid=(frames, rows // merge, columns // merge))
+
+    @cached_property
+    def _side(self) -> int:
+        """Tokens that an image or tile of one size is high and wide, 0 if that is not known."""
+        processor, config = self.processor, self.model.config
+        vision = getattr(config, "vision_config", None)
+        named = [
+            getattr(owner, name, None)
+            for owner, name in [
+                (processor, "image_seq_length"),
+                (processor, "image_seq_len"),
+                (processor, "num_image_tokens"),
+                (config, "mm_tokens_per_image"),
+            ]
+        ]
         size, patch = getattr(vision, "image_size", None), getattr(vision, "patch_size", None)
-        if isinstance(size, int) and isinstance(patch, int) and (size // patch) ** 2 == count:
-            return 1, size // patch, size // patch
-        return None
+        if isinstance(size, int) and isinstance(patch, int):
+            named.append((size // patch) ** 2)
+        counts = [n for n in named if isinstance(n, int) and n > 0 and math.isqrt(n) ** 2 == n]
+        return math.isqrt(counts[0]) if counts else 0
 
-    def _step(self, film: media.Video) -> float:
-        """Seconds of film that one row of the grid shows."""
-        together = getattr(self.processor.video_processor, "temporal_patch_size", 1)
-        return float(together) / film.fps
+    def _place_audio(self, timeline: Timeline, region: Region, loaded: Loaded) -> None:
+        assert loaded.audio is not None
+        duration = loaded.medium.duration_s or 0.0
+        placing.place_audio(timeline, region, duration, self._token_seconds)
+        reach = len(region.own) * self._token_seconds
+        if reach + self._token_seconds < duration:
+            raise OmniTraceError(
+                f"{loaded.medium.name} lasts {duration:.1f} s, and the model's processor keeps "
+                f"only the first {reach:.1f} s: cut it."
+            )
 
-    def _to_model(self, value: torch.Tensor) -> torch.Tensor:
-        dtype = self.model.dtype if value.is_floating_point() else value.dtype
-        return value.to(self.model.device, dtype)
+    @cached_property
+    def _token_seconds(self) -> float:
+        """Seconds of audio that a token stands for: what silence of two lengths takes."""
+        long, short = (self._audio_tokens(seconds) for seconds in (LONG, SHORT))
+        if long > short:
+            return (LONG - SHORT) / (long - short)
+        longer = self._audio_tokens(6 * SHORT)
+        if longer > self._audio_tokens(3 * SHORT):
+            return 3 * SHORT / (longer - self._audio_tokens(3 * SHORT))
+        extractor = processing.audio_processor(self.processor)
+        most = getattr(extractor, "max_length", None) or 30 * extractor.sampling_rate
+        return float(most / extractor.sampling_rate / max(1, long))
+
+    def _audio_tokens(self, seconds: int) -> int:
+        """Tokens that this much silence becomes."""
+        rate = int(processing.audio_processor(self.processor).sampling_rate)
+        silence = Loaded(SILENCE, audio=np.zeros(seconds * rate, np.float32))
+        ids = processing.process(self.processor, self.takes["audio"], [silence]).ids
+        tokens = np.arange(len(ids))
+        return len(placing.region_of(ids, tokens, self._media_ids, self.decode).own)
+
+
+def _owners(parts: Sequence[Part]) -> dict[str, Iterator[int]]:
+    """The parts of each kind of medium, in order."""
+    return {
+        kind: iter([index for index, part in enumerate(parts) if part.kind == kind])
+        for kind in processing.KINDS
+    }
+
+
+def _replacements(report: Sequence[dict[str, Any]], parts: Sequence[Part]) -> Iterator[Replacement]:
+    """What the processor reports, each with its part; OmniTraceError if the kinds do not match."""
+    owners = _owners(parts)
+    for one in report:
+        part = next(owners[one["type"]], None)
+        if part is None:
+            break
+        start, end = one["span"]
+        yield Replacement(start, end, one["replacement"], part)
+    wanted = sorted(part.kind for part in parts if part.medium >= 0)
+    found = sorted(one["type"] for one in report)
+    if found != wanted:
+        raise OmniTraceError(
+            f"the model's chat template writes placeholders for {', '.join(found) or 'no media'}, "
+            f"and the sample has {', '.join(wanted)}; so it cannot be told which is which."
+        )

@@ -1,14 +1,12 @@
-"""What each prompt token is: the text of which content part, which patch, which second.
+"""What each prompt token is: which content part, which patch, which second.
 
 Helpers that adapters share; they fill a blank timeline in place. Knows no model.
 """
 
 from __future__ import annotations
 
-import re
-from collections.abc import Callable, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from itertools import count
 from typing import Any
 
 import numpy as np
@@ -18,26 +16,20 @@ from omnitrace.errors import OmniTraceError
 from omnitrace.timeline import Int32, Modality, Part, Timeline
 from recorder.inputs.samples import Message
 from recorder.models.offsets import Decode, decode_with_offsets
+from recorder.models.render import Rendered
 
 Indices = npt.NDArray[np.intp]
-Fill = Callable[[list[dict[str, Any]]], str]
 
 
-def parts_of(messages: Sequence[Message]) -> tuple[Part, ...]:
-    """The content parts in order; media numbered as they come."""
-    numbers = count()
-    return tuple(
-        Part(message.role, content.kind, -1 if content.path is None else next(numbers))
-        for message in messages
-        for content in message.parts
-    )
-
-
-def refuse_control_tokens(messages: Sequence[Message], tokenizer: Any) -> None:
-    """OmniTraceError if a text spells a control token: it would be read as one, not as text."""
+def refuse_control_tokens(
+    messages: Sequence[Message], tokenizer: Any, more: Sequence[str] = ()
+) -> None:
+    """OmniTraceError if a text spells a control token or one of `more`: it would be read as one,
+    not as text."""
     control = [t.content for t in tokenizer.added_tokens_decoder.values() if t.special]
-    texts = [part.text for message in messages for part in message.parts]
-    found = [word for word in control for text in texts if word in text]
+    texts = [message.thinking for message in messages]
+    texts += [part.text for message in messages for part in message.parts]
+    found = [word for word in [*control, *more] for text in texts if word in text]
     if found:
         raise OmniTraceError(
             f"a text of the sample contains '{found[0]}', a control token of the model; "
@@ -49,133 +41,145 @@ def refuse_length(count: int, most: int) -> None:
     """OmniTraceError if a prompt of `count` tokens is more than a model takes."""
     if count > most:
         raise OmniTraceError(
-            f"the prompt has {count} tokens; the model takes at most {most}: shorten it, or take "
-            "fewer frames a second of its films."
+            f"the prompt has {count} tokens; the model takes at most {most}: shorten its texts, or "
+            "take fewer frames a second of its videos and fewer pixels of its images."
         )
 
 
-def render(messages: Sequence[Message], template: Fill) -> tuple[str, Int32]:
-    """The prompt with one placeholder a medium, and where each text part lies in it, (texts, 2).
+@dataclass(frozen=True)
+class Replacement:
+    """Characters `start` … `end` - 1 of a prompt, which the processor replaced by `text`: the
+    tokens of the content part `part`, and what wraps them."""
 
-    The template is rendered once with marks instead of texts, which tells its own characters from
-    the user's however alike they look.
+    start: int
+    end: int
+    text: str
+    part: int
+
+
+def expand(rendered: Rendered, replacements: Sequence[Replacement]) -> Rendered:
+    """The prompt with every placeholder replaced, `replacements` in the order of their places."""
+    texts, parts, at = [], [], 0
+    for one in replacements:
+        texts += [rendered.text[at : one.start], one.text]
+        parts += [rendered.part[at : one.start], np.full(len(one.text), one.part, np.int32)]
+        at = one.end
+    text = "".join([*texts, rendered.text[at:]])
+    return Rendered(text, np.concatenate([*parts, rendered.part[at:]]), rendered.absent)
+
+
+def parts_of_tokens(rendered: Rendered, offsets: Int32) -> Int32:
+    """(n,) int32: the content part of each token, from its characters `offsets` (n, 2); -1: none.
+
+    A token that touches two parts belongs to the first.
     """
-    texts = [part.text for message in messages for part in message.parts if part.path is None]
-    marks = iter(range(len(texts)))
-    frame = template(_chat(messages, lambda _: f"\ue000{next(marks)}\ue001"))
-    literals = re.split("\ue000[0-9]+\ue001", frame)
-    prompt = template(_chat(messages, str))
-    if len(literals) != len(texts) + 1 or prompt != _weave(literals, texts):
+    length = len(rendered.text)
+    own = np.where(rendered.part >= 0, np.arange(length), length)
+    # The first character from each one on that belongs to a part.
+    first = np.append(np.minimum.accumulate(own[::-1])[::-1], length)[offsets[:, 0]]
+    part = np.append(rendered.part, np.int32(-1))
+    return np.where(first < offsets[:, 1], part[first], -1).astype(np.int32)
+
+
+def token_offsets(text: str, ids: Int32, offsets: Int32 | None, decode: Decode) -> Int32:
+    """(n, 2) int32: the characters of `text` that each token stands for.
+
+    The tokenizer's own `offsets`, if they cover all that is visible; else by decoding the tokens
+    one after another. OmniTraceError if that does not give the text.
+    """
+    if offsets is not None and _covers(text, offsets):
+        return offsets
+    decoded, found = decode_with_offsets(ids.tolist(), decode)
+    # A tokenizer may put a token before the text, or drop a blank at its beginning.
+    shift = decoded.find(text) if text in decoded else -text.find(decoded)
+    if text not in decoded and decoded not in text:
         raise OmniTraceError(
-            "the model's chat template changes or drops the texts of the messages; "
-            "such a template cannot be traced."
+            "the model's tokenizer says of no token where it stands in the prompt, and decoding "
+            "them does not give the prompt, so its tokens cannot be placed."
         )
-    lengths = np.array([[len(a), len(b)] for a, b in zip(literals, texts, strict=False)])
-    ends = np.cumsum(lengths.reshape(-1))[1::2]
-    starts = ends - [len(text) for text in texts]
-    return prompt, np.stack([starts, ends], axis=1).astype(np.int32).reshape(-1, 2)
+    return np.clip(found - shift, 0, len(text)).astype(np.int32)
 
 
-def _weave(literals: Sequence[str], texts: Sequence[str]) -> str:
-    return "".join(a + b for a, b in zip(literals, [*texts, ""], strict=True))
-
-
-def _chat(messages: Sequence[Message], say: Callable[[str], str]) -> list[dict[str, Any]]:
-    """The messages as transformers' templates take them; media by their kind alone."""
-    return [
-        {
-            "role": message.role,
-            "content": [
-                {"type": "text", "text": say(part.text)}
-                if part.path is None
-                else {"type": part.kind, part.kind: "medium"}
-                for part in message.parts
-            ],
-        }
-        for message in messages
-    ]
+def _covers(text: str, offsets: Int32) -> bool:
+    """Whether every character that is not blank lies in a token."""
+    depth = np.zeros(len(text) + 1, np.int64)
+    np.add.at(depth, offsets[:, 0], 1)
+    np.add.at(depth, offsets[:, 1], -1)
+    bare = np.flatnonzero(np.cumsum(depth)[:-1] == 0)
+    return all(text[at].isspace() for at in bare.tolist())
 
 
 @dataclass(frozen=True)
 class Template:
     """The rendered prompt with one placeholder a medium, tokenized apart: m tokens.
 
-    `ids` (m,) int32; `offsets` (m, 2) int32 characters of the prompt; `holders` (m,) bool: which
+    `ids` (m,) int32; `part` (m,) int32: their content parts, -1: none; `holders` (m,) bool: which
     are placeholders. But for their number of tokens these are the prompt's tokens.
     """
 
     ids: Int32
-    offsets: Int32
+    part: Int32
     holders: npt.NDArray[np.bool_]
 
-    def spread(self, prompt_ids: Int32, widths: Sequence[int]) -> Indices:
-        """(m,) where each token begins in the prompt, if the placeholders take `widths` tokens.
+    def spread(self, prompt_ids: Int32, media: Sequence[tuple[int, int]]) -> Int32:
+        """(n,) int32: the content part of each token of the prompt, if the placeholders are these
+        `media`, (part, number of tokens) each, in order.
 
         OmniTraceError unless the prompt's ids are then these.
         """
-        width = np.ones(len(self.ids), np.intp)
-        if self.holders.sum() == len(widths):
-            width[self.holders] = widths
+        width, part = np.ones(len(self.ids), np.intp), self.part.copy()
+        if self.holders.sum() == len(media):
+            part[self.holders] = [own for own, _ in media]
+            width[self.holders] = [count for _, count in media]
         starts = np.cumsum(width) - width
         if width.sum() == len(prompt_ids):
             fixed = ~self.holders
             if (prompt_ids[starts[fixed]] == self.ids[fixed]).all():
-                return starts
+                return np.repeat(part, width)
         raise OmniTraceError(
             "the processor's prompt is not its chat template with the media laid out, so its "
             "tokens cannot be placed; is the template of another model?"
         )
 
-    def texts(self, starts: Indices, spans: Int32) -> list[Indices]:
-        """The prompt tokens of each of `spans` (texts, 2), character ranges.
 
-        A token that touches two spans belongs to the first.
-        """
-        owner = np.full(len(self.ids), -1)
-        for index in reversed(range(len(spans))):
-            first, end = spans[index]
-            owner[(self.offsets[:, 0] < end) & (self.offsets[:, 1] > first)] = index
-        return [starts[owner == index] for index in range(len(spans))]
-
-
-def tokenize(tokenizer: Any, prompt: str, placeholders: Sequence[int]) -> Template:
-    """Tokenize a rendered prompt; `placeholders` are the ids that stand for media."""
-    encoded = tokenizer(prompt, return_offsets_mapping=True)
+def tokenize(
+    tokenizer: Any, rendered: Rendered, placeholders: Sequence[int], options: Mapping[str, Any]
+) -> Template:
+    """Tokenize a rendered prompt; `placeholders` are the ids that stand for media, `options` those
+    that the processor gives its tokenizer."""
+    encoded = tokenizer(rendered.text, return_offsets_mapping=True, **options)
     ids = np.array(encoded["input_ids"], np.int32)
     offsets = np.array(encoded["offset_mapping"], np.int32).reshape(-1, 2)
-    return Template(ids, offsets, np.isin(ids, placeholders))
+    return Template(ids, parts_of_tokens(rendered, offsets), np.isin(ids, placeholders))
 
 
 def place_texts(
-    timeline: Timeline,
-    ids: Int32,
-    parts: Sequence[Part],
-    texts: Sequence[Indices],
-    decode: Decode,
+    timeline: Timeline, ids: Int32, parts: Sequence[Part], part: Int32, decode: Decode
 ) -> str:
-    """Fill in the tokens of the text parts, in order; returns the text that they say."""
-    said = ""
-    places = [index for index, part in enumerate(parts) if part.medium < 0]
-    for part, tokens in zip(places, texts, strict=True):
+    """Fill in the tokens of the text parts, `part` (n,) each token's; returns what they read."""
+    read = ""
+    for index, one in enumerate(parts):
+        if one.medium >= 0:
+            continue
+        tokens = np.flatnonzero(part == index)
         text, chars = decode_with_offsets(ids[tokens].tolist(), decode)
         timeline.modality[tokens] = Modality.TEXT
-        timeline.part[tokens] = part
-        timeline.chars[tokens] = chars + len(said)
-        said += text
-    return said
+        timeline.part[tokens] = index
+        timeline.chars[tokens] = chars + len(read)
+        read += text
+    return read
 
 
 def place_medium(timeline: Timeline, region: Indices, parts: Sequence[Part], medium: int) -> None:
-    """Say whose the tokens of `region` are, but for the special ones among them."""
-    own = region[timeline.modality[region] != Modality.SPECIAL]
-    timeline.medium[own] = medium
-    timeline.part[own] = next(i for i, part in enumerate(parts) if part.medium == medium)
+    """Say whose the tokens of `region` are, those that wrap the medium's own among them."""
+    timeline.medium[region] = medium
+    timeline.part[region] = next(i for i, part in enumerate(parts) if part.medium == medium)
 
 
 def place_patches(
     timeline: Timeline, tokens: Indices, grid: tuple[int, int, int], modality: Modality
 ) -> None:
-    """Fill in picture or film tokens laid out frame by frame, row by row, on `grid` (t, h, w)."""
+    """Fill in image or video tokens laid out frame by frame, row by row, on `grid` (t, h, w)."""
     frame, row, column = np.unravel_index(np.arange(len(tokens)), grid)
     timeline.modality[tokens] = modality
     timeline.frame[tokens] = frame
@@ -187,7 +191,7 @@ def place_seconds(
     timeline: Timeline,
     tokens: Indices,
     starts: npt.NDArray[np.float64],
-    length: float,
+    length: float | npt.NDArray[np.float64],
     duration: float,
 ) -> None:
     """Fill in the interval of each token: `length` seconds from its start, within the medium."""

@@ -12,7 +12,6 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -22,11 +21,16 @@ import torch
 import transformers
 
 from omnitrace.errors import CommandError, OmniTraceError
+from omnitrace.text import one_line
 from omnitrace.timeline import Int32, Medium, Modality, Timeline
 from recorder.inputs import media
-from recorder.inputs.samples import Sample
+from recorder.inputs.loaded import frame_rate
+from recorder.inputs.loaded import load as load_medium
+from recorder.inputs.media import Limits
+from recorder.inputs.samples import Content, Sample
 from recorder.models import layout
 from recorder.models.adapter import ModelSpec, Prepared, Settings
+from recorder.models.render import Rendered, parts_of, render
 from recorder.models.tokens import Tokens
 from recorder.models.weights import Weights
 
@@ -113,28 +117,47 @@ class MiniCPMO(Tokens):
     def prepare(self, sample: Sample) -> Prepared:
         _refuse_holders(sample)
         layout.refuse_control_tokens(sample.messages, self.tokenizer)
-        contents = [c for m in sample.messages for c in m.parts if c.path is not None]
-        loaded = [_load(c.kind, c.path, i) for i, c in enumerate(contents) if c.path is not None]
+        limits = Limits(self.settings.min_pixels, self.settings.max_pixels)
+        loaded = [_load(content, index, limits) for index, content in enumerate(sample.media)]
         slots = [slot for each in loaded for slot in each.slots]
-        prompt, spans = layout.render(sample.messages, partial(self._template, loaded=loaded))
-        batch = self._process(prompt, loaded, slots)
+        rendered = render(
+            sample, partial(self._template, loaded=loaded), self.settings.template_args
+        )
+        batch = self._process(rendered.text, loaded, slots)
         ids = batch["input_ids"][0].numpy().astype(np.int32)
-        prompt, spans, places = _expand(prompt, spans, self._expansions(batch, loaded, slots))
-        template = layout.tokenize(self.tokenizer, prompt, [])
-        everywhere = template.spread(ids, [])
+        parts = parts_of(sample.messages)
+        written = self._expansions(batch, loaded, slots)
+        media_parts = [index for index, part in enumerate(parts) if part.medium >= 0]
+        owners = [media_parts[slot.medium] for slot in slots]
+        part = self._owners(rendered, written, owners, ids)
+        bare = Rendered(rendered.text, np.full_like(rendered.part, -1))
+        slot_of = self._owners(bare, written, range(len(slots)), ids)
         timeline = Timeline.blank(len(ids))
-        parts = layout.parts_of(sample.messages)
-        texts = template.texts(everywhere, spans)
-        said = layout.place_texts(timeline, ids, parts, texts, self.decode)
+        text = layout.place_texts(timeline, ids, parts, part, self.decode)
         held = _held(batch, len(ids))
-        for slot, tokens in zip(slots, template.texts(everywhere, places), strict=True):
+        for number, slot in enumerate(slots):
+            tokens = np.flatnonzero(slot_of == number)
             self._place(timeline, tokens[held[tokens]], slot, loaded[slot.medium].medium)
             layout.place_medium(timeline, tokens, parts, slot.medium)
-        return Prepared(
-            self._inputs(batch), ids, timeline, said, parts, tuple(m.medium for m in loaded)
-        )
+        found = tuple(m.medium for m in loaded)
+        return Prepared(self._inputs(batch), ids, timeline, text, parts, found, rendered.absent)
 
-    def _template(self, messages: list[dict[str, Any]], loaded: Sequence[Loaded]) -> str:
+    def _owners(
+        self, rendered: Rendered, written: Sequence[str], owners: Sequence[int], ids: Int32
+    ) -> Int32:
+        """(n,) int32: whose each token is, -1: the template's, if every placeholder is replaced by
+        what is `written` for it, which then belongs to one of `owners` each."""
+        places = [match.span() for match in SLOT.finditer(rendered.text)]
+        replaced = [
+            layout.Replacement(*place, new, owner)
+            for place, new, owner in zip(places, written, owners, strict=True)
+        ]
+        expanded = layout.expand(rendered, replaced)
+        return layout.tokenize(self.tokenizer, expanded, [], {}).spread(ids, [])
+
+    def _template(
+        self, messages: list[dict[str, Any]], loaded: Sequence[Loaded], **options: Any
+    ) -> str:
         """The prompt, one placeholder a slot; parts stand on lines but where films sound."""
         between = "" if any(m.film and m.sounds for m in loaded) else "\n"
         written = iter([m.written(between) for m in loaded])
@@ -149,10 +172,7 @@ class MiniCPMO(Tokens):
             for message in messages
         ]
         text: str = self.tokenizer.apply_chat_template(
-            said,
-            tokenize=False,
-            add_generation_prompt=True,
-            **{"enable_thinking": False, **self.settings.template_args},
+            said, **{"enable_thinking": False, **options}
         )
         return text
 
@@ -259,24 +279,24 @@ def _slicing(loaded: Sequence[Loaded]) -> dict[str, Any]:
     return {"max_slice_nums": None, "use_image_id": None}
 
 
-def _load(kind: str, path: Path, index: int) -> Loaded:
-    name, sha256 = path.name, media.file_sha256(path)
-    if kind == "image":
-        image = media.load_image(path)
-        size = {"width": image.width, "height": image.height}
-        return Loaded(Medium(kind, name, sha256, **size), (Slot(index, Modality.IMAGE, image),))
-    if kind == "audio":
-        sound = media.load_audio(path, RATE)
-        about = Medium(kind, name, sha256, len(sound) / RATE)
-        return Loaded(about, (Slot(index, Modality.AUDIO, sound),))
-    if media.affordable_fps(path, 1.0) < 1.0:
+def _load(content: Content, index: int, limits: Limits) -> Loaded:
+    files = content.kind == "video" and not content.frames
+    if files and frame_rate(content, 1.0) < min(1.0, content.fps or 1.0):
         raise OmniTraceError(
-            f"{path} is longer than {media.MAX_FRAMES} seconds, of each of which this model takes "
-            "a frame: cut it."
+            f"{one_line(content.name)} is longer than {media.MAX_FRAMES} seconds, of each of which "
+            "this model takes a frame: cut it."
         )
-    film = media.load_video(path, 1.0, RATE)
-    about = Medium(kind, name, sha256, film.duration_s, film.width, film.height)
-    return Loaded(about, tuple(_seconds_of(film, index)), film=True)
+    one = load_medium(content, 1.0, RATE, limits)
+    if one.video is None:
+        modality = Modality.AUDIO if one.image is None else Modality.IMAGE
+        decoded = one.audio if one.image is None else one.image
+        return Loaded(one.medium, (Slot(index, modality, decoded),))
+    if one.video.fps != 1.0:
+        raise OmniTraceError(
+            f"the video '{one_line(content.name)}' has {one.video.fps:g} frames a second, and this "
+            "model takes one: set its fps to 1."
+        )
+    return Loaded(one.medium, tuple(_seconds_of(one.video, index)), film=True)
 
 
 def _seconds_of(film: media.Video, index: int) -> list[Slot]:
@@ -296,18 +316,6 @@ def _whole_seconds(sound: media.Float32, seconds: int) -> media.Float32:
     whole = np.zeros(seconds * RATE, np.float32)
     whole[: len(sound)] = sound[: len(whole)]
     return whole.reshape(seconds, RATE)
-
-
-def _expand(prompt: str, spans: Int32, written: Sequence[str]) -> tuple[str, Int32, Int32]:
-    """The prompt with each placeholder replaced; where texts and replacements lie in it."""
-    holders = np.array([match.span() for match in SLOT.finditer(prompt)], int).reshape(-1, 2)
-    growth = np.array([len(new) for new in written], int) - (holders[:, 1] - holders[:, 0])
-    shift = np.concatenate([[0], np.cumsum(growth)])
-    moved = spans + shift[np.searchsorted(holders[:, 1], spans[:, 0], side="right")][:, None]
-    places = np.stack([holders[:, 0] + shift[:-1], holders[:, 1] + shift[1:]], axis=1)
-    replacements = iter(written)
-    text = SLOT.sub(lambda _: next(replacements), prompt)
-    return text, moved.astype(np.int32), places.astype(np.int32)
 
 
 def _held(batch: dict[str, Any], n: int) -> npt.NDArray[np.bool_]:

@@ -9,8 +9,7 @@ from __future__ import annotations
 import math
 import warnings
 from collections.abc import Sequence
-from dataclasses import dataclass
-from pathlib import Path
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -19,11 +18,15 @@ import torch
 import transformers
 
 from omnitrace.errors import OmniTraceError
-from omnitrace.timeline import Int32, Medium, Modality, Timeline
-from recorder.inputs import media
-from recorder.inputs.samples import Sample
+from omnitrace.text import one_line
+from omnitrace.timeline import Int32, Modality, Timeline
+from recorder.inputs.loaded import Loaded, frame_rate
+from recorder.inputs.loaded import load as load_medium
+from recorder.inputs.media import Limits
+from recorder.inputs.samples import Content, Sample
 from recorder.models import layout
 from recorder.models.adapter import ModelSpec, Prepared, Settings
+from recorder.models.render import parts_of, render
 from recorder.models.tokens import Tokens
 from recorder.models.weights import Weights
 
@@ -32,16 +35,6 @@ NONE = torch.zeros(0, 0, dtype=torch.long)
 UNUSED_INPUTS = ("video_metadata", "num_audio_tokens")
 NAMES_SOUNDING_FILMS = hasattr(transformers.processing_utils, "OmniModalProcessorMixin")
 """Whether this transformers lets films with and without sound stand together (5.17 does not)."""
-
-
-@dataclass(frozen=True)
-class Loaded:
-    """A decoded medium: an image, a sound, or a film with its sound if it has any."""
-
-    medium: Medium
-    image: Any = None
-    sound: npt.NDArray[np.float32] | None = None
-    film: media.Video | None = None
 
 
 @dataclass(frozen=True)
@@ -102,49 +95,52 @@ class QwenOmni(Tokens):
     def prepare(self, sample: Sample) -> Prepared:
         layout.refuse_control_tokens(sample.messages, self.tokenizer)
         loaded = self._load_media(sample)
-        prompt, spans = layout.render(sample.messages, self._template)
-        batch = self._process(prompt, loaded)
+        rendered = render(sample, self._template, self.settings.template_args)
+        batch = self._process(rendered.text, loaded)
         ids = batch["input_ids"][0].numpy().astype(np.int32)
         sizes = self._sizes(batch, loaded)
-        template = layout.tokenize(self.tokenizer, prompt, self._placeholders)
-        starts = template.spread(ids, [size.tokens for size in sizes])
+        parts = parts_of(sample.messages)
+        media_parts = [index for index, part in enumerate(parts) if part.medium >= 0]
+        template = layout.tokenize(self.tokenizer, rendered, self._placeholders, {})
+        counts = [size.tokens for size in sizes]
+        part = template.spread(ids, list(zip(media_parts, counts, strict=True)))
         timeline = Timeline.blank(len(ids))
-        parts = layout.parts_of(sample.messages)
-        texts = template.texts(starts, spans)
-        said = layout.place_texts(timeline, ids, parts, texts, self.decode)
-        regions = [
-            np.arange(start, start + size.tokens)
-            for start, size in zip(starts[template.holders], sizes, strict=True)
-        ]
+        text = layout.place_texts(timeline, ids, parts, part, self.decode)
+        regions = [np.flatnonzero(part == index) for index in media_parts]
         for index, (medium, size) in enumerate(zip(loaded, sizes, strict=True)):
             self._place(timeline, ids, regions[index], medium, size)
             layout.place_medium(timeline, regions[index], parts, index)
         inputs = self._inputs(batch, loaded, regions)
-        return Prepared(inputs, ids, timeline, said, parts, tuple(m.medium for m in loaded))
+        found = tuple(m.medium for m in loaded)
+        return Prepared(inputs, ids, timeline, text, parts, found, rendered.absent)
 
     def _load_media(self, sample: Sample) -> list[Loaded]:
-        contents = [c for m in sample.messages for c in m.parts if c.path is not None]
-        films = [c.path for c in contents if c.kind == "video" and c.path is not None]
-        # The processor takes one frame rate for all films of a prompt: the longest film's.
-        wanted = self.settings.fps
-        fps = min([wanted, *(media.affordable_fps(path, wanted) for path in films)])
-        return [self._load(content.kind, content.path, fps) for content in contents if content.path]
+        """The media, decoded: videos at one frame rate, that of the longest, unless a part sets
+        its own; OmniTraceError if rates differ and one of the videos has audio."""
+        wanted, contents = self.settings.fps, sample.media
+        files = [each for each in contents if each.kind == "video" and not each.frames]
+        shared = [frame_rate(each, wanted) for each in files if each.fps is None]
+        loaded = [self._load(content, min([wanted, *shared])) for content in contents]
+        videos = [each for each in loaded if each.video is not None]
+        rates = {each.video.fps for each in videos if each.video is not None}
+        if len(rates) > 1 and any(each.audio is not None for each in videos):
+            raise OmniTraceError(
+                "the model's processor lays audio out beside its video at one frame rate a prompt, "
+                f"and the videos have {', '.join(f'{rate:g}' for rate in sorted(rates))} frames a "
+                "second: set one fps for all of them."
+            )
+        return loaded
 
-    def _load(self, kind: str, path: Path, fps: float) -> Loaded:
-        name, sha256 = path.name, media.file_sha256(path)
-        if kind == "image":
-            image = media.load_image(path)
-            size = {"width": image.width, "height": image.height}
-            return Loaded(Medium(kind, name, sha256, **size), image=image)
-        if kind == "audio":
-            sound = media.load_audio(path, self.rate)
-            if not self._tokens_of(sound):
-                raise OmniTraceError(f"{path} is too short: {len(sound)} samples make no token.")
-            return Loaded(Medium(kind, name, sha256, len(sound) / self.rate), sound=sound)
-        film = media.load_video(path, fps, self.rate)
-        heard = film.sound if film.sound is not None and self._tokens_of(film.sound) else None
-        about = Medium(kind, name, sha256, film.duration_s, film.width, film.height)
-        return Loaded(about, sound=heard, film=film)
+    def _load(self, content: Content, fps: float) -> Loaded:
+        limits = Limits(self.settings.min_pixels, self.settings.max_pixels)
+        loaded = load_medium(content, fps, self.rate, limits)
+        if loaded.audio is None or self._tokens_of(loaded.audio):
+            return loaded
+        if loaded.video is None:
+            raise OmniTraceError(
+                f"{one_line(content.name)} is too short: {len(loaded.audio)} samples make no token."
+            )
+        return replace(loaded, audio=None)
 
     def _tokens_of(self, sound: npt.NDArray[np.float32]) -> int:
         hop = int(self.processor.feature_extractor.hop_length)
@@ -156,22 +152,20 @@ class QwenOmni(Tokens):
         tower = inner.audio_tower if hasattr(inner, "audio_tower") else self.model.audio_tower
         return int(tower._get_feat_extract_output_lengths(torch.tensor(frames))[1])
 
-    def _template(self, messages: list[dict[str, Any]]) -> str:
-        text: str = self.processor.apply_chat_template(
-            messages, tokenize=False, add_generation_prompt=True, **self.settings.template_args
-        )
+    def _template(self, messages: list[dict[str, Any]], **options: Any) -> str:
+        text: str = self.processor.apply_chat_template(messages, **options)
         return text
 
     def _process(self, prompt: str, loaded: Sequence[Loaded]) -> dict[str, Any]:
         """Ids and features by the model's own processor, as tensors on the CPU."""
         given: dict[str, Any] = {
             "images": [m.image for m in loaded if m.image is not None] or None,
-            "videos": [m.film.frames for m in loaded if m.film is not None] or None,
-            "audio": [m.sound for m in loaded if m.sound is not None] or None,
+            "videos": [m.video.frames for m in loaded if m.video is not None] or None,
+            "audio": [m.audio for m in loaded if m.audio is not None] or None,
             "videos_kwargs": {"do_sample_frames": False},
             "audio_kwargs": {"max_length": self._padding(loaded)},
         }
-        films = [m.film for m in loaded if m.film is not None]
+        films = [m.video for m in loaded if m.video is not None]
         if films:
             given["videos_kwargs"]["fps"] = films[0].fps
         given |= _sound_in_films(loaded)
@@ -183,6 +177,10 @@ class QwenOmni(Tokens):
         except ValueError as error:
             raise OmniTraceError(f"the model's processor refuses the sample: {error}.") from error
         layout.refuse_length(batch["input_ids"].shape[1], self.max_tokens)
+        if films:  # The processor takes one frame rate for all.
+            together = int(self.processor.video_processor.temporal_patch_size)
+            seconds = [together / film.fps for film in films]
+            batch["video_second_per_grid"] = torch.tensor(seconds)
         return {k: v for k, v in batch.items() if k not in UNUSED_INPUTS}
 
     def _padding(self, loaded: Sequence[Loaded]) -> int:
@@ -191,7 +189,7 @@ class QwenOmni(Tokens):
         The processor's own five minutes give the same features, much slower, and cut off the rest.
         """
         extractor = self.processor.feature_extractor
-        longest = max((len(m.sound) for m in loaded if m.sound is not None), default=0)
+        longest = max((len(m.audio) for m in loaded if m.audio is not None), default=0)
         hop, window = int(extractor.hop_length), int(extractor.n_fft)
         return math.ceil((longest + 2 * window) / hop) * hop
 
@@ -206,8 +204,8 @@ class QwenOmni(Tokens):
         sounds = iter([self._sound_tokens(count) for count in frames])
         return [
             Size(
-                next(images) if m.image else next(films) if m.film else (0, 0, 0),
-                next(sounds) if m.sound is not None else 0,
+                next(images) if m.image else next(films) if m.video else (0, 0, 0),
+                next(sounds) if m.audio is not None else 0,
             )
             for m in loaded
         ]
@@ -225,22 +223,22 @@ class QwenOmni(Tokens):
         seconds = m.medium.duration_s or 0.0
         if m.image is not None:
             layout.place_patches(timeline, image, size.grid, Modality.IMAGE)
-        if m.film is not None:
+        if m.video is not None:
             layout.place_patches(timeline, video, size.grid, Modality.VIDEO)
-            step = int(self.processor.video_processor.temporal_patch_size) / m.film.fps
+            step = int(self.processor.video_processor.temporal_patch_size) / m.video.fps
             layout.place_seconds(timeline, video, timeline.frame[video] * step, step, seconds)
-        if m.sound is not None:
+        if m.audio is not None:
             timeline.modality[audio] = Modality.AUDIO
             starts = np.arange(len(audio)) * self.token_seconds
-            heard = len(m.sound) / self.rate
+            heard = len(m.audio) / self.rate
             layout.place_seconds(timeline, audio, starts, self.token_seconds, heard)
 
     def _inputs(
         self, batch: dict[str, Any], loaded: Sequence[Loaded], regions: Sequence[layout.Indices]
     ) -> dict[str, Any]:
         """The batch on the model's device, features in its dtype."""
-        films = [m for m in loaded if m.film is not None]
-        sounding = [m for m in films if m.sound is not None]
+        films = [m for m in loaded if m.video is not None]
+        sounding = [m for m in films if m.audio is not None]
         inputs = dict(batch)
         if sounding:
             inputs["use_audio_in_video"] = True
@@ -258,13 +256,13 @@ class QwenOmni(Tokens):
 
 def _sound_in_films(loaded: Sequence[Loaded]) -> dict[str, Any]:
     """How this transformers is told which sounds belong to films; the sounds stand in order."""
-    films = [m for m in loaded if m.film is not None]
-    sounding = [index for index, m in enumerate(films) if m.sound is not None]
+    films = [m for m in loaded if m.video is not None]
+    sounding = [index for index, m in enumerate(films) if m.audio is not None]
     if not sounding:
         return {}
     if NAMES_SOUNDING_FILMS:
         order = iter(sounding)
-        slots = [next(order) if m.film else None for m in loaded if m.sound is not None]
+        slots = [next(order) if m.video else None for m in loaded if m.audio is not None]
         return {"load_audio_from_video": True, "audio_from_video_indices": slots}
     if len(sounding) < len(films):
         raise OmniTraceError(
@@ -290,7 +288,7 @@ def rope_positions(
     start = offset = 0
     for m, end in zip([*loaded, None], [*cuts, ids.shape[1]], strict=True):
         piece = ids[:, start:end]
-        film, heard = bool(m and m.film), bool(m and m.sound is not None)
+        film, heard = bool(m and m.video), bool(m and m.audio is not None)
         own, _ = model.get_rope_index(
             piece,
             image_grid_thw=next(images)[None] if m and m.image else None,

@@ -34,7 +34,7 @@ class Weights:
     def options(self) -> dict[str, Any]:
         """Keyword arguments of the model's `from_pretrained`."""
         kind = "auto" if self.dtype == "auto" else getattr(torch, self.dtype)
-        options: dict[str, Any] = {"dtype": kind, "attn_implementation": "sdpa"}
+        options: dict[str, Any] = {"dtype": kind}
         if self.device_map:
             options["device_map"] = self.device_map
         if self.quantize != "no":

@@ -1,0 +1,129 @@
+"""The tokens of one medium on the timeline: patches of images, seconds of videos and audio.
+
+Knows how many tokens a medium became and what stands between them; no model and no processor.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from itertools import pairwise
+
+import numpy as np
+import numpy.typing as npt
+
+from omnitrace.timeline import Int32, Modality, Timeline
+from recorder.inputs.loaded import Loaded
+from recorder.models import layout
+from recorder.models.grids import Runs, Shape, places
+from recorder.models.layout import Indices
+from recorder.models.offsets import Decode
+
+
+@dataclass(frozen=True)
+class Region:
+    """The tokens of one medium, (k,) indices into the prompt: `own` those whose embeddings are the
+    medium's, `runs` each unbroken run of these, `marks` the text before each run."""
+
+    own: Indices
+    runs: tuple[Indices, ...]
+    marks: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Geometry:
+    """What a processor says of how it lays out one image or video: `grid` frames, rows and columns
+    of tokens; else `side`, `shapes` and `by_row` as in `Runs`."""
+
+    grid: tuple[int, int, int] | None = None
+    side: int = 0
+    shapes: tuple[Shape, ...] = ()
+    by_row: bool = False
+
+
+def region_of(ids: Int32, tokens: Indices, media_ids: frozenset[int], decode: Decode) -> Region:
+    """The region of a medium that takes `tokens` of the prompt.
+
+    Its own are those of `media_ids`; where none is, those of the commonest id.
+    """
+    inside = ids[tokens]
+    own = np.isin(inside, list(media_ids))
+    if not own.any() and len(tokens):
+        values, counts = np.unique(inside, return_counts=True)
+        own = inside == values[counts.argmax()]
+    edges = np.flatnonzero(np.diff(own, prepend=False, append=False))
+    bounds = list(pairwise([0, *edges.tolist()]))
+    marks = [decode(inside[a:b].tolist()) for a, b in bounds[::2]]
+    runs = tuple(tokens[a:b] for a, b in bounds[1::2])
+    return Region(tokens[own], runs, tuple(marks[: len(runs)]))
+
+
+def place_image(timeline: Timeline, region: Region, loaded: Loaded, geometry: Geometry) -> None:
+    """Fill in the patches of an image, rows and columns where its layout is known."""
+    timeline.modality[region.own] = Modality.IMAGE
+    if geometry.grid is not None and math.prod(geometry.grid) == len(region.own):
+        layout.place_patches(timeline, region.own, geometry.grid, Modality.IMAGE)
+        return
+    assert loaded.image is not None
+    found = places(_runs(region, *loaded.image.size, geometry))
+    if found is not None:
+        timeline.frame[region.own] = 0
+        timeline.row[region.own], timeline.column[region.own] = found.row, found.column
+
+
+def _runs(region: Region, width: int, height: int, geometry: Geometry) -> Runs:
+    lengths = tuple(len(run) for run in region.runs)
+    return Runs(
+        lengths, region.marks, width, height, geometry.side, geometry.shapes, geometry.by_row
+    )
+
+
+def place_video(timeline: Timeline, region: Region, loaded: Loaded, geometry: Geometry) -> None:
+    """Fill in the groups of frames of a video, their seconds, and patches where they are known.
+
+    A group of frames lasts from its first frame to the next group's.
+    """
+    assert loaded.video is not None
+    own, video = region.own, loaded.video
+    timeline.modality[own] = Modality.VIDEO
+    if geometry.grid is not None and math.prod(geometry.grid) == len(own):
+        layout.place_patches(timeline, own, geometry.grid, Modality.VIDEO)
+    else:
+        _place_frames(timeline, region, loaded, geometry)
+    groups = int(timeline.frame[own].max(initial=0)) + 1
+    together = math.ceil(len(video.seconds) / groups)
+    edges = np.concatenate([video.seconds[::together], np.array([video.duration_s])])
+    lengths = edges[1:] - edges[:-1]
+    frame = np.minimum(timeline.frame[own], len(lengths) - 1)
+    layout.place_seconds(timeline, own, edges[frame], lengths[frame], video.duration_s)
+
+
+def _place_frames(timeline: Timeline, region: Region, loaded: Loaded, geometry: Geometry) -> None:
+    """A run of tokens a frame, or all frames in one run, maybe with one token behind them."""
+    assert loaded.video is not None
+    runs = region.runs
+    count, frames = len(region.own), len(loaded.video.seconds)
+    if len(runs) == 1 and count % frames in (0, 1):
+        each = count // frames
+        cuts = [*range(0, frames * each, each), count]
+        runs = tuple(region.own[a:b] for a, b in pairwise(cuts))
+    side = geometry.side
+    for number, run in enumerate(runs):
+        timeline.frame[run] = number
+        if len(run) - side * side in (0, 1) and side:
+            index = np.minimum(np.arange(len(run)), side * side - 1)
+            timeline.row[run], timeline.column[run] = np.divmod(index, side)
+
+
+def place_audio(
+    timeline: Timeline, region: Region, duration: float, token_seconds: float
+) -> npt.NDArray[np.intp]:
+    """Fill in the seconds of audio tokens, `token_seconds` each; returns those that hold audio.
+
+    Tokens behind the end of the audio stand for the silence that a processor appends: special.
+    """
+    starts = np.arange(len(region.own)) * token_seconds
+    heard = region.own[starts < duration]
+    timeline.modality[heard] = Modality.AUDIO
+    layout.place_seconds(timeline, heard, starts[: len(heard)], token_seconds, duration)
+    return heard

@@ -1,0 +1,142 @@
+"""A rendered prompt and its media through a model's processor, as `apply_chat_template` does it.
+
+Knows the processors of transformers; not what the tokens mean, and no model.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+
+from omnitrace.errors import OmniTraceError
+from omnitrace.timeline import Int32
+from recorder.inputs.loaded import Loaded
+from recorder.models.weights import first_sentence
+from recorder.passes.memory import is_out_of_memory
+
+NOT_INPUTS = ("text_replacement_offsets", "offset_mapping", "video_metadata")
+KINDS = ("image", "video", "audio")
+
+
+@dataclass(frozen=True)
+class Processed:
+    """What a processor made of one prompt.
+
+    `ids` (n,) int32; `inputs`: keyword arguments of the model, tensors on the CPU, batch size 1;
+    `options`: what its tokenizer was told; `report`: the placeholders and what they were replaced
+    by, in order, None where the processor does not say; `metadata`: all it returned.
+    """
+
+    ids: Int32
+    inputs: dict[str, Any]
+    options: dict[str, Any]
+    report: list[dict[str, Any]] | None
+
+
+def audio_processor(processor: Any) -> Any:
+    """The part of a processor that takes audio; None if it has none."""
+    return getattr(processor, "audio_processor", getattr(processor, "feature_extractor", None))
+
+
+def takes(processor: Any) -> dict[str, str]:
+    """The kinds of media that a processor takes, each with the placeholder that it replaces."""
+    parts = {
+        "image": getattr(processor, "image_processor", None),
+        "video": getattr(processor, "video_processor", None),
+        "audio": audio_processor(processor),
+    }
+    tokens = {kind: getattr(processor, f"{kind}_token", None) for kind in KINDS}
+    return {kind: str(tokens[kind]) for kind in KINDS if tokens[kind] and parts[kind] is not None}
+
+
+def process(processor: Any, prompt: str, media: Sequence[Loaded]) -> Processed:
+    """Ids and features of a prompt; OmniTraceError where the processor does not take it.
+
+    As transformers does: a tokenizer adds nothing to what the chat template wrote; a processor lets
+    its tokenizer add what it adds, unless the prompt begins with BOS.
+    """
+    tokenizer = getattr(processor, "tokenizer", processor)
+    begun = tokenizer.bos_token is not None and prompt.startswith(tokenizer.bos_token)
+    options = {"add_special_tokens": False} if begun or tokenizer is processor else {}
+    more = {} if tokenizer is processor else {"return_text_replacement_offsets": True}
+    try:
+        with warnings.catch_warnings():
+            # transformers hands torch scalars to numpy 2; harmless.
+            warnings.filterwarnings("ignore", "__array__ impl", DeprecationWarning)
+            batch = processor(
+                text=[prompt], return_tensors="pt", truncation=False, **_media(processor, media),
+                **options, **more,
+            )  # fmt: skip
+    except Exception as error:
+        # Processors raise whatever goes wrong in them; a sample is refused, not the recording.
+        if is_out_of_memory(error):
+            raise
+        raise OmniTraceError(
+            f"the model's processor refuses the sample: {first_sentence(error)}"
+        ) from error
+    report = batch.get("text_replacement_offsets")
+    inputs = {key: value for key, value in batch.items() if key not in NOT_INPUTS}
+    ids = batch["input_ids"][0].numpy().astype(np.int32)
+    return Processed(ids, inputs, options, None if report is None else _of_one(report))
+
+
+def _of_one(report: Any) -> list[dict[str, Any]]:
+    """What is reported of the one prompt: nothing where there is no medium."""
+    return list(report[0]) if len(report) else []
+
+
+def _media(processor: Any, media: Sequence[Loaded]) -> dict[str, Any]:
+    """The media as keyword arguments, images and videos in one list for the one prompt."""
+    images = [one.image for one in media if one.image is not None]
+    videos = [one.video for one in media if one.video is not None]
+    audio = [one.audio for one in media if one.audio is not None and one.video is None]
+    given: dict[str, Any] = {"images": [images]} if images else {}
+    if videos:
+        given["videos"] = [[video.frames for video in videos]]
+        # The frames are those that were decoded, at even intervals: as a video of these alone.
+        given["do_sample_frames"] = False
+        given["video_metadata"] = [
+            {
+                "total_num_frames": len(video.frames),
+                "fps": video.fps,
+                "duration": video.duration_s,
+                "frames_indices": list(range(len(video.frames))),
+                "height": video.frames.shape[1],
+                "width": video.frames.shape[2],
+            }
+            for video in videos
+        ]
+    if audio:
+        given["audio"] = audio
+        given["sampling_rate"] = audio_processor(processor).sampling_rate
+    return given
+
+
+def to_model(value: Any, model: Any) -> Any:
+    """An input on the model's device, features in its dtype."""
+    if isinstance(value, torch.Tensor):
+        return value.to(model.device, model.dtype if value.is_floating_point() else value.dtype)
+    return [to_model(each, model) for each in value] if isinstance(value, list) else value
+
+
+def media_ids(processor: Any, config: Any) -> frozenset[int]:
+    """The ids of the tokens whose embeddings are those of media, as configurations name them."""
+    inner = (getattr(config, f"{part}_config", None) for part in ("text", "vision", "audio"))
+    for owners in ((config, *inner), (processor,)):
+        names = [f"{kind}_token_{suffix}" for kind in KINDS for suffix in ("id", "index")]
+        found = [getattr(owner, name, None) for owner in owners for name in names]
+        ids = frozenset(id for id in found if isinstance(id, int) and id >= 0)
+        if ids:
+            return ids
+    return frozenset()
+
+
+def grids(processed: Processed, kind: str) -> list[tuple[int, int, int]]:
+    """Frames, rows and columns of patches of each image or video, where the processor says so."""
+    found = processed.inputs.get(f"{kind}_grid_thw")
+    return [] if found is None else [(int(t), int(h), int(w)) for t, h, w in found.tolist()]
