@@ -1,4 +1,4 @@
-"""Toy checkpoints of chat models that take images and audio: Gemma 3n, Gemma 4, Phi-4 multimodal."""
+"""Toy checkpoints of models of images and audio: Gemma 3n, Gemma 4 and Phi-4 multimodal."""
 
 from __future__ import annotations
 
@@ -40,6 +40,7 @@ def _gemma3n() -> tuple[Any, Any]:
     )
     images = {
         "architecture": "resnet10t",
+        "initializer_range": 0.2,
         "model_args": {"channels": [8, 8, 16, 32], "stem_width": 8},
         "hidden_size": 32,
         "vocab_size": vision_chat.GEMMA3N_SPAN,
@@ -55,6 +56,7 @@ def _gemma3n() -> tuple[Any, Any]:
             "hidden_size": 32,
             "conf_num_attention_heads": 2,
             "conf_num_hidden_layers": 1,
+            "initializer_range": 0.2,
             "sscp_conv_channel_size": (8, 4),
         },
         vision_soft_tokens_per_image=16,

@@ -1,4 +1,4 @@
-"""Toy checkpoints of vision chat models that cut an image: tiles, rows, a base image with newlines."""
+"""Toy checkpoints of vision models that cut an image: into tiles, into rows, with newlines."""
 
 from __future__ import annotations
 
