@@ -16,7 +16,7 @@ import numpy.typing as npt
 from omnitrace.timeline import Float64, Int32
 from omnitrace.trace import Trace
 from omnitrace.units import UnitConfig, Units
-from replay.batch.ballots import wrote_something
+from replay.batch.ballots import voting, wrote_something
 from replay.cache import MassCache, mass_id
 from replay.chunk import Chunk, chunk
 from replay.config import PRESETS, CurationConfig, ReplayConfig
@@ -34,8 +34,9 @@ Float32 = npt.NDArray[np.float32]
 class Span:
     """A stretch of the response with its curated sources, best first, and those dropped.
 
-    `start`, `end`: characters of the response; `steps`: half-open. Where units do not all compete
-    together, sources stand competition by competition, each with its share of that one's votes.
+    `start`, `end`: characters of the response; `steps`: half-open; `thinking`: whether it is
+    thinking, of which no span holds a part only. Where units do not all compete together, sources
+    stand competition by competition, each with its share of that one's votes.
     """
 
     text: str
@@ -44,6 +45,7 @@ class Span:
     steps: tuple[int, int]
     sources: tuple[Source, ...]
     dropped: tuple[Dropped, ...]
+    thinking: bool = False
 
 
 @dataclass(frozen=True)
@@ -52,8 +54,9 @@ class Attribution:
 
     - `mass` (T, m) float32; `unit` (T,) int32, -1 for none, `confidence`, `vote` (T,) float32: the
       mapping with all units competing together, whatever `config.competition` says. A step that
-      wrote nothing visible (an end marker, a newline) is in no sentence and has no vote;
-    - `spans`: in order; every step lies in exactly one.
+      wrote nothing visible (an end marker, a newline) is in no sentence and has no vote, nor has
+      one outside the part of the response that `config.response` chooses;
+    - `spans`: in order; every step of the chosen part lies in exactly one, the others in none.
     """
 
     id: str
@@ -139,6 +142,11 @@ class Replayer:
             ]
         return self._voters[key]
 
+    def spans(self, config: ReplayConfig) -> list[Chunk]:
+        """The spans of the part of the response that `config` chooses, before attribution."""
+        trace = self.tagged(config.tags)
+        return chunk(trace, config.chunker, config.window, config.response)
+
     def _counted(self, config: ReplayConfig) -> _Cast:
         """What is cast under `config`; kept until what votes weigh changes."""
         key, weighed = (*mass_key(config), config.competition), _weighed(config.curation)
@@ -154,7 +162,7 @@ class Replayer:
         trace, masses = self.tagged(config.tags), self.mass(config)
         units = self.units(config.units, config.tags)
         unit, confidence = self.best(config)
-        cast = self._counted(config)
+        cast, pieces = self._counted(config), self.spans(config)
         return Attribution(
             id=trace.id,
             response=trace.response,
@@ -163,10 +171,10 @@ class Replayer:
             mass=masses,
             unit=unit,
             confidence=confidence,
-            vote=cast.vote,
+            vote=np.where(voting(trace, pieces), cast.vote, np.float32(0)),
             spans=tuple(
                 _span(trace, piece, cast.ballots, config.curation, units.unnamed)
-                for piece in chunk(trace, config.chunker, config.window)
+                for piece in pieces
             ),
         )
 
@@ -206,7 +214,7 @@ class _Ballot:
 
 @dataclass(frozen=True)
 class _Cast:
-    """The ballots of every heat, and the vote (T,) float32 of each step in the mapping."""
+    """The ballots of every heat, and what each step's vote (T,) float32 weighs in the mapping."""
 
     ballots: list[_Ballot]
     vote: Float32
@@ -225,9 +233,8 @@ def _ballot(trace: Trace, heat: Voters, config: CurationConfig) -> _Ballot:
 
 
 def _votes(trace: Trace, confidence: Float32, config: CurationConfig) -> Float64:
-    """(T,) float64: w_t, 0 for a step that wrote nothing."""
-    cast = np.array(votes(trace.pos, confidence.tolist(), config), np.float64)
-    return np.where(wrote_something(trace), cast, 0.0)
+    """(T,) float64: w_t of every step, whether it votes or not."""
+    return np.array(votes(trace.pos, confidence.tolist(), config), np.float64)
 
 
 def _span(
@@ -241,6 +248,7 @@ def _span(
         steps=piece.steps,
         sources=tuple(source for c in curations for source in c.sources),
         dropped=tuple(source for c in curations for source in c.dropped),
+        thinking=piece.thinking,
     )
 
 

@@ -1,4 +1,5 @@
-"""Chunking: a response cut into spans that together hold every step. Knows no unit and no score."""
+"""Chunking: a response, or its thinking or answer alone, cut into spans that together hold every
+step. Knows no unit and no score."""
 
 from __future__ import annotations
 
@@ -12,6 +13,7 @@ from omnitrace.sentences import first_visible, release_sentences
 from omnitrace.timeline import Int32
 from omnitrace.trace import Trace
 
+Bool = npt.NDArray[np.bool_]
 Int64 = npt.NDArray[np.int64]
 
 _SEMICOLONS = (";", "；")
@@ -19,37 +21,60 @@ _SEMICOLONS = (";", "；")
 
 @dataclass(frozen=True)
 class Chunk:
-    """A span before attribution: steps and characters of the response, both half-open."""
+    """A span before attribution: steps and characters of the response, both half-open, and
+    whether they are thinking."""
 
     steps: tuple[int, int]
     start: int
     end: int
+    thinking: bool = False
 
 
-def chunk(trace: Trace, chunker: str, window: int = 16) -> list[Chunk]:
+def chunk(trace: Trace, chunker: str, window: int = 16, response: str = "all") -> list[Chunk]:
     """The spans C_k of `trace.response` (paper §3.2); none if there are no steps, never empty ones.
 
     A step belongs to the sentence in which its first non-space character lies, or else to the one
     before; a step that wrote no such character stays with the step before it. What comes before
-    the first sentence belongs to it. A span's characters are those of its steps, trimmed.
+    the first sentence belongs to it. A span's characters are those of its steps, trimmed. No span
+    holds steps of both thinking and answer (`thinking_steps`); with `response` = `answer` or
+    `thinking` only the spans of that part are returned, which are cut as with `all`.
 
     - `sentence`: the recorded sentences; `response`: all steps;
     - `release`: those cut at newlines too, bare list markers joined to what follows;
     - `clause`: those cut into clauses too (`clause_starts`);
-    - `window`: every `window` steps, whatever they say.
+    - `window`: every `window` steps of a part, whatever they say.
     """
     if not trace.T:
         return []
-    bounds = [0, *_cuts(trace, chunker, window).tolist(), trace.T]
-    return [_chunk(trace, *steps) for steps in pairwise(bounds)]
+    thinking = thinking_steps(trace)
+    borders = np.flatnonzero(np.diff(thinking, prepend=thinking[:1]))
+    bounds = [0, *_cuts(trace, chunker, window, borders).tolist(), trace.T]
+    pieces = [_chunk(trace, *steps, bool(thinking[steps[0]])) for steps in pairwise(bounds)]
+    return [p for p in pieces if response == "all" or p.thinking == (response == "thinking")]
 
 
-def _cuts(trace: Trace, chunker: str, window: int) -> Int64:
-    """The steps with which the second and later spans begin, ascending."""
+def thinking_steps(trace: Trace) -> Bool:
+    """(T,) bool: the steps of the thinking: those whose first non-space character lies in
+    `trace.thinking`. A step without one stays with the step before it, at the beginning with the
+    step after it. OmniTraceError as of `trace.thinking`."""
+    if (found := trace.thinking) is None:
+        return np.zeros(trace.T, np.bool_)
+    visible = first_visible(trace.response, trace.chars)
+    seen = visible[visible >= 0]
+    position = np.maximum(np.maximum.accumulate(visible), seen[0] if len(seen) else 0)
+    inside: Bool = (found[0] <= position) & (position < found[1])
+    return inside
+
+
+def _cuts(trace: Trace, chunker: str, window: int, borders: Int64) -> Int64:
+    """The steps with which the second and later spans begin, ascending; `borders`: those with
+    which another part of the response begins."""
     if chunker == "window":
-        return np.arange(window, trace.T, window)
+        parts = pairwise([0, *borders.tolist(), trace.T])
+        return np.concatenate([np.arange(*part, window) for part in parts])[1:]
     sentence = _sentence_of_steps(trace, chunker)
     begins = np.diff(sentence, prepend=sentence[:1]) > 0
+    begins[borders] = True
     if chunker == "clause":
         begins[clause_starts(trace, np.flatnonzero(begins))] = True
     return np.flatnonzero(begins)
@@ -114,7 +139,8 @@ def _sentences(trace: Trace, chunker: str) -> Int32:
     return trace.sentences
 
 
-def _chunk(trace: Trace, first: int, last: int) -> Chunk:
+def _chunk(trace: Trace, first: int, last: int, thinking: bool) -> Chunk:
     start, end = (int(edge) for edge in (trace.chars[first, 0], trace.chars[last - 1, 1]))
     text = trace.response[start:end]
-    return Chunk((first, last), start + len(text) - len(text.lstrip()), start + len(text.rstrip()))
+    begin, end = start + len(text) - len(text.lstrip()), start + len(text.rstrip())
+    return Chunk((first, last), begin, end, thinking)

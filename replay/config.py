@@ -118,6 +118,11 @@ class ReplayConfig:
         choices=("sentence", "release", "clause", "window", "response"),
     )
     window: int = knob(16, "steps a span when chunker = window", bounds=(1, 4096, 1))
+    response: str = knob(
+        "all",
+        "the part of the response that is attributed: the answer, the thinking before it, or both",
+        choices=("all", "answer", "thinking"),
+    )
     curation: CurationConfig = field(default_factory=CurationConfig)
 
 

@@ -68,10 +68,12 @@ def _unit(units: Units, index: int) -> dict[str, Any]:
 
 
 def _span(span: Span, units: Units) -> dict[str, Any]:
+    thinking = {"thinking": True} if span.thinking else {}
     return {
         "text": span.text,
         "start": span.start,
         "end": span.end,
+        **thinking,
         "sources": [
             {"unit": units.id[s.unit], "mass": s.mass, "run": s.run, "score": s.score}
             for s in span.sources

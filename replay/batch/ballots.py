@@ -63,11 +63,11 @@ def ballots(
     trace: Trace, units: Units, masses: Float32, competition: str, pieces: Sequence[Chunk]
 ) -> Ballots:
     """What `replay.attribute` curates: a cell a span, the spans of one heat after another's."""
-    wrote = wrote_something(trace)
+    votes = voting(trace, pieces)
     heats = [
         heat
         for race in races(units, trace.media, competition)
-        for heat in voters(masses, race, wrote)
+        for heat in voters(masses, race, votes)
     ]
     ends = [piece.steps[1] for piece in pieces]
     cells = [
@@ -122,6 +122,14 @@ class Stack:
             if len(masses):
                 source[votes], confidence[votes] = best_of_columns(masses)
         return replace(self.ballots, source=source, confidence=confidence)
+
+
+def voting(trace: Trace, pieces: Sequence[Chunk]) -> npt.NDArray[np.bool_]:
+    """(T,): which steps vote: those that lie in one of `pieces` and wrote a visible character."""
+    inside = np.zeros(trace.T, np.bool_)
+    for piece in pieces:
+        inside[slice(*piece.steps)] = True
+    return inside & wrote_something(trace)
 
 
 def wrote_something(trace: Trace) -> npt.NDArray[np.bool_]:

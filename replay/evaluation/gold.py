@@ -6,7 +6,7 @@ From a planted truth here, from a labels file in replay.evaluation.labels. Knows
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -49,8 +49,26 @@ class Gold:
         `claims` (m, L), of `space.claims`; `selected` (S, m): the sources of each span; `steps`
         (S, 2): the spans.
         """
-        shared = (steps[:, 0] < self.steps[:, 1:]) & (self.steps[:, :1] < steps[:, 1])
-        return _any(shared, _any(selected, claims))
+        return _any(self._shared(steps), _any(selected, claims))
+
+    def within(self, steps: Int32) -> Gold:
+        """The gold of the sentences that share a step with any of the spans `steps` (S, 2): what
+        can be found where only a part of the response is attributed."""
+        inside = self._shared(steps).any(axis=1)
+        if inside.all():
+            return self
+        return replace(
+            self,
+            sentences=self.sentences[inside],
+            steps=self.steps[inside],
+            true=self.true[inside],
+            judged=self.judged[inside],
+        )
+
+    def _shared(self, steps: Int32) -> Bool:
+        """(K, S) bool: which sentences share a step with which spans."""
+        shared: Bool = (steps[:, 0] < self.steps[:, 1:]) & (self.steps[:, :1] < steps[:, 1])
+        return shared
 
     def counts(self, found: Bool) -> Int64:
         """(K, 5, 3) int64: right, found and true labels of each sentence by `COLUMNS`.

@@ -85,12 +85,14 @@ def evaluate(
 
 
 def judge(attribution: Attribution, gold: Gold) -> Judgement:
-    """What one attribution found, whatever its units and chunker."""
+    """What one attribution found, whatever its units and chunker, of the sentences that share a
+    step with its spans: all, unless only a part of the response is attributed."""
     claims = gold.space.claims(attribution.units)
     selected = np.zeros((len(attribution.spans), len(claims)), np.bool_)
     for row, span in zip(selected, attribution.spans, strict=True):
         row[[source.unit for source in span.sources]] = True
     steps = np.array([span.steps for span in attribution.spans], np.int32).reshape(-1, 2)
+    gold = gold.within(steps)
     return judgement(gold, gold.found(claims, selected, steps))
 
 

@@ -15,7 +15,6 @@ from omnitrace.timeline import Float64
 from replay.attribution import Replayer
 from replay.batch.ballots import ballots
 from replay.batch.curation import Plan, curate_many
-from replay.chunk import chunk
 from replay.config import CurationConfig, ReplayConfig
 from replay.evaluation.gold import Gold
 from replay.evaluation.space import COLUMNS
@@ -70,7 +69,8 @@ def _of_group(replayer: Replayer, gold: Gold, group: Group) -> Float64:
     config = group.config
     trace = replayer.tagged(config.tags)
     units = replayer.units(config.units, config.tags)
-    pieces = chunk(trace, config.chunker, config.window)
+    pieces = replayer.spans(config)
     cast = ballots(trace, units, replayer.mass(config), config.competition, pieces)
     steps = np.array([piece.steps for piece in pieces], np.int32).reshape(-1, 2)
-    return tallies(gold, gold.space.claims(units), steps, curate_many(cast, group.plan))
+    claims = gold.space.claims(units)
+    return tallies(gold.within(steps), claims, steps, curate_many(cast, group.plan))

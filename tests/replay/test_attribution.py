@@ -204,6 +204,71 @@ def test_a_replayer_answers_as_attribute_does_and_keeps_the_masses() -> None:
     assert replayer.units(UnitConfig()) is replayer.attribute(PAPER).units
 
 
+def thinking_trace(seed: int) -> Trace:
+    """A small trace with thinking from one random character to another."""
+    trace = make_trace(seed=seed)
+    start, end = sorted(np.random.default_rng(seed).choice(len(trace.response) + 1, 2, False))
+    return replace(trace, meta={"thinking": [int(start), int(end)]})
+
+
+@pytest.mark.parametrize("seed", range(20))
+@pytest.mark.parametrize("chunker", ["sentence", "release", "clause", "window", "response"])
+def test_thinking_and_answer_are_the_spans_of_all(seed: int, chunker: str) -> None:
+    trace = thinking_trace(seed)
+    start, end = trace.thinking or (0, 0)
+    inside = [start <= first < end for first in trace.chars[:, 0].tolist()]
+    base = replace(PAPER, chunker=chunker, window=5, indirect=(seed % 3) / 2)
+    whole, answer, thought = (
+        attribute(trace, replace(base, response=part)) for part in ("all", "answer", "thinking")
+    )
+    assert answer.spans == tuple(span for span in whole.spans if not span.thinking)
+    assert thought.spans == tuple(span for span in whole.spans if span.thinking)
+    for span in whole.spans:
+        assert {*inside[slice(*span.steps)]} == {span.thinking}
+    for part, own in ((answer, ~np.array(inside)), (thought, np.array(inside))):
+        assert [t for span in part.spans for t in range(*span.steps)] == np.flatnonzero(
+            own
+        ).tolist()
+        assert np.array_equal(part.vote, np.where(own, whole.vote, 0))
+        assert part.vote.dtype == np.float32
+        for name in ("mass", "unit", "confidence"):
+            assert np.array_equal(getattr(part, name), getattr(whole, name))
+
+
+@given(st.integers(0, 1000), st.sampled_from(["sentence", "window", "response"]))
+def test_a_span_of_thinking_is_curated_by_the_paper(seed: int, chunker: str) -> None:
+    trace = thinking_trace(seed)
+    attribution = attribute(trace, replace(PAPER, chunker=chunker, window=4))
+    for span in attribution.spans:
+        steps = slice(*span.steps)
+        conf = [float(c) for c in attribution.confidence[steps]]
+        ids = attribution.unit[steps].tolist()
+        expected = curate_sources(ids, trace.pos[steps], conf, CurationConfig())
+        assert [source.unit for source in span.sources] == expected
+
+
+@pytest.mark.parametrize("name", PRESETS)
+def test_without_thinking_the_answer_is_everything(name: str) -> None:
+    trace, base = make_trace(), PRESETS[name]
+    whole, answer = (attribute(trace, replace(base, response=part)) for part in ("all", "answer"))
+    assert answer.spans == whole.spans
+    assert np.array_equal(answer.vote, whole.vote)
+    nothing = attribute(trace, replace(base, response="thinking"))
+    assert nothing.spans == ()
+    assert not nothing.vote.any()
+
+
+def test_all_parts_of_a_response_share_their_masses() -> None:
+    replayer = Replayer(thinking_trace(0))
+    masses = {id(replayer.mass(replace(PAPER, response=part))) for part in ("all", "answer")}
+    assert len(masses) == 1
+    whole, answer = (
+        replayer.attribute(replace(PAPER, response=part)) for part in ("all", "answer")
+    )
+    assert len(answer.spans) < len(whole.spans)
+    assert attribute(replayer.trace, replace(PAPER, response="answer")).spans == answer.spans
+
+
 def test_a_signal_that_was_not_recorded() -> None:
     with pytest.raises(OmniTraceError, match="no signal 'attgrads'"):
         attribute(make_trace(), ReplayConfig(signal="attgrads"))

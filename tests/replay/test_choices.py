@@ -13,6 +13,7 @@ from omnitrace.config import build
 from omnitrace.errors import CommandError
 from omnitrace.trace import Trace
 from replay import ReplayConfig, attribute
+from replay.chunk import thinking_steps
 from tests.build import make_rows, make_trace
 from tests.replay.test_rows import with_queries
 
@@ -62,6 +63,7 @@ TRACES = {
     "layers": make_trace(layers=3),
     "qk": with_queries(),
     "T = 0": silent(),
+    "thinking": make_trace(meta={"thinking": [0, 27]}),
 }
 
 
@@ -78,7 +80,11 @@ def test_every_choice_attributes_or_says_why_not(name: str, values: dict[str, An
     assert found.mass.shape == (trace.T, len(found.units))
     assert np.isfinite(found.mass).all()
     assert (found.mass >= 0).all()
-    assert [step for span in found.spans for step in range(*span.steps)] == list(range(trace.T))
+    inside = thinking_steps(trace)
+    chosen = {"all": inside | ~inside, "answer": ~inside, "thinking": inside}[config.response]
+    covered = [step for span in found.spans for step in range(*span.steps)]
+    assert covered == np.flatnonzero(chosen).tolist()
+    assert not found.vote[~chosen].any()
     for span in found.spans:
         named = [source.unit for source in span.sources]
         assert len(set(named)) == len(named)

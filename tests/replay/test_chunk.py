@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from omnitrace.trace import Trace
-from replay.chunk import Chunk, chunk
+from replay.chunk import Chunk, chunk, thinking_steps
 from tests.build import make_trace
 
 
@@ -139,6 +139,58 @@ def test_clauses_equal_a_plain_loop(tags: list[str], breaks: set[int]) -> None:
     assert [span.steps[0] for span in chunk(trace, "clause")] == expected
 
 
+THOUGHT = ["<think>", "Two", " and", " two", ".", " So", "</think>", "\n\n", "Four", "."]
+ALL = ("sentence", "release", "clause", "window", "response")
+
+
+def thought(start: int = 0, end: int = 30) -> Trace:
+    """An answer after its thinking, which share a recorded sentence."""
+    trace = answer(THOUGHT, [(0, 19), (20, 37)], meta={"thinking": [start, end]})
+    assert trace.response[:30] == "<think>Two and two. So</think>"
+    return trace
+
+
+@pytest.mark.parametrize(
+    ("chunker", "spans"),
+    [
+        ("sentence", [(0, 5), (5, 8), (8, 10)]),
+        ("release", [(0, 5), (5, 8), (8, 10)]),
+        ("clause", [(0, 5), (5, 8), (8, 10)]),
+        ("window", [(0, 3), (3, 6), (6, 8), (8, 10)]),
+        ("response", [(0, 8), (8, 10)]),
+    ],
+)
+def test_no_span_holds_thinking_and_answer(chunker: str, spans: list[tuple[int, int]]) -> None:
+    found = chunk(thought(), chunker, 3)
+    assert [piece.steps for piece in found] == spans
+    assert [piece.thinking for piece in found] == [True] * (len(spans) - 1) + [False]
+    assert chunk(thought(), chunker, 3, "thinking") == found[:-1]
+    assert chunk(thought(), chunker, 3, "answer") == found[-1:]
+
+
+def test_thinking_is_known_by_first_visible_characters() -> None:
+    trace = answer(["\n", "a", "\n", "b c", "", " d"], [(0, 9)])
+    for (start, end), inside in {
+        (1, 2): [1, 1, 1, 0, 0, 0],
+        (0, 4): [1, 1, 1, 1, 1, 0],
+        (5, 8): [0, 0, 0, 0, 0, 1],
+        (3, 4): [0, 0, 0, 1, 1, 0],
+        (4, 5): [0] * 6,
+    }.items():
+        marked = replace(trace, meta={"thinking": [start, end]})
+        assert thinking_steps(marked).tolist() == [bool(step) for step in inside]
+    assert not thinking_steps(trace).any()
+    blank = answer(["\n", "\n"], [], meta={"thinking": [0, 2]})
+    assert thinking_steps(blank).all()
+
+
+def test_without_thinking_the_answer_is_all_there_is() -> None:
+    for chunker in ALL:
+        assert chunk(make_trace(), chunker, 5, "answer") == chunk(make_trace(), chunker, 5)
+        assert chunk(make_trace(), chunker, 5, "thinking") == []
+        assert chunk(answer([], []), chunker, 5, "answer") == []
+
+
 def test_windows_hold_so_many_steps() -> None:
     spans = chunk(make_trace(), "window", 5)
     assert [span.steps for span in spans] == [(0, 5), (5, 10), (10, 15), (15, 16)]
@@ -159,9 +211,17 @@ def test_spans_partition_the_steps_and_the_words(
     pairs = [(a, min(b, length)) for a, b in zip(edges[::2], edges[1::2], strict=False)]
     pos = tuple(random.choice(["NOUN", "VERB", "CCONJ", "PUNCT"]) for _ in steps)
     trace = answer(steps, [(a, b) for a, b in pairs if a < b], pos=pos)
+    if border := random.randint(0, length):
+        trace = replace(trace, meta={"thinking": [random.randrange(border), border]})
     spans = chunk(trace, chunker, window)
     covered = [step for span in spans for step in range(*span.steps)]
     assert covered == list(range(len(steps)))
     assert all(first < last for first, last in (span.steps for span in spans))
+    inside = thinking_steps(trace).tolist()
+    for span in spans:
+        assert {*inside[slice(*span.steps)]} == {span.thinking}
+    parts = {part: chunk(trace, chunker, window, part) for part in ("answer", "thinking")}
+    assert sorted(parts["answer"] + parts["thinking"], key=lambda one: one.steps) == spans
+    assert not any(span.thinking for span in parts["answer"])
     words = "".join(trace.response[span.start : span.end] for span in spans)
     assert "".join(words.split()) == "".join(trace.response.split())

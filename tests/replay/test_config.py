@@ -60,6 +60,7 @@ def test_the_papers_preset() -> None:
         "tags": "",
         "chunker": "sentence",
         "window": 16,
+        "response": "all",
         "curation": CURATION,
     }
 
@@ -88,6 +89,7 @@ def test_the_releases_preset() -> None:
         "tags": "",
         "chunker": "release",
         "window": 16,
+        "response": "all",
         "curation": CURATION,
     }
 

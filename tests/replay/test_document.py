@@ -37,7 +37,7 @@ def test_the_table_names_every_key_once() -> None:
     assert len({line.count(" | ") for line in key_table().splitlines() if "---" not in line}) == 1
 
 
-@pytest.mark.parametrize("key", ["reduce", "chunker", "competition", "first_step"])
+@pytest.mark.parametrize("key", ["reduce", "chunker", "competition", "first_step", "response"])
 def test_every_choice_is_explained(key: str) -> None:
     told = PAGE.read_text("utf-8").split(END)[1]
     fields = ReplayConfig.__dataclass_fields__

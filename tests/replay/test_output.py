@@ -42,6 +42,7 @@ class Span(msgspec.Struct, forbid_unknown_fields=True):
     end: int
     sources: list[Source]
     dropped: list[Dropped]
+    thinking: bool | msgspec.UnsetType = msgspec.UNSET
 
 
 class Sample(msgspec.Struct, forbid_unknown_fields=True):
@@ -73,6 +74,15 @@ def test_the_document_is_the_schema_and_nothing_more(name: str) -> None:
             assert {s.unit for s in span.sources} | {d.unit for d in span.dropped} <= ids
             assert [s.mass for s in span.sources] == [s.mass for s in computed.sources]
             assert [d.rule for d in span.dropped] == [d.rule for d in computed.dropped]
+
+
+def test_only_a_span_of_thinking_says_so() -> None:
+    trace = make_trace(meta={"thinking": [0, 30]})
+    made = to_json([attribute(trace), attribute(make_trace("b"))], PRESETS["default"])
+    document = msgspec.json.decode(json.dumps(made), type=Document)
+    said = [[span.thinking for span in sample.spans] for sample in document.samples]
+    unset = msgspec.UNSET
+    assert said == [[True, unset, unset], [unset] * 3]
 
 
 def test_a_unit_has_only_the_keys_that_it_has_values_for() -> None:

@@ -12,13 +12,14 @@ from hypothesis import strategies as st
 
 from omnitrace.units import UnitConfig
 from replay import CurationConfig, ReplayConfig, Replayer
-from replay.batch.ballots import Ballots, Stack, joined, wrote_something
+from replay.batch.ballots import Ballots, Stack, joined, voting
 from replay.batch.ballots import ballots as ballots_of
 from replay.batch.curation import Plan, _totals, curate_many
 from replay.chunk import chunk
 from replay.curate import curate, votes
 from tests.build import make_trace
 from tests.replay.literal import listing
+from tests.replay.test_attribution import thinking_trace
 from tests.replay.test_curate import Step, columns, configs, steps
 
 Cells = list[list[Step]]
@@ -138,10 +139,29 @@ def test_a_stack_maps_samples_as_one_by_one() -> None:
     for seed, config in enumerate([UnitConfig(), UnitConfig(image="grid"), UnitConfig()]):
         trace = make_trace(seed=seed)
         units, masses = trace.units(config), Replayer(trace).mass(ReplayConfig(units=config))
-        cast = ballots_of(trace, units, masses, "together", chunk(trace, "sentence"))
-        parts.append((cast, masses[wrote_something(trace)]))
+        pieces = chunk(trace, "sentence")
+        cast = ballots_of(trace, units, masses, "together", pieces)
+        parts.append((cast, masses[voting(trace, pieces)]))
     expected = joined([cast for cast, _ in parts])
     got = Stack.of(parts).cast()
     assert got.source.tolist() == expected.source.tolist()
     assert got.confidence.tolist() == expected.confidence.tolist()
     assert got.cell.tolist() == expected.cell.tolist()
+
+
+@pytest.mark.parametrize("seed", range(20))
+@pytest.mark.parametrize("part", ["all", "answer", "thinking"])
+def test_a_part_of_a_response_is_curated_as_alone(seed: int, part: str) -> None:
+    replayer = Replayer(thinking_trace(seed))
+    config = ReplayConfig(chunker=["sentence", "window"][seed % 2], window=4, response=part)
+    trace, units = replayer.trace, replayer.units(config.units)
+    pieces, masses = replayer.spans(config), replayer.mass(config)
+    cast = ballots_of(trace, units, masses, "together", pieces)
+    found = curate_many(cast, Plan([config.curation]))
+    spans = replayer.attribute(config).spans
+    assert [found.sources(0, k) for k in range(len(pieces))] == [
+        [source.unit for source in span.sources] for span in spans
+    ]
+    stacked = Stack.of([(cast, masses[voting(trace, pieces)])]).cast()
+    for name in ("cell", "source", "confidence"):
+        assert np.array_equal(getattr(stacked, name), getattr(cast, name))

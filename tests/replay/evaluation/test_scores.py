@@ -48,6 +48,36 @@ def test_all_right() -> None:
         assert numbers(result.micro[name]) == numbers(result.macro[name]) == [1, 1, 1, 3]
 
 
+@pytest.mark.parametrize(
+    ("end", "part", "judged"),
+    [(30, "all", 3), (30, "answer", 2), (30, "thinking", 1), (40, "answer", 2), (0, "answer", 3)],
+)
+def test_only_sentences_of_the_attributed_part_are_scored(end: int, part: str, judged: int) -> None:
+    trace = make_trace(meta={"thinking": [0, end]} if end else {})
+    found = attribute(trace, replace(PRESETS["paper"], response=part))
+    gold = gold_of_truth(trace, THE_TRUTH)
+    result = judge(found, gold)
+    assert (result.judged, result.wrong) == (judged, 0)
+    assert result.tally[:, 3].tolist() == [judged] * 5
+    whole = attribute(trace, PRESETS["paper"])
+    by_sentence = [
+        judge(whole, replace(gold, judged=np.arange(3) == k)).tally
+        for k in {"thinking": [0], "answer": range(3 - judged, 3)}.get(part, range(3))
+    ]
+    if end != 40:  # where no sentence lies in both parts
+        assert result.tally == pytest.approx(np.sum(by_sentence, axis=0))
+
+
+def test_a_part_that_is_not_there_has_nothing_to_score() -> None:
+    gold = gold_of_truth(make_trace(), THE_TRUTH)
+    nothing = judge(attribute(make_trace(), replace(PRESETS["paper"], response="thinking")), gold)
+    assert (nothing.judged, nothing.wrong) == (0, 0)
+    assert not nothing.tally.any()
+    spans = np.array([[0, 3], [4, 9]], np.int32)
+    assert gold.within(spans).sentences.tolist() == gold.sentences[:2].tolist()
+    assert gold.within(np.array([[0, 16]], np.int32)) is gold
+
+
 def test_counts_by_hand() -> None:
     result = scores(claiming(["text-0", "text-1"], [], ["audio-0:0-1", "video-0:1-2"]))
     # Text: one right of two found, one true. Image: none found, one true. Audio: one wrong

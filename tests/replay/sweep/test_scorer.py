@@ -18,7 +18,7 @@ from replay.evaluation.space import judging_space
 from replay.sweep.scorer import Scorer, grouped
 from tests.build import make_trace
 from tests.replay.sweep.golds import random_gold
-from tests.replay.test_attribution import empty
+from tests.replay.test_attribution import empty, thinking_trace
 from tests.replay.test_curate import configs as curations
 
 mappings = st.sampled_from(
@@ -33,8 +33,14 @@ mappings = st.sampled_from(
         replace(PRESETS["paper"], units=UnitConfig(request="unnamed", text="clause")),
     ]
 )
+parts = st.sampled_from(["all", "answer", "thinking"])
 several = st.lists(
-    st.builds(lambda mapped, curation: replace(mapped, curation=curation), mappings, curations),
+    st.builds(
+        lambda mapped, curation, part: replace(mapped, curation=curation, response=part),
+        mappings,
+        curations,
+        parts,
+    ),
     min_size=1,
     max_size=4,
 )
@@ -49,6 +55,27 @@ def test_tallies_are_those_of_one_configuration_at_a_time(
     expected = np.array([judge(attribute(trace, config), gold).tally for config in chosen])
     assert np.array_equal(found[..., :4], expected[..., :4])
     assert np.allclose(found, expected, rtol=1e-12)
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_tallies_of_thinking_and_answer_are_those_of_one_at_a_time(seed: int) -> None:
+    trace, gold = thinking_trace(seed), random_gold(seed)
+    chosen = [
+        replace(PRESETS[name], response=part, chunker=chunker, window=5)
+        for name in PRESETS
+        for part in ("all", "answer", "thinking")
+        for chunker in ("sentence", "window", "response")
+    ]
+    found = Scorer(chosen).tallies(Replayer(trace), gold)
+    expected = np.array([judge(attribute(trace, config), gold).tally for config in chosen])
+    assert np.array_equal(found[..., :4], expected[..., :4])
+    assert np.allclose(found, expected, rtol=1e-12)
+
+
+def test_the_part_of_the_response_is_no_part_of_curation() -> None:
+    paper = PRESETS["paper"]
+    chosen = [replace(paper, response=part) for part in ("all", "answer", "all")]
+    assert grouped(chosen) == [[0, 2], [1]]
 
 
 def test_slices_of_a_large_group_are_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
