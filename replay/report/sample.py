@@ -84,7 +84,8 @@ class SourceView:
 
 @dataclass(frozen=True)
 class SpanView:
-    """A span of the answer; `modality` is its first source's, empty without one."""
+    """A span of the response; `modality` is its first source's, empty without one; `thinking`:
+    whether it is thinking."""
 
     number: int
     text: str
@@ -94,6 +95,7 @@ class SpanView:
     more_dropped: int
     known: bool | None
     missed: tuple[tuple[str, str], ...]
+    thinking: bool = False
 
 
 @dataclass(frozen=True)
@@ -173,6 +175,7 @@ def _span(number: int, span: Span, units: list[UnitView], marks: Marks | None) -
         more_dropped=max(0, len(dropped) - MOST_DROPPED),
         known=marks.known if marks else None,
         missed=marks.missed if marks else (),
+        thinking=span.thinking,
     )
 
 

@@ -63,6 +63,14 @@ def test_every_span_and_unit_can_be_reached_by_keyboard(page: str) -> None:
     assert all(a.get("tabindex") == "0" for a in buttons)
 
 
+def test_a_span_of_thinking_says_so(run: Path, tmp_path: Path, page: str) -> None:
+    trace = make_trace(meta={"thinking": [0, 30]})
+    thoughtful = page_of(job_of(write_run(tmp_path / "run", trace)), tmp_path / "page.html")
+    assert thoughtful.count('<p class="quiet">thinking</p>') == 1
+    assert thoughtful.count(' quiet" data-span="0"') == 1
+    assert '<p class="quiet">thinking</p>' not in page
+
+
 def test_hostile_text_stays_text(tmp_path: Path) -> None:
     page = page_of(hostile_job(), tmp_path / "h.html")
     found = taken(page)

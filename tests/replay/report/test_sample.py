@@ -64,6 +64,15 @@ def test_no_text_is_lost(text: str) -> None:
                 assert piece.strip() in unit.text
 
 
+def test_thinking_is_marked_and_what_is_not_attributed_is_plain_text() -> None:
+    trace = make_trace(meta={"thinking": [0, 30]})
+    assert [span.thinking for span in view(trace).spans] == [True, False, False]
+    shown = view(trace, replace(CONFIG, response="answer"))
+    assert [span.thinking for span in shown.spans] == [False, False]
+    assert shown.pieces[0] == (trace.response[:31], None)
+    assert "".join(piece for piece, _ in shown.pieces) == trace.response
+
+
 def test_parts_in_order_with_their_units() -> None:
     found = parts(make_trace())
     assert [(part.kind, part.label) for part in found] == [
