@@ -13,10 +13,11 @@ Bool = npt.NDArray[np.bool_]
 def disputed(one: Attribution, other: Attribution) -> Bool:
     """(T,) bool: the steps whose spans have other curated sources in the two attributions.
 
-    Sources are told apart by their ids, so that units which are cut otherwise differ.
+    Sources are told apart by their ids, so that units which are cut otherwise differ. A step that
+    lies in no span of one of them is not disputed.
     """
     pairs = zip(_kept_by_step(one), _kept_by_step(other), strict=True)
-    return np.array([here != there for here, there in pairs], np.bool_)
+    return np.array([None not in pair and pair[0] != pair[1] for pair in pairs], np.bool_)
 
 
 def kept(attribution: Attribution, k: int) -> frozenset[str]:
@@ -32,11 +33,13 @@ def span_at(attribution: Attribution, step: int) -> int | None:
 
 
 def spans_of_steps(attribution: Attribution) -> npt.NDArray[np.int32]:
-    """(T,) int32: the span of each step."""
-    sizes = [span.steps[1] - span.steps[0] for span in attribution.spans]
-    return np.repeat(np.arange(len(sizes), dtype=np.int32), sizes)
+    """(T,) int32: the span of each step, -1 where the step's part is not attributed."""
+    span = np.full(len(attribution.unit), -1, np.int32)
+    for k, found in enumerate(attribution.spans):
+        span[slice(*found.steps)] = k
+    return span
 
 
-def _kept_by_step(attribution: Attribution) -> list[frozenset[str]]:
-    sets = [kept(attribution, k) for k in range(len(attribution.spans))]
+def _kept_by_step(attribution: Attribution) -> list[frozenset[str] | None]:
+    sets = [*(kept(attribution, k) for k in range(len(attribution.spans))), None]
     return [sets[k] for k in spans_of_steps(attribution)]

@@ -91,7 +91,8 @@ def _lines(attribution: Attribution) -> Iterator[str]:
 
 def _span_lines(attribution: Attribution, k: int, span: Span) -> Iterator[str]:
     units = attribution.units
-    yield f"{k + 1}. {' '.join(safe_text(span.text).split())}"
+    part = "thinking: " if span.thinking else ""
+    yield f"{k + 1}. {part}{' '.join(safe_text(span.text).split())}"
     for source in span.sources:
         yield f"   ✓ {source.mass:4.2f} {name(units, source.unit, _NAME_CELLS)}"
     for dropped in span.dropped:
@@ -108,7 +109,8 @@ def _page_spans(view: View) -> Iterator[str]:
             for s in span.sources
         )
         tokens = "".join(_page_tokens(view, *span.steps))
-        yield f"<p>{tokens}<small>{k + 1} ↳ {sources or 'no source kept'}</small></p>"
+        number = f"{k + 1} thinking" if span.thinking else f"{k + 1}"
+        yield f"<p>{tokens}<small>{number} ↳ {sources or 'no source kept'}</small></p>"
 
 
 def _page_tokens(view: View, first: int, last: int) -> Iterator[str]:

@@ -29,6 +29,5 @@ class Labels:
     def f1(self, trace: Trace, attribution: Attribution) -> float | None:
         """The micro F1 of an attribution over all modalities; None where nobody knows."""
         gold = self.gold(trace)
-        if gold is None or not gold.judged.any():
-            return None
-        return score([judge(attribution, gold)]).micro["all"].f1
+        judged = judge(attribution, gold) if gold is not None else None
+        return score([judged]).micro["all"].f1 if judged and judged.judged else None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -13,7 +14,7 @@ from omnitrace import CommandError, Run
 from replay import PRESETS, attribute
 from replay.output import to_json
 from tests.tui.drive import browsing, press, text
-from tests.tui.samples import HOSTILE, with_response
+from tests.tui.samples import HOSTILE, planted_trace, with_response
 from tui.draw.colours import palette_of
 from tui.export import View, exported
 from tui.memory import Look, keep, recall
@@ -41,6 +42,18 @@ def test_exported_data_is_what_replay_prints() -> None:
     view = hostile_view()
     data = json.loads(exported(view, "x.json"))
     assert data == json.loads(json.dumps(to_json([view.attribution], view.attribution.config)))
+
+
+@pytest.mark.parametrize(
+    ("name", "marked"), [("a.txt", "\n1. thinking: The parcel"), ("a.html", "<small>1 thinking ↳")]
+)
+def test_a_span_of_thinking_says_so(name: str, marked: str) -> None:
+    trace = replace(planted_trace(), meta={"thinking": [0, 30]})
+    attribution = attribute(trace, PRESETS["paper"])
+    view = View(attribution, mark(Paper.of(trace), attribution, Reading()), palette_of(App()), str)
+    written = exported(view, name)
+    assert marked in written
+    assert written.count("thinking") == 1
 
 
 def test_a_name_says_what_it_becomes() -> None:

@@ -48,9 +48,12 @@ class MediaView(Lines):
         self._for: tuple[object, int] = (None, 0)  # the trace and the width that are decoded
         self._rows: list[Row] = []
 
-    def show_scene(self, attribution: Attribution, trace: Trace, depth: Depth, k: int) -> None:
-        """Show the media under some steps of the k-th span."""
-        kept = frozenset(source.unit for source in attribution.spans[k].sources)
+    def show_scene(
+        self, attribution: Attribution, trace: Trace, depth: Depth, k: int | None
+    ) -> None:
+        """Show the media under some steps of the k-th span, or of none."""
+        sources = attribution.spans[k].sources if k is not None else ()
+        kept = frozenset(source.unit for source in sources)
         mapped = int(attribution.unit[depth.steps[0]])
         top = scene_top(trace, depth.row)
         colour = not self.app.no_color

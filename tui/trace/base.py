@@ -245,12 +245,13 @@ class TraceBase(Screen[int]):
         step = cursor if self._pinned is None else self._pinned
         steps, unit, k = marked.group_of(step), int(marked.unit[step]), int(marked.span[step])
         trace = shown.opened.replayer.tagged(attribution.config.tags)
-        self.query_one(Inspector).inspect(Inspected(trace, attribution, steps, unit, k))
+        own = k if k >= 0 else None
+        self.query_one(Inspector).inspect(Inspected(trace, attribution, steps, unit, own))
         self.query_one(StepSources).show_steps(attribution, steps, unit)
         beside = None
         if shown.other is not None and (theirs := span_at(shown.other, step)) is not None:
             beside = BesideSpan(shown.other, theirs)
-        self.query_one(SpanSources).show_span(attribution, k, beside)
+        self.query_one(SpanSources).show_span(attribution, own, beside)
         if (known := shown.opened.reader.known(attribution, steps)) is not None:
             self._show_depth(known)
         self._deepen(shown, steps)
@@ -352,5 +353,5 @@ class TraceBase(Screen[int]):
     def _show_media(self, depth: Depth) -> None:
         shown, media = self._shown, self.query_one(MediaView)
         if shown is not None and shown.opened.trace.media:
-            k = int(shown.marked.span[depth.steps[0]])
+            k = span_at(shown.attribution, depth.steps[0])
             media.show_scene(shown.attribution, shown.opened.trace, depth, k)

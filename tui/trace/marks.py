@@ -34,7 +34,8 @@ class Marked:
     - `unit` (T,) int32: the unit that the step's group is traced to, -1 for none; `modality`: its
       `Modality`, SPECIAL for none; `level` (T,) int32: its strength;
     - `spans`: half-open ranges of steps, in order; `span` (T,) int32: the span of each step, or -1;
-      `sources`: modality and unit of each span's curated sources, strongest first;
+      `sources`: modality and unit of each span's curated sources, strongest first; `thinking`:
+      the numbers of the spans that are thinking;
     - `disputed` (T,) bool: another configuration keeps other sources for the step's span.
     """
 
@@ -49,6 +50,7 @@ class Marked:
     span: Int32
     disputed: Bool
     units: Units | None = None
+    thinking: frozenset[int] = frozenset()
 
     @cached_property
     def names(self) -> Mapping[int, str]:
@@ -67,6 +69,12 @@ class Marked:
                 steps[slice(*span)] = True
         return steps
 
+    @cached_property
+    def outside(self) -> Bool:
+        """(T,) bool: the steps of the part of the response that is not attributed."""
+        none: Bool = np.zeros(len(self), np.bool_)
+        return self.span < 0 if self.units is not None else none
+
     def __len__(self) -> int:
         return len(self.level)
 
@@ -74,6 +82,13 @@ class Marked:
         """The steps that are read together with one: half-open."""
         first = np.searchsorted(self.group, self.group[step], "left")
         return int(first), int(np.searchsorted(self.group, self.group[step], "right"))
+
+    def span_beside(self, step: int, by: int) -> int:
+        """The number of the span after (`by` 1) or before (-1) that of a step, which may be in
+        none; there may be no span of that number."""
+        k = int(self.span[step])
+        later = sum(start <= step for start, _ in self.spans)
+        return k + by if k >= 0 else later - (by < 0)
 
     def beside(self, steps: tuple[int, int]) -> list[tuple[int, int]]:
         """The groups after and before one, where there are any."""
@@ -113,7 +128,8 @@ class Reading:
 def mark(paper: Paper, attribution: Attribution, reading: Reading) -> Marked:
     """The response with the marks that an attribution gives its steps."""
     span = spans_of_steps(attribution)
-    group = {"word": paper.word, "span": span}.get(reading.grain, np.arange(len(span), dtype="i4"))
+    groups = {"word": paper.word, "span": runs(span)}
+    group = groups.get(reading.grain, np.arange(len(span), dtype="i4"))
     unit, confidence = traced(attribution, group)
     kinds = [*(_KINDS[m] for m in attribution.units.modality.tolist()), Modality.SPECIAL]
     other = reading.other
@@ -132,7 +148,13 @@ def mark(paper: Paper, attribution: Attribution, reading: Reading) -> Marked:
         span=span,
         disputed=disputed(attribution, other) if other else np.zeros(len(span), np.bool_),
         units=attribution.units,
+        thinking=frozenset(k for k, found in enumerate(attribution.spans) if found.thinking),
     )
+
+
+def runs(span: Int32) -> Int32:
+    """(T,) int32, ascending from 0: which run of equal neighbours each of `span` (T,) lies in."""
+    return np.cumsum(np.diff(span, prepend=span[:1]) != 0).astype(np.int32)
 
 
 def traced(attribution: Attribution, group: Int32) -> tuple[Int32, Float32]:

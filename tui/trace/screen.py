@@ -74,7 +74,7 @@ class TraceScreen(TraceBase):
         marked = self.tokens.marked
         if self._shown is None or not len(marked):
             return
-        k = int(marked.span[self.tokens.cursor]) + by
+        k = marked.span_beside(self.tokens.cursor, by)
         if 0 <= k < len(marked.spans):
             self.tokens.move_to(marked.spans[k][0])
 

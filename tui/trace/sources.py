@@ -96,8 +96,14 @@ class SpanSources(UnitTable):
 
     _shown: tuple[object, ...] | None = None
 
-    def show_span(self, attribution: Attribution, k: int, beside: Beside | None = None) -> None:
-        """Show the sources of the k-th span."""
+    def show_span(
+        self, attribution: Attribution, k: int | None, beside: Beside | None = None
+    ) -> None:
+        """Show the sources of the k-th span; without one, why there are none."""
+        if k is None:
+            self.border_title = "no span"
+            self.say(f"Not attributed: response = {attribution.config.response}.")
+            return
         theirs = (id(beside.attribution), beside.k) if beside else None
         if self._shown == (id(attribution), k, theirs):
             return
@@ -111,7 +117,8 @@ class SpanSources(UnitTable):
         self._found += [theirs for id, theirs in (self._theirs or {}).items() if id not in named]
         self.units_shown = [-1 if isinstance(s, Theirs) else s.unit for s in self._found]
         kept, lost = len(span.sources), len(span.dropped)
-        self.border_title = f"span {k + 1} · {kept} kept, {lost} dropped · share run score"
+        number = f"span {k + 1} · thinking" if span.thinking else f"span {k + 1}"
+        self.border_title = f"{number} · {kept} kept, {lost} dropped · share run score"
         if self._found:
             self.fill(len(self._found))
         else:

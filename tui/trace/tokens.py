@@ -25,6 +25,7 @@ from tui.trace.marks import NOTHING, Bool, Marked
 
 TEXT, LETTER, CAPTION = range(3)  # what a line shows of its row
 _UNDERLINED = Style(underline=True)
+_THINKING = "thinking  "  # before the sources of a span that is thinking
 _MARGIN = 7  # cells of the margin beside the digits of the span's number
 
 
@@ -69,7 +70,7 @@ class TokenView(Lines, inherit_bindings=False):
         self.pinned: int | None = None
         self._rows = wrap("", 2)
         self._broken: tuple[object, object] = (None, None)  # what the rows were broken for
-        self._heads: dict[int, int] = {}  # row → the span that begins on it
+        self._heads: dict[int, int] = {}  # row → the span that begins on it; -1: what is in none
         self._lines: list[tuple[int, int]] = []  # line → its row, and what it shows of it
         self._tops: list[int] = []  # row → its first line
         self._column = 0  # where the cursor wants to be when it changes rows
@@ -134,17 +135,19 @@ class TokenView(Lines, inherit_bindings=False):
         self.call_after_refresh(self._follow)
 
     def _wrap(self, width: int, marked: Marked) -> None:
-        heads = [int(marked.first[start]) for start, end in marked.spans if start < end]
+        begins = np.flatnonzero(np.diff(marked.span, prepend=-2))
+        heads = {int(marked.first[step]): int(marked.span[step]) for step in begins}
         # One cell stays free so that the scrollbar's coming and going moves no word.
         self._rows = wrap(
             marked.shown.text, width - self._margin - 1, (*marked.shown.starts, *heads)
         )
-        self._heads = {self._rows.row_of(head): k for k, head in enumerate(heads)}
+        self._heads = {self._rows.row_of(head): k for head, k in heads.items()}
         self._lay_lines()
 
     def _lay_lines(self) -> None:
         """What each line shows: a row, its letters, the sources of the span that ends there."""
-        tails = {head - 1 for head in self._heads} | {len(self._rows) - 1}
+        ends = pairwise([*self._heads, len(self._rows)])
+        tails = {after - 1 for head, after in ends if self._heads[head] >= 0}
         self._lines, self._tops = [], []
         for row in range(len(self._rows)):
             self._tops.append(len(self._lines))
@@ -302,6 +305,9 @@ class TokenView(Lines, inherit_bindings=False):
         yield "↳ ", self.palette.dim
         sources = self.marked.sources[k] if step >= 0 and k >= 0 else ()
         left = width - self._margin - 2
+        if step >= 0 and k in self.marked.thinking:
+            yield _THINKING, self.palette.dim
+            left -= len(_THINKING)
         for modality, unit in sources:
             yield f"{LETTERS[modality]} ", self.palette.ink[modality]
             text = clip(self.marked.names[unit], left - 2)
@@ -315,8 +321,8 @@ class TokenView(Lines, inherit_bindings=False):
     def _draw_margin(self, row: int, lane: int) -> Iterable[Piece]:
         """`▸3 TIA`: the number of the span that begins here, its sources' modalities."""
         palette, digits = self.palette, self._margin - _MARGIN
-        k = self._heads.get(row) if lane == TEXT else None
-        if k is None:
+        k = self._heads.get(row, -1) if lane == TEXT else -1
+        if k < 0:
             yield " " * self._margin, palette.plain
             return
         here = k == self.marked.span[self.cursor]
@@ -348,6 +354,8 @@ class TokenView(Lines, inherit_bindings=False):
         if step == self.pinned:
             return self.palette.pinned
         if self.lit is not None and not self.lit[step]:
+            return self.palette.dim
+        if marked.outside[step]:
             return self.palette.dim
         style = self.palette.token[marked.modality[step]][int(marked.level[step])]
         inside = marked.span[step] == marked.span[self.cursor] >= 0

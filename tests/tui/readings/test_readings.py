@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -115,6 +116,12 @@ async def test_samples_with_labels_have_an_f1(run: Run, labels: Labels) -> None:
         await press(pilot, "slash", *"f1<1", "enter")
         assert "1 of 30 samples" in text(pilot, "#columns")
         assert "F1" in text(pilot, "#columns")
+
+
+def test_a_part_that_is_not_there_has_no_f1(labels: Labels) -> None:
+    trace = planted_trace("kitchen-0")
+    assert labels.f1(trace, attribute(trace, PLAIN)) is not None
+    assert labels.f1(trace, attribute(trace, replace(PLAIN, response="thinking"))) is None
 
 
 def test_labels_that_do_not_fit_are_told_with_their_line(tmp_path: Path) -> None:
