@@ -7,10 +7,9 @@ it replaced, or else from the runs of placeholder tokens. Knows nothing of captu
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator, Sequence
 from functools import cached_property
-from itertools import count, pairwise
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -25,8 +24,9 @@ from recorder.inputs.media import Limits
 from recorder.inputs.samples import Content, Sample
 from recorder.models import layout, placing, processing
 from recorder.models.adapter import ModelSpec, Prepared, Settings
+from recorder.models.geometry import Layouts
 from recorder.models.layout import Replacement
-from recorder.models.placing import Geometry, Region
+from recorder.models.placing import Region
 from recorder.models.processing import Processed
 from recorder.models.render import TEMPLATE_ERRORS, Rendered, parts_of, render
 from recorder.models.tokens import Tokens
@@ -236,50 +236,24 @@ class ChatModel(Tokens):
         processed: Processed,
         media: Sequence[Loaded],
     ) -> None:
-        numbers = {kind: count() for kind in processing.KINDS}
+        """Fill in what the tokens of all media are; `part` (n,) the content part of each token."""
+        laid_out = {
+            kind: Layouts(self.processor, self.model.config, processed, kind)
+            for kind in ("image", "video")
+        }
         for index, own in enumerate(parts):
             if own.medium < 0:
                 continue
             tokens = np.flatnonzero(part == index)
             region = placing.region_of(processed.ids, tokens, self._media_ids, self.decode)
-            number, loaded = next(numbers[own.kind]), media[own.medium]
+            loaded = media[own.medium]
             layout.place_medium(timeline, tokens, parts, own.medium)
             if own.kind == "audio":
                 self._place_audio(timeline, region, loaded)
                 continue
-            geometry = self._geometry(processed, own.kind, number)
+            geometry = laid_out[own.kind].next([len(run) for run in region.runs])
             place = placing.place_image if own.kind == "image" else placing.place_video
             place(timeline, region, loaded, geometry)
-
-    def _geometry(self, processed: Processed, kind: str, number: int) -> Geometry:
-        found = processing.grids(processed, kind)
-        by_row = getattr(self.processor, "image_break_token", None) is not None
-        if not found:
-            return Geometry(side=self._side, by_row=by_row)
-        owner = getattr(self.processor, f"{kind}_processor", self.processor)
-        merge = int(getattr(owner, "merge_size", None) or 1)
-        frames, rows, columns = found[number]
-        return Geometry(grid=(frames, rows // merge, columns // merge))
-
-    @cached_property
-    def _side(self) -> int:
-        """Tokens that an image or tile of one size is high and wide, 0 if that is not known."""
-        processor, config = self.processor, self.model.config
-        vision = getattr(config, "vision_config", None)
-        named = [
-            getattr(owner, name, None)
-            for owner, name in [
-                (processor, "image_seq_length"),
-                (processor, "image_seq_len"),
-                (processor, "num_image_tokens"),
-                (config, "mm_tokens_per_image"),
-            ]
-        ]
-        size, patch = getattr(vision, "image_size", None), getattr(vision, "patch_size", None)
-        if isinstance(size, int) and isinstance(patch, int):
-            named.append((size // patch) ** 2)
-        counts = [n for n in named if isinstance(n, int) and n > 0 and math.isqrt(n) ** 2 == n]
-        return math.isqrt(counts[0]) if counts else 0
 
     def _place_audio(self, timeline: Timeline, region: Region, loaded: Loaded) -> None:
         assert loaded.audio is not None

@@ -32,8 +32,8 @@ class Region:
 
 @dataclass(frozen=True)
 class Geometry:
-    """What a processor says of how it lays out one image or video: `grid` frames, rows and columns
-    of tokens; else `side`, `shapes` and `by_row` as in `Runs`."""
+    """What a processor says of how it lays out one image or video: `grid`, frames, rows and columns
+    of tokens; `side`, `shapes` and `by_row` as in `Runs`."""
 
     grid: tuple[int, int, int] | None = None
     side: int = 0
@@ -92,10 +92,11 @@ def place_video(timeline: Timeline, region: Region, loaded: Loaded, geometry: Ge
         _place_frames(timeline, region, loaded, geometry)
     groups = int(timeline.frame[own].max(initial=0)) + 1
     together = math.ceil(len(video.seconds) / groups)
-    edges = np.concatenate([video.seconds[::together], np.array([video.duration_s])])
+    edges = np.array([*video.seconds[::together], video.duration_s], np.float64)
     lengths = edges[1:] - edges[:-1]
     frame = np.minimum(timeline.frame[own], len(lengths) - 1)
-    layout.place_seconds(timeline, own, edges[frame], lengths[frame], video.duration_s)
+    starts = np.asarray(edges[frame], np.float64)
+    layout.place_seconds(timeline, own, starts, lengths[frame], video.duration_s)
 
 
 def _place_frames(timeline: Timeline, region: Region, loaded: Loaded, geometry: Geometry) -> None:
@@ -107,12 +108,13 @@ def _place_frames(timeline: Timeline, region: Region, loaded: Loaded, geometry: 
         each = count // frames
         cuts = [*range(0, frames * each, each), count]
         runs = tuple(region.own[a:b] for a, b in pairwise(cuts))
-    side = geometry.side
-    for number, run in enumerate(runs):
+    whole = ((geometry.side, geometry.side),) * len(runs)
+    shapes = geometry.shapes if len(geometry.shapes) == len(runs) else whole
+    for number, (run, (rows, columns)) in enumerate(zip(runs, shapes, strict=True)):
         timeline.frame[run] = number
-        if len(run) - side * side in (0, 1) and side:
-            index = np.minimum(np.arange(len(run)), side * side - 1)
-            timeline.row[run], timeline.column[run] = np.divmod(index, side)
+        if rows and len(run) - rows * columns in (0, 1):
+            index = np.minimum(np.arange(len(run)), rows * columns - 1)
+            timeline.row[run], timeline.column[run] = np.divmod(index, columns)
 
 
 def place_audio(

@@ -134,9 +134,3 @@ def media_ids(processor: Any, config: Any) -> frozenset[int]:
         if ids:
             return ids
     return frozenset()
-
-
-def grids(processed: Processed, kind: str) -> list[tuple[int, int, int]]:
-    """Frames, rows and columns of patches of each image or video, where the processor says so."""
-    found = processed.inputs.get(f"{kind}_grid_thw")
-    return [] if found is None else [(int(t), int(h), int(w)) for t, h, w in found.tolist()]
