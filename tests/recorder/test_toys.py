@@ -62,7 +62,7 @@ FAMILIES = {
     "llama3": Family("LlamaForCausalLM", 1, True, trims=True),
     "mistral": Family("MistralForCausalLM", 1, True),
     "gemma2": Family("Gemma2ForCausalLM", 1, True, trims=True),
-    "gemma3": Family("Gemma3ForCausalLM", 1, True, trims=True),
+    "gemma3_text": Family("Gemma3ForCausalLM", 1, True, trims=True),
     "qwen3": Family("Qwen3ForCausalLM", 0, False),
     "deepseek_v3": Family("DeepseekV3ForCausalLM", 1, True),
     "gpt_oss": Family("GptOssForCausalLM", 0, False),
@@ -192,7 +192,7 @@ def test_ids_decode_to_the_prompt(family: str, saved: Callable[[str], Path]) -> 
         ("mistral", [ANSWER, USER]),
         ("gemma2", [SYSTEM, USER]),
         ("gemma2", [USER, USER]),
-        ("gemma3", [SYSTEM, USER, USER]),
+        ("gemma3_text", [SYSTEM, USER, USER]),
         ("gpt_oss", [USER, {"role": "assistant", "content": "<|channel|>final"}, USER]),
         ("gpt_oss", [USER, RESULT]),
         ("llama3", [USER, {**CALL, "tool_calls": CALL["tool_calls"] * 2}]),
@@ -206,7 +206,7 @@ def test_chats_are_refused_as_published(
 
 
 def test_a_system_message_is_folded_into_a_user_message(saved: Callable[[str], Path]) -> None:
-    gemma = rendered(tokens_of(saved("gemma3")), [SYSTEM, USER, ANSWER, USER])
+    gemma = rendered(tokens_of(saved("gemma3_text")), [SYSTEM, USER, ANSWER, USER])
     assert gemma.startswith(
         "<bos><start_of_turn>user\nBe brief.\n\nWhat does it show?<end_of_turn>"
     )

@@ -1,4 +1,4 @@
-"""Toy checkpoints over the bundled tokenizer: omni models, and older toys of other families.
+"""Toy checkpoints over the bundled tokenizer: omni models, and a Llama without BOS.
 
 `minicpm_o` brings its own code.
 """
@@ -56,61 +56,6 @@ def _save(model: Any, processor: Any, folder: Path) -> None:
     model.generation_config.eos_token_id = model.config.get_text_config().eos_token_id
     model.save_pretrained(folder)
     processor.save_pretrained(folder)
-
-
-def _qwen2_5_vl(folder: Path) -> None:
-    torch.manual_seed(0)
-    tokens = tokenizer()
-    rope = {**ROPE, "mrope_section": [4, 2, 2]}
-    config = hf.Qwen2_5_VLConfig(
-        text_config=sizes(tokens, rope_parameters=rope),
-        vision_config={
-            "depth": 2,
-            "hidden_size": 32,
-            "intermediate_size": 32,
-            "num_heads": 2,
-            "out_hidden_size": 64,
-            "fullatt_block_indexes": [1],
-        },
-        **special(tokens),
-    )
-    processor = hf.Qwen2_5_VLProcessor(
-        image_processor=hf.Qwen2VLImageProcessor(size=PIXELS),
-        video_processor=hf.Qwen2VLVideoProcessor(size=PIXELS, cap_pixels_per_frame=False),
-        tokenizer=tokens,
-        chat_template=CHAT_TEMPLATE,
-    )
-    _save(hf.Qwen2_5_VLForConditionalGeneration(config), processor, folder)
-
-
-def _llava(folder: Path) -> None:
-    torch.manual_seed(0)
-    tokens = tokenizer()
-    config = hf.LlavaConfig(
-        text_config=hf.LlamaConfig(**sizes(tokens)),
-        vision_config=hf.CLIPVisionConfig(
-            hidden_size=32,
-            intermediate_size=32,
-            num_hidden_layers=2,
-            num_attention_heads=2,
-            image_size=56,
-            patch_size=14,
-        ),
-        image_token_index=tokens.image_token_id,
-        image_seq_length=16,
-    )
-    processor = hf.LlavaProcessor(
-        image_processor=hf.CLIPImageProcessor(
-            size={"shortest_edge": 56}, crop_size={"height": 56, "width": 56}
-        ),
-        tokenizer=tokens,
-        patch_size=14,
-        vision_feature_select_strategy="default",
-        chat_template=CHAT_TEMPLATE,
-        image_token=tokens.image_token,
-        num_additional_image_tokens=1,
-    )
-    _save(hf.LlavaForConditionalGeneration(config), processor, folder)
 
 
 def _qwen3_omni(folder: Path) -> None:
@@ -183,10 +128,6 @@ def _minicpm_o(folder: Path) -> None:
 
 TOYS: dict[str, Toy] = {
     "llama": Toy(_text("LlamaForCausalLM", "LlamaConfig", rope_parameters=ROPE), TEXT, "text"),
-    "qwen2_5_vl": Toy(
-        _qwen2_5_vl, frozenset({"text", "image", "video"}), "vision", "AutoModelForImageTextToText"
-    ),
-    "llava": Toy(_llava, frozenset({"text", "image"}), "vision", "AutoModelForImageTextToText"),
     "qwen3_omni": Toy(_qwen3_omni, EVERYTHING, "omni", "AutoModelForMultimodalLM"),
     "minicpm_o": Toy(_minicpm_o, EVERYTHING, "omni", "AutoModel"),
 }

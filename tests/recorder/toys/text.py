@@ -72,7 +72,7 @@ TOYS: dict[str, Toy] = {
         attn_logit_softcapping=2.0,
         final_logit_softcapping=5.0,
     ),
-    "gemma3": _toy(
+    "gemma3_text": _toy(
         "Gemma3",
         tokenizers.gemma,
         templates.GEMMA3,
