@@ -10,6 +10,8 @@ from tests.recorder.toys.common import ROPE, Toy, checkpoint, hf, sizes
 IMAGE = frozenset({"text", "image"})
 VIDEO = IMAGE | {"video"}
 MULTIMODAL = "AutoModelForMultimodalLM"
+NEEDS = {"gemma3n": "timm", "smolvlm": "num2words"}
+"""Packages without which transformers can neither make nor load a family's checkpoint."""
 QWEN_TOWER = {
     "depth": 2,
     "hidden_size": 32,
