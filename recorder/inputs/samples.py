@@ -23,7 +23,7 @@ from recorder.inputs import schema, urls
 S = TypeVar("S", bound=msgspec.Struct)
 
 ROLES = ("system", "developer", "user", "assistant", "tool")
-CHAT_FIELDS = f"{schema.SAMPLE_FIELDS}; {schema.MESSAGE_FIELDS}; {schema.PART_FIELDS}"
+CHAT_FIELDS = f"{schema.SAMPLE_FIELDS}; {schema.PART_FIELDS}"
 
 MAX_FPS = 1000
 MAX_PIXELS = 1 << 26
@@ -327,7 +327,9 @@ def _input_audio(audio: schema.AudioData, where: str) -> Content:
 
 def _frames(values: Sequence[str], folder: Path, where: str) -> tuple[Content, ...]:
     if not values:
-        raise CommandError(f"{where}: a video is a list of no frames; name at least one image.")
+        raise CommandError(
+            f"{where}: the list of frames of a video is empty; name at least one image."
+        )
     return tuple(_located("image", value, folder, where) for value in values)
 
 

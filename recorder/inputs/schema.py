@@ -7,14 +7,9 @@ from typing import Annotated, Any, ClassVar, Literal
 import msgspec
 
 SAMPLE_FIELDS = "id, messages, answer, tools, continue_final_message"
-MESSAGE_FIELDS = (
-    "a message is {role, content}, of an assistant with tool_calls or reasoning_content, of a "
-    "tool with tool_call_id"
-)
 PART_FIELDS = (
-    "a part is {type: text, text}, {type: image|audio|video} with one of image|audio|video, path "
-    "or url, or one of OpenAI's image_url, video_url, audio_url, input_audio; fps, min_pixels "
-    "and max_pixels may stand beside"
+    "a part is {type: text, text} or {type: image|audio|video} with one of image|audio|video, path "
+    "or url, and fps, min_pixels, max_pixels; docs/samples.md has all of them"
 )
 RELEASE_FIELDS = "id, prompt, question, answer, task, source_dataset"
 Nothing = Annotated[list[Any], msgspec.Meta(max_length=0)] | None

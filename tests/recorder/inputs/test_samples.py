@@ -183,7 +183,7 @@ def test_the_papers_release(here: Path) -> None:
         (message({"type": "video", "path": "c.mp4", "fps": "2"}), "Expected `float | null`"),
         (message({"type": "video", "path": "c.mp4", "sample_fps": 2}), "belong to a video that is"),
         (message({"type": "video", "video": ["a.png"], "fps": 2, "raw_fps": 3}), "fps and raw_fps"),
-        (message({"type": "video", "video": []}), "a list of no frames"),
+        (message({"type": "video", "video": []}), "list of frames of a video is empty"),
         (message({"type": "video", "video": ["a.png", 7]}), "Expected `str`, got `int`"),
         (message({"type": "video", "video": ["https://x.org/1.png"]}), "is an address"),
         (message({"type": "image_url", "image_url": {"url": "https://x.org/a.png"}}), "'https://x"),

@@ -226,7 +226,7 @@ def test_positions_by_stretches_are_the_models(
     )
     cuts = [
         int(np.flatnonzero(prepared.timeline.medium == index)[-1])
-        + (3 if medium.film and medium.sound is not None else 2)
+        + (3 if medium.video and medium.audio is not None else 2)
         for index, medium in enumerate(loaded)
     ]
     found = rope_positions(adapter.model, dict(inputs), loaded, cuts)
