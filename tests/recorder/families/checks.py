@@ -1,0 +1,246 @@
+"""What is claimed of a family, each claim a function that raises AssertionError where it fails."""
+
+from __future__ import annotations
+
+import warnings
+from dataclasses import replace
+from functools import cache
+from typing import Any
+
+import numpy as np
+import torch
+
+from omnitrace.timeline import Modality
+from recorder.inputs.loaded import Loaded
+from recorder.inputs.loaded import load as load_medium
+from recorder.inputs.samples import Sample
+from recorder.models.adapter import Prepared
+from recorder.models.processing import audio_processor
+from recorder.models.render import chat_of
+from recorder.passes.draw import Options
+from recorder.passes.generate import Answer, Wanted, force, generate
+from recorder.signals import GRADIENT_SIGNALS, SIGNALS
+from tests.recorder.answers import answer_one
+from tests.recorder.families.models import SETTINGS, eager, plain, prompts, sample, watched
+from tests.recorder.passes.test_batch import assert_same
+from tests.recorder.passes.test_capture import rows_of
+
+STEPS = 4
+OPTIONS = Options(max_new_tokens=STEPS)
+MODALITIES = {"image": Modality.IMAGE, "video": Modality.VIDEO, "audio": Modality.AUDIO}
+
+
+def wanted(family: str) -> Wanted:
+    """All signals that the family's attention allows."""
+    weighs = watched(family)[1].weighs
+    names = [name for name, signal in SIGNALS.items() if weighs or not signal.weighs]
+    signals = {name: SIGNALS[name] for name in names}
+    return Wanted(signals, gradients=GRADIENT_SIGNALS)
+
+
+@cache
+def prepared(family: str, kind: str) -> Prepared:
+    return watched(family)[0].prepare(sample(*prompts(family)[kind]))
+
+
+def transformers_inputs(family: str, asked: Sample) -> dict[str, Any]:
+    """What transformers' own `apply_chat_template` makes of the messages and their media."""
+    adapter: Any = plain(family)
+    processor = adapter.processor
+    messages = chat_of(asked.messages, str)
+    rate = getattr(audio_processor(processor), "sampling_rate", 16_000)
+    media = [load_medium(content, SETTINGS.fps, rate) for content in asked.media]
+    options: dict[str, Any] = {
+        "tokenize": True,
+        "return_dict": True,
+        "return_tensors": "pt",
+        "add_generation_prompt": not asked.continues,
+        "continue_final_message": asked.continues,
+        "tools": [dict(tool) for tool in asked.tools] or None,
+    }
+    if not hasattr(processor, "image_processor") and audio_processor(processor) is None:
+        messages = [_joined(message) for message in messages]
+        found = processor.apply_chat_template(messages, **options)
+        return dict(found)
+    given = iter(media)
+    for message in messages:
+        for part in message.get("content", ()):
+            if part["type"] != "text":
+                part[part["type"]] = _decoded(next(given))
+    videos = [one.video for one in media if one.video is not None]
+    if videos:
+        metadata = [
+            {
+                "total_num_frames": len(video.frames),
+                "fps": video.fps,
+                "duration": video.duration_s,
+                "frames_indices": list(range(len(video.frames))),
+            }
+            for video in videos
+        ]
+        options["processor_kwargs"] = {"video_metadata": metadata, "do_sample_frames": False}
+    with warnings.catch_warnings():
+        # transformers hands torch scalars to numpy 2; harmless.
+        warnings.filterwarnings("ignore", "__array__ impl", DeprecationWarning)
+        found = processor.apply_chat_template(messages, **options)
+    return {key: value for key, value in found.items() if key != "video_metadata"}
+
+
+def _decoded(one: Loaded) -> Any:
+    if one.video is not None:
+        return one.video.frames
+    return one.audio if one.image is None else one.image
+
+
+def _joined(message: dict[str, Any]) -> dict[str, Any]:
+    if "content" not in message:
+        return message
+    return {**message, "content": "".join(part["text"] for part in message["content"])}
+
+
+def check_prompt(family: str, kind: str) -> None:
+    """The prompt's ids are transformers' own, and every medium's tokens are where they are."""
+    asked = sample(*prompts(family)[kind])
+    found = plain(family).prepare(asked)
+    expected = transformers_inputs(family, asked)["input_ids"][0].tolist()
+    assert found.ids.tolist() == expected
+    texts = "".join(part.text for message in asked.messages for part in message.parts)
+    assert "".join(found.prompt_text.split()) == "".join(texts.split())
+    line = found.timeline
+    for medium, one in enumerate(found.media):
+        own = line.medium == medium
+        tokens = own & (line.modality == MODALITIES[one.kind])
+        assert tokens.any()
+        region = np.flatnonzero(own)
+        assert region[-1] - region[0] + 1 == len(region)
+        assert set(line.part[own]) == {found.parts.index(_part(found, medium))}
+        if one.kind != "image":
+            _check_seconds(found, tokens, one.duration_s or 0.0)
+    assert (line.modality == Modality.TEXT).any()
+
+
+def _part(found: Prepared, medium: int) -> Any:
+    return next(part for part in found.parts if part.medium == medium)
+
+
+def _check_seconds(found: Prepared, tokens: Any, duration: float) -> None:
+    starts, ends = found.timeline.start_s[tokens], found.timeline.end_s[tokens]
+    assert starts[0] == 0
+    assert (np.diff(starts) >= 0).all()
+    assert (starts < ends).all()
+    assert ends[-1] <= duration + 1e-9
+    assert ends[-1] > duration - 0.2
+
+
+def forward(model: Any, inputs: dict[str, Any], before: list[int]) -> Any:
+    """One forward pass over the prompt and the generated tokens `before`, attentions kept."""
+    new = torch.tensor([before], dtype=torch.long)
+    given = dict(inputs)
+    given["attention_mask"] = torch.ones(1, inputs["input_ids"].shape[1] + len(before)).long()
+    if "inputs_embeds" in given:
+        more = model.get_input_embeddings()(new)
+        given["inputs_embeds"] = torch.cat([given["inputs_embeds"], more], dim=1)
+        del given["input_ids"]
+    else:
+        given["input_ids"] = torch.cat([given["input_ids"], new], dim=1)
+    for name in ("token_type_ids", "mm_token_type_ids"):
+        if name in given:
+            given[name] = torch.cat([given[name], torch.zeros_like(new)], dim=1)
+    return model(**given, output_attentions=True, use_cache=False)
+
+
+def check_capture(family: str, kind: str) -> None:
+    """Rows equal those of eager forward passes to 1e-6."""
+    one = prepared(family, kind)
+    answer = recorded(family, kind)
+    n, ids = len(one.ids), answer.ids.tolist()
+    assert ids
+    means, lasts = (rows_of(answer.signals[name], n, len(ids)) for name in ("attmean", "rawatt"))
+    with torch.no_grad():
+        for t, token in enumerate(ids):
+            out = forward(eager(family), dict(one.inputs), ids[:t])
+            assert int(out.logits[0, -1].argmax()) == token
+            last = torch.stack([layer[0, :, -1] for layer in attentions_of(out)])
+            np.testing.assert_allclose(means[t], last.mean((0, 1)), atol=1e-6, rtol=0)
+            np.testing.assert_allclose(lasts[t], last[-1].mean(0), atol=1e-6, rtol=0)
+
+
+def check_gradients(family: str, kind: str) -> None:
+    """Gradients equal autograd's on eager forward passes to 1e-5 of the largest product."""
+    one = prepared(family, kind)
+    answer = recorded(family, kind)
+    n, ids = len(one.ids), answer.ids.tolist()
+    rows = {name: rows_of(answer.signals[name], n, len(ids)) for name in GRADIENTS}
+    for t, token in enumerate(ids):
+        out = forward(eager(family), dict(one.inputs), ids[:t])
+        attentions = attentions_of(out)
+        gradient = torch.autograd.grad(out.logits[0, -1, token], attentions)
+        pairs = zip(attentions, gradient, strict=True)
+        signed = torch.stack([(a * g)[0, :, -1].mean(0) for a, g in pairs]).detach()
+        bound = 1e-5 * float(signed.abs().max())
+        assert bound > 0
+        for name in GRADIENTS:
+            expected = GRADIENT_SIGNALS[name].reduce(signed)
+            np.testing.assert_allclose(rows[name][t], expected, atol=bound, rtol=0)
+
+
+def attentions_of(out: Any) -> list[torch.Tensor]:
+    """Of the layers that attend."""
+    return [layer for layer in out.attentions if layer is not None]
+
+
+@cache
+def recorded(family: str, kind: str) -> Answer:
+    return answer_one(watched(family)[0], prepared(family, kind), OPTIONS, wanted(family))
+
+
+GRADIENTS = ("attgrads", "attgrads-last")
+
+
+def check_tokens(family: str, kind: str) -> None:
+    """The tokens are plain `generate`'s from transformers' own inputs, and given ones leave the
+    same trace."""
+    adapter, one, answer = watched(family)[0], prepared(family, kind), recorded(family, kind)
+    model = plain(family).model
+    inputs = one.inputs if "inputs_embeds" in one.inputs else _accepted(family, kind)
+    tokens = model.generate(**inputs, max_new_tokens=STEPS, do_sample=False)
+    expected = tokens[0, -STEPS:].tolist() if "inputs_embeds" in inputs else (
+        tokens[0, len(one.ids) :].tolist()
+    )  # fmt: skip
+    if answer.finish == "eos":
+        assert expected.pop() in adapter.eos_ids
+    assert answer.ids.tolist() == expected
+    [given] = force(adapter, [one], [answer.ids], wanted(family))
+    assert_same(answer, given)
+
+
+def _accepted(family: str, kind: str) -> dict[str, Any]:
+    found = transformers_inputs(family, sample(*prompts(family)[kind]))
+    return {key: value for key, value in found.items() if key in prepared(family, kind).inputs}
+
+
+def check_batch(family: str, kind: str) -> None:
+    """Samples in a batch leave the traces that they leave alone."""
+    adapter, _ = watched(family)
+    parts = prompts(family)[kind]
+    texts = (*parts[:-1], "Who owns the lamp, and since when?")
+    both = [adapter.prepare(sample(*each)) for each in (parts, texts)]
+    assert len(both[0].ids) != len(both[1].ids)
+    together = generate(adapter, both, OPTIONS, wanted(family))
+    for one, answer in zip(both, together, strict=True):
+        assert_same(answer_one(adapter, one, OPTIONS, wanted(family)), answer)
+
+
+def check_pieces(family: str, kind: str) -> None:
+    """A prompt that passes the decoder in pieces leaves the trace that it leaves as a whole."""
+    from recorder.passes import prefill
+
+    adapter, _ = watched(family)
+    one, asked = prepared(family, kind), replace(wanted(family), gradients={})
+    whole = answer_one(adapter, one, OPTIONS, asked)
+    size, prefill.PIECE = prefill.PIECE, 16
+    try:
+        pieces = answer_one(adapter, one, OPTIONS, asked)
+    finally:
+        prefill.PIECE = size
+    assert_same(whole, pieces)

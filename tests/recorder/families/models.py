@@ -1,0 +1,118 @@
+"""Each family's toy as the recorder loads it, as plain transformers does, and in eager attention."""
+
+from __future__ import annotations
+
+import atexit
+import tempfile
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from recorder.bundled import TINY_OMNI
+from recorder.inputs.samples import Content, Message, Sample
+from recorder.models.adapter import Adapter, Settings, describe_model, load_adapter
+from recorder.models.weights import Weights
+from recorder.passes.capture import Confirmed, confirm, install
+from tests.recorder import conftest as files
+from tests.recorder.toys import TOYS, Toy
+
+BUNDLED = "qwen2_5_omni"
+OWN_CODE = {"minicpm_o"}
+FAMILIES: dict[str, Toy] = {
+    BUNDLED: Toy(lambda folder: None, frozenset({"text", "image", "audio", "video"}), "omni"),
+    **TOYS,
+}
+SETTINGS = Settings()
+
+_scratch = tempfile.TemporaryDirectory()
+atexit.register(_scratch.cleanup)
+
+
+@cache
+def media_folder() -> Path:
+    """photo.png, tall.jpg, speech.wav, film.mp4 and silent.mp4, as in the recorder's fixtures."""
+    folder = Path(_scratch.name) / "media"
+    folder.mkdir()
+    files.write_photo(folder / "photo.png")
+    files.write_turned(folder / "tall.jpg")
+    files.write_speech(folder / "speech.wav")
+    files.write_film(folder / "film.mp4", sound=True)
+    files.write_film(folder / "silent.mp4", sound=False)
+    return folder
+
+
+@cache
+def checkpoint(family: str) -> Path:
+    """The folder of a family's toy."""
+    if family == BUNDLED:
+        return TINY_OMNI
+    folder = Path(_scratch.name) / family
+    folder.mkdir()
+    FAMILIES[family].save(folder)
+    return folder
+
+
+def load(family: str, settings: Settings = SETTINGS) -> Adapter:
+    """A family's toy, read from its folder anew, in float32."""
+    spec = describe_model(str(checkpoint(family)), trusted=family in OWN_CODE)
+    return load_adapter(spec, Weights("float32", "cpu"), settings)
+
+
+@cache
+def plain(family: str) -> Adapter:
+    """A family's toy as transformers loads it."""
+    return load(family)
+
+
+@cache
+def watched(family: str) -> tuple[Adapter, Confirmed]:
+    """A family's toy, ready to record, and which of its layers attend."""
+    adapter = load(family)
+    install(adapter.model, adapter.decoder)
+    return adapter, confirm(adapter.model, adapter.layers)
+
+
+@cache
+def eager(family: str) -> Any:
+    """A family's toy in eager attention, in the decoder alone, for which gradients can be had."""
+    adapter = load(family)
+    adapter.model.set_attn_implementation({adapter.decoder: "eager"})
+    adapter.model.get_input_embeddings().weight.requires_grad_()
+    return adapter.model
+
+
+def content(part: str) -> Content:
+    """`image:photo.png` is an image of the media folder, anything else a text."""
+    kind, _, name = part.partition(":")
+    if kind in {"image", "audio", "video"}:
+        return Content(kind, path=media_folder() / name)
+    return Content("text", text=part)
+
+
+def sample(*parts: str, **more: Any) -> Sample:
+    """One user message of these parts."""
+    return chat(Message("user", tuple(map(content, parts))), **more)
+
+
+def chat(*messages: Message, **more: Any) -> Sample:
+    return Sample("sample", messages, None, "", **more)
+
+
+def prompts(family: str) -> dict[str, tuple[str, ...]]:
+    """What a family is asked: a text, and a prompt for each kind of medium that it takes."""
+    takes = FAMILIES[family].takes
+    found = {
+        "text": (FACT,),
+        "image": ("Look:", "image:photo.png", " and ", "image:tall.jpg", "What do they show?"),
+        "video": ("video:silent.mp4", "What moves in it?"),
+        "audio": ("audio:speech.wav", "What is it about?"),
+        "all": tuple(f"{kind}:{name}" for kind, name in ONE_OF_EACH.items() if kind in takes),
+    }
+    found["all"] += ("What is it?",)
+    wanted = set(takes) | ({"all"} if len(takes) > 2 else set())
+    return {kind: parts for kind, parts in found.items() if kind in wanted}
+
+
+FACT = "The parcel weighs seven kilos. What does the parcel weigh?"
+ONE_OF_EACH = {"video": "silent.mp4", "image": "photo.png", "audio": "speech.wav"}
+CASES = [(family, kind) for family in FAMILIES for kind in prompts(family)]

@@ -1,0 +1,13 @@
+"""Prompts of every family are transformers' own, and every token of them has its place."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.recorder.families.checks import check_prompt
+from tests.recorder.families.models import CASES
+
+
+@pytest.mark.parametrize(("family", "kind"), CASES)
+def test_prompt_ids_are_transformers_own_and_media_are_placed(family: str, kind: str) -> None:
+    check_prompt(family, kind)
