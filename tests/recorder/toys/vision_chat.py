@@ -43,7 +43,7 @@ def _string_or(string: str, parts: str) -> str:
 
 
 def turns(each: str, prompt: str, begin: str = "") -> str:
-    """A template: `begin`, `each` for every message, `prompt` where an answer is asked for."""
+    """A template: `begin`, `each` for every message, `prompt` with `add_generation_prompt`."""
     return (
         f"{begin}{{% for message in messages %}}{each}{{% endfor %}}"
         f"{{% if add_generation_prompt %}}{prompt}{{% endif %}}"
