@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -386,3 +387,21 @@ def test_the_digest_is_that_of_the_row(here: Path) -> None:
         chat(user(), continue_final_message=False),
     ]
     assert len({read(here, row).sha256 for row in rows}) == len(rows)
+
+
+def test_the_examples_of_the_page(tmp_path: Path) -> None:
+    page = Path(__file__).parents[3] / "docs" / "samples.md"
+    examples = re.findall(r"```json\n(.*?)```", page.read_text("utf-8"), re.DOTALL)
+    samples = [one for text in examples for one in read_samples(write(tmp_path, text), False)]
+    assert [sample.id for sample in samples] == [
+        "1", "2", "tools", "continued", "finished", "forms", "frames", "7"
+    ]  # fmt: skip
+    by_id = {sample.id: sample for sample in samples}
+    assert [by_id[id].continues for id in ("continued", "finished")] == [True, False]
+    assert [part.name for part in by_id["forms"].media] == [
+        "data:image/gif", "a b.png", "call.mp3", "data:audio/wav", "door.mp4"
+    ]  # fmt: skip
+    [call] = by_id["tools"].messages[2].fields["tool_calls"]
+    assert call["function"]["arguments"] == {"city": "Oslo"}
+    assert by_id["frames"].media[0].name == "1.png … 4.png (4 frames)"
+    assert [part.kind for part in by_id["7"].messages[0].parts] == ["audio", "text"]
