@@ -22,10 +22,20 @@ class RecordConfig:
     (`media_root`, `private`).
     """
 
-    model: str = knob("", "a model folder or hub id; empty: the bundled tiny model")
+    model: str = knob(
+        "",
+        "a model folder, GGUF file, PEFT adapter folder or hub id; empty: the bundled tiny model",
+    )
     revision: str = knob("", "the model's commit on the hub; empty: the newest")
     trust_remote_code: bool = knob(
         False, "run the code that the model brings; of the hub's only with --revision, in full"
+    )
+    tokenizer: str = knob(
+        "", "a folder whose tokenizer and processor are used; empty: the model's own"
+    )
+    chat_template: str = knob("", "a file with a Jinja chat template; empty: the model's own")
+    template_args: str = knob(
+        "", 'a JSON object of arguments of the chat template, such as {"enable_thinking": false}'
     )
     responses: str = knob("", "JSON lines of answers to record instead of generating any")
     level: str = knob(
@@ -101,9 +111,14 @@ class AblateConfig:
     units: UnitConfig = field(default_factory=lambda: WHOLE)
     seed: int = knob(0, "of the drawn masks", bounds=(0, 2**63 - 1, 1))
     asked: str = knob("", "record these masks, which `omnitrace faithful --ask` wrote, instead")
-    model: str = knob("", "the run's model: folder or hub id; empty: the bundled tiny model")
+    model: str = knob(
+        "",
+        "the run's model: folder, GGUF file, adapter or hub id; empty: the bundled tiny model",
+    )
     revision: str = knob("", "the model's commit on the hub; empty: the newest")
     trust_remote_code: bool = knob(False, "run the code that the model brings")
+    tokenizer: str = knob("", "the folder of the run's --tokenizer, if it had one")
+    chat_template: str = knob("", "the file of the run's --chat-template, if it had one")
     device: str = knob("auto", "cpu, cuda, cuda:1 …; auto: a GPU if there is one")
     device_map: str = knob("", "spread the layers over several GPUs; empty: all on the device")
 
@@ -143,6 +158,10 @@ class BaselineConfig:
     revision: str = knob("", "the model's commit on the hub; empty: the newest")
     trust_remote_code: bool = knob(
         False, "run the code that the model brings; of the hub's only with --revision, in full"
+    )
+    tokenizer: str = knob("", "embedding, self: the folder of the run's --tokenizer, if it had one")
+    chat_template: str = knob(
+        "", "embedding, self: the file of the run's --chat-template, if it had one"
     )
     seed: int = knob(0, "random: of the draws", bounds=(0, 2**63 - 1, 1))
     time: bool = knob(False, "random: draw for bins of time too, which the paper does not")

@@ -27,6 +27,12 @@ def of_folder(folder: Path) -> str:
     return digest.hexdigest()
 
 
+def of_file(path: Path) -> str:
+    """Hex sha256 of a file, read whole."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
 def of_json(data: Any) -> str:
     """Hex sha256 of JSON data in canonical form."""
     canonical = json.dumps(data, sort_keys=True, separators=(",", ":"))

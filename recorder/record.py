@@ -26,7 +26,7 @@ from recorder.inputs.responses import Response, read_responses
 from recorder.inputs.samples import Sample, check_inside, is_file, read_samples
 from recorder.inputs.select import select
 from recorder.interrupt import Interruption
-from recorder.models.adapter import ModelSpec, describe_model
+from recorder.models.adapter import ModelSpec, Settings, describe_model
 from recorder.passes.batch import fits
 from recorder.passes.memory import batch_limit, is_out_of_memory, tokens_that_fit
 from recorder.privacy import only_for_owner, redact
@@ -76,15 +76,18 @@ def record(
     run_path: Path,
     config: RecordConfig,
     report: Report = lambda progress: None,
+    samples: Sequence[Sample] | None = None,
 ) -> RecordSummary:
     """Answer every sample that the run does not hold yet and record it there.
+
+    `samples`: what the file `samples_path` holds, if it has been read already.
 
     A sample that cannot be recorded (a corrupt medium, a prompt too long) is named in the summary;
     the rest go on. Raises CommandError for what is wrong before the first sample and, with exit
     code 130 or 143, when stopped by SIGINT or SIGTERM: finished samples are then committed.
     OmniTraceError if the run cannot be written; what was committed before is safe.
     """
-    return Recording(samples_path, run_path, config).run(report)
+    return Recording(samples_path, run_path, config, samples).run(report)
 
 
 class Recording:
@@ -93,10 +96,16 @@ class Recording:
     What is wrong with what was asked raises here, before any model is loaded.
     """
 
-    def __init__(self, samples_path: Path, run_path: Path, config: RecordConfig) -> None:
+    def __init__(
+        self,
+        samples_path: Path,
+        run_path: Path,
+        config: RecordConfig,
+        samples: Sequence[Sample] | None = None,
+    ) -> None:
         self.run_path, self.config = run_path, config
         self._limit = batch_limit(config.batch_size)
-        every = read_samples(samples_path)
+        every = read_samples(samples_path) if samples is None else samples
         self.samples = select(every, config)
         if config.media_root:
             check_inside(self.samples, Path(config.media_root))
@@ -157,19 +166,15 @@ def _ablate(
 def asked_model(config: RecordConfig) -> ModelSpec:
     """The model that is to be recorded, the bundled one if none is named."""
     path = config.model or str(TINY_OMNI)
-    return describe_model(path, config.revision, config.trust_remote_code)
+    return describe_model(path, config.revision, config.trust_remote_code, config.tokenizer)
 
 
 def run_identity(spec: ModelSpec, config: RecordConfig, tagger: str) -> dict[str, Any]:
     """What must be equal for samples to stand in one run (JSON data)."""
-    folder = Path(spec.path)
-    revision = spec.revision or f"sha256:{fingerprint.of_folder(folder)}"
-    stored = str(spec.config.dtype).removeprefix("torch.")
     return {
-        "model": folder.name if folder.is_dir() else spec.path,
-        "model_type": spec.config.model_type,
-        "revision": revision,
-        "dtype": stored if config.dtype == "auto" else config.dtype,
+        **spec.identity,
+        **Settings.of(config).identity,
+        "dtype": spec.dtype if config.dtype == "auto" else config.dtype,
         "generation": "given" if config.responses else asdict(options_of(config)),
         "quantize": config.quantize,
         "attention": config.attn,

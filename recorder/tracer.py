@@ -63,7 +63,7 @@ class Tracer:
     @classmethod
     def load(cls, spec: ModelSpec, config: RecordConfig, tagger: Tagger) -> Tracer:
         """Load the model that `config` names; CommandError if that cannot be done."""
-        adapter = load_adapter(spec, Weights.of(config), Settings(config.fps))
+        adapter = load_adapter(spec, Weights.of(config), Settings.of(config))
         install(adapter.model, adapter.decoder, config.attn)
         weighs = confirm(adapter.model, adapter.layers).weighs
         chosen = signal_names(config) if config.signals.strip() else []

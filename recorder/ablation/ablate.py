@@ -6,6 +6,7 @@ recorded changes: ablations are additions (omnitrace/store/additions.py).
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
@@ -60,7 +61,7 @@ def ablate_inputs(
     samples = {sample.id: sample for sample in read_samples(Path(config.samples), False)}
     spec, recorded = asked_model(_as_recorded(run, config)), _as_recorded(run, config)
     _refuse_other_model(run, spec, recorded)
-    adapter = load_adapter(spec, Weights.of(recorded), Settings(recorded.fps))
+    adapter = load_adapter(spec, Weights.of(recorded), Settings.of(recorded))
     install(adapter.model, adapter.decoder, recorded.attn)
     ids = [id for id in run if asked is None or id in asked.removed]
     return ablate(run, ids, Maker(adapter, samples, config, asked), report)
@@ -98,17 +99,19 @@ def _as_recorded(run: Run, config: AblateConfig) -> RecordConfig:
     names = {"dtype": "dtype", "quantize": "quantize", "attention": "attn", "fps": "fps"}
     same = {field: identity[name] for name, field in names.items() if name in identity}
     asked = {name: getattr(config, name) for name in vars(config) if name in known}
-    return RecordConfig(**{**asked, **same})
+    args = json.dumps(identity["template_args"]) if "template_args" in identity else ""
+    return RecordConfig(**{**asked, **same, "template_args": args})
 
 
 def _refuse_other_model(run: Run, spec: ModelSpec, config: RecordConfig) -> None:
     here, there = run_identity(spec, config, ""), run.identity
-    for name in ("model", "model_type", "revision"):
-        if here[name] != there.get(name):
+    for name in ("model", "model_type", "revision", "base_revision", "tokenizer", "chat_template"):
+        if here.get(name) != there.get(name):
             raise CommandError(
                 f"the run {run.path} was recorded with the {name} {one_line(str(there.get(name)))},"
-                f" and this is {one_line(here[name])}: ablations need the very model; name it with "
-                "--model and --revision."
+                f" and this is {one_line(str(here.get(name)))}: ablations need the very model; "
+                "name it with --model and --revision, and with the run's --tokenizer and "
+                "--chat-template if it had them."
             )
 
 

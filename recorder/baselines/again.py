@@ -15,18 +15,17 @@ import numpy as np
 from omnitrace.errors import CommandError, OmniTraceError
 from omnitrace.text import one_line
 from omnitrace.trace import Trace
-from recorder import fingerprint
 from recorder.bundled import TINY_OMNI
 from recorder.config import BaselineConfig
 from recorder.inputs.samples import Sample, read_samples
 from recorder.models.adapter import (
     Adapter,
-    ModelSpec,
     Prepared,
     Settings,
     describe_model,
     load_adapter,
 )
+from recorder.models.template import read_chat_template
 from recorder.models.weights import Weights
 from recorder.segment import unchanged
 
@@ -66,8 +65,8 @@ class Samples:
 def load_again(identity: Mapping[str, Any], config: BaselineConfig) -> Adapter:
     """The model that the run was recorded with; CommandError if `config` names another."""
     path = config.model or str(TINY_OMNI)
-    spec = describe_model(path, config.revision, config.trust_remote_code)
-    recorded, found = identity.get("revision"), _revision(spec)
+    spec = describe_model(path, config.revision, config.trust_remote_code, config.tokenizer)
+    recorded, found = identity.get("revision"), spec.fingerprint
     if recorded is not None and recorded != found:
         raise CommandError(
             f"the run was recorded with '{one_line(str(identity.get('model')))}', revision "
@@ -75,7 +74,12 @@ def load_again(identity: Mapping[str, Any], config: BaselineConfig) -> Adapter:
             "--model and --revision."
         )
     weights = Weights(config.dtype, config.device, config.device_map, config.quantize)
-    return load_adapter(spec, weights, Settings(float(identity.get("fps", 2.0))))
+    settings = Settings(
+        float(identity.get("fps", 2.0)),
+        identity.get("template_args", {}),
+        read_chat_template(config.chat_template),
+    )
+    return load_adapter(spec, weights, settings)
 
 
 def prepare_again(adapter: Adapter, sample: Sample, trace: Trace) -> Prepared:
@@ -87,7 +91,3 @@ def prepare_again(adapter: Adapter, sample: Sample, trace: Trace) -> Prepared:
             "the sample, or the library that prepares it, changed since."
         )
     return prepared
-
-
-def _revision(spec: ModelSpec) -> str:
-    return spec.revision or f"sha256:{fingerprint.of_folder(Path(spec.path))}"

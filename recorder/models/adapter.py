@@ -6,7 +6,7 @@ model; capture and generation know adapters only through what stands here.
 
 from __future__ import annotations
 
-import re
+import hashlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from importlib import import_module
@@ -18,7 +18,12 @@ from safetensors import SafetensorError
 
 from omnitrace.errors import CommandError
 from omnitrace.timeline import Int32, Medium, Part, Timeline
+from recorder import fingerprint
+from recorder.config import RecordConfig
 from recorder.inputs.samples import Sample
+from recorder.models.checkpoint import Checkpoint, find_checkpoint
+from recorder.models.families import out_of_reach
+from recorder.models.template import read_chat_template, template_args
 from recorder.models.weights import Weights, first_sentence
 
 
@@ -43,24 +48,77 @@ class Prepared:
 class ModelSpec:
     """Which model, before its weights are loaded.
 
-    `path`: local folder or hub id; `revision`: the hub's commit, empty for a local folder;
-    `config`: the transformers configuration; `trusted`: whether the model's own code may be run.
+    `path`: as the user named it; `revision`: the hub's commit, of an adapter's base, empty for a
+    local folder; `config`: the transformers configuration; `trusted`: whether the model's own code
+    may be run; `checkpoint`: where the parts lie.
     """
 
     path: str
     revision: str
     config: Any
-    trusted: bool = False
+    trusted: bool
+    checkpoint: Checkpoint
 
     @property
     def source(self) -> dict[str, Any]:
-        """Keyword arguments of every `from_pretrained`."""
-        # Said outright: where it is left open, transformers asks on the terminal.
-        source: dict[str, Any] = {
-            "pretrained_model_name_or_path": self.path,
+        """Keyword arguments of the model's `from_pretrained`."""
+        found = self.checkpoint
+        gguf = {"gguf_file": found.gguf} if found.gguf else {}
+        return self._arguments(found.weights) | gguf
+
+    @property
+    def processor(self) -> dict[str, Any]:
+        """Keyword arguments of the processor's and the tokenizer's `from_pretrained`."""
+        return self._arguments(self.checkpoint.processor)
+
+    def _arguments(self, place: str) -> dict[str, Any]:
+        # `trust_remote_code` is always given: left open, transformers asks on the terminal.
+        found: dict[str, Any] = {
+            "pretrained_model_name_or_path": place,
             "trust_remote_code": self.trusted,
         }
-        return source | ({"revision": self.revision} if self.revision else {})
+        of_hub = self.revision and place == self.checkpoint.weights
+        return found | ({"revision": self.revision} if of_hub else {})
+
+    @property
+    def dtype(self) -> str:
+        """The precision of weights that are loaded as they are stored; a GGUF file's: float32."""
+        if self.checkpoint.gguf:
+            return "float32"
+        return str(self.config.dtype).removeprefix("torch.")
+
+    @property
+    def fingerprint(self) -> str:
+        """The hub's commit, or the sha256 of the adapter, the GGUF file or the folder."""
+        if self.checkpoint.adapter:
+            return f"sha256:{fingerprint.of_folder(Path(self.checkpoint.adapter))}"
+        return self._base_fingerprint
+
+    @property
+    def _base_fingerprint(self) -> str:
+        found = self.checkpoint
+        if found.gguf:
+            return f"sha256:{fingerprint.of_file(found.file)}"
+        return self.revision or f"sha256:{fingerprint.of_folder(Path(found.weights))}"
+
+    @property
+    def identity(self) -> dict[str, str]:
+        """What tells this model from others, as JSON data: `model`, `model_type`, `revision`.
+
+        An adapter's has `base` and `base_revision` too, and one with a tokenizer of its own the
+        sha256 of its folder, `tokenizer`.
+        """
+        found, about = self.checkpoint, {}
+        if found.adapter:
+            about = {"base": found.base, "base_revision": self._base_fingerprint}
+        if found.own_tokenizer or (found.gguf and found.processor):
+            about["tokenizer"] = f"sha256:{fingerprint.of_folder(Path(found.processor))}"
+        return {
+            "model": found.name,
+            "model_type": self.config.model_type,
+            "revision": self.fingerprint,
+            **about,
+        }
 
 
 @dataclass(frozen=True)
@@ -77,6 +135,24 @@ class Settings:
     chat_template: str = ""
     min_pixels: int | None = None
     max_pixels: int | None = None
+
+    @classmethod
+    def of(cls, config: RecordConfig) -> Settings:
+        """CommandError for wrong --template-args and an unreadable --chat-template."""
+        return cls(
+            config.fps,
+            template_args(config.template_args),
+            read_chat_template(config.chat_template),
+        )
+
+    @property
+    def identity(self) -> dict[str, Any]:
+        """What of the prompts' form differs from the checkpoint's own, as JSON data."""
+        args = {"template_args": dict(self.template_args)} if self.template_args else {}
+        if not self.chat_template:
+            return args
+        digest = hashlib.sha256(self.chat_template.encode()).hexdigest()
+        return args | {"chat_template": f"sha256:{digest}"}
 
 
 class Adapter(Protocol):
@@ -118,35 +194,41 @@ ADAPTERS = {
 }
 """transformers' model type → the module that has `load(spec, weights, settings) -> Adapter`."""
 
-COMMIT = re.compile("[0-9a-f]{40}")
-
 GENERAL = "recorder.models.chat"
 """The module for all other types of chat models that transformers knows."""
 
 
-def describe_model(path: str, revision: str = "", trusted: bool = False) -> ModelSpec:
+def describe_model(
+    path: str, revision: str = "", trusted: bool = False, tokenizer: str = ""
+) -> ModelSpec:
     """Read a model's configuration, local or from the hub; CommandError if that cannot be done.
 
     `revision`: the commit of the hub; `trusted`: whether the model's own code may be run, from the
-    hub only that of a revision in full, so that what was read is what runs.
+    hub only that of a revision in full; `tokenizer`: a folder whose tokenizer is used instead.
     """
-    folder = Path(path).is_dir()
-    if path.startswith(("/", "./", "../", "~")) and not folder:
-        raise CommandError(f"cannot load the model: there is no folder {path}.")
-    if folder and revision:
-        raise CommandError(f"{path} is a folder, which has no revisions: leave out --revision.")
-    if trusted and not folder and not COMMIT.fullmatch(revision):
-        raise CommandError(
-            f"to run the code of '{path}', say which one: --revision takes the commit that you "
-            "read, all 40 characters of it."
-        )
-    asked = {"revision": revision} if revision else {}
+    found = find_checkpoint(path, revision, trusted, tokenizer)
+    _quiet()
+    asked = {"revision": found.revision} if found.revision else {}
+    gguf = {"gguf_file": found.gguf} if found.gguf else {}
     try:
-        config = transformers.AutoConfig.from_pretrained(path, trust_remote_code=trusted, **asked)
+        config = transformers.AutoConfig.from_pretrained(
+            found.weights, trust_remote_code=trusted, **asked, **gguf
+        )
+        commit = "" if found.is_local else _commit(found)
     except (OSError, ValueError, KeyError, ImportError) as error:
         raise _unreadable(path, error, trusted) from error
-    commit = None if folder else getattr(config, "_commit_hash", None)
-    return ModelSpec(path, commit or revision, config, trusted)
+    return ModelSpec(path, commit, config, trusted, found)
+
+
+def _commit(found: Checkpoint) -> str:
+    """The hub's commit whose configuration was read; ValueError if the cache does not tell."""
+    asked = {"revision": found.revision} if found.revision else {}
+    hub: Any = transformers.utils.hub
+    file = hub.cached_file(found.weights, "config.json", **asked)
+    commit = hub.extract_commit_hash(file, None)
+    if commit is None:
+        raise ValueError(f"the commit of {found.weights} is not known; name it with --revision")
+    return str(commit)
 
 
 def _unreadable(path: str, error: Exception, trusted: bool) -> CommandError:
@@ -164,6 +246,8 @@ def _unreadable(path: str, error: Exception, trusted: bool) -> CommandError:
 def load_adapter(spec: ModelSpec, weights: Weights, settings: Settings = Settings()) -> Adapter:
     """Load weights and processor; CommandError if that cannot be done."""
     _quiet()
+    if why := out_of_reach(spec.config):
+        raise CommandError(f"'{spec.path}' cannot be recorded: {why}.")
     load: Load = import_module(ADAPTERS.get(spec.config.model_type, GENERAL)).load
     try:
         return load(spec, weights, settings)

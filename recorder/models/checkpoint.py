@@ -70,9 +70,12 @@ class Checkpoint:
     @property
     def name(self) -> str:
         """The model's name in a run: that of the adapter, file or folder, or the hub id."""
-        if self.adapter:
-            return Path(self.adapter).resolve().name
-        return self.gguf or (Path(self.weights).name if self.is_local else self.weights)
+        return _name(self.adapter) if self.adapter else self.gguf or self.base
+
+    @property
+    def base(self) -> str:
+        """The folder's name or the hub id of the weights."""
+        return _name(self.weights) if self.is_local else self.weights
 
 
 def find_checkpoint(
@@ -104,6 +107,10 @@ def find_checkpoint(
     if found.gguf:
         _check_gguf(found)
     return found
+
+
+def _name(folder: str) -> str:
+    return Path(folder).name or Path(folder).resolve().name
 
 
 def has_tokenizer(folder: Path) -> bool:
@@ -153,8 +160,8 @@ def _folder(path: str, place: Path) -> Checkpoint:
         return Checkpoint(path, str(place), gguf=files[0].name, processor=processor)
     if not (place / "config.json").is_file():
         raise CommandError(
-            f"the folder {path} holds no model: it has neither config.json, nor {ADAPTER}, nor a "
-            "GGUF file."
+            f"cannot load the model: the folder {path} has neither config.json, nor {ADAPTER}, nor "
+            "a GGUF file."
         )
     return Checkpoint(path, str(place), processor=str(place))
 

@@ -24,6 +24,9 @@ from omnitrace.engines.resources import Resources
 from omnitrace.errors import CommandError
 from omnitrace.text import one_line
 from recorder.config import RecordConfig
+from recorder.inputs.samples import Sample, read_samples
+from recorder.models.checkpoint import find_checkpoint
+from recorder.models.template import read_chat_template, template_args
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -68,17 +71,30 @@ def record(
         a TOML file of the keys below; flags are laid over it
     """
     chosen = layered(RecordConfig(), config, given)
+    read = refuse_early(samples, chosen)
     if how.plan:
         return show_plan(samples, chosen, how.json)
     if on.cluster:
         summary = record_on_cluster(samples, run, chosen, on.cluster, on.resources(how.gpus))
     else:
         with progress_bar() as report:
-            summary = recorder().record(samples, run, chosen, report)
+            summary = recorder().record(samples, run, chosen, report, read)
     narrate(summary_sentence(summary, run))
     for message in summary.failed.values():
         narrate(f"omnitrace: {message}")
     return 1 if summary.failed else 0
+
+
+def refuse_early(samples: Path, config: RecordConfig) -> list[Sample]:
+    """The samples; CommandError for what is wrong with them or with the model's path.
+
+    Here and not in `recorder.record`, so that it is told before torch is loaded.
+    """
+    template_args(config.template_args)
+    read_chat_template(config.chat_template)
+    if config.model:
+        find_checkpoint(config.model, config.revision, config.trust_remote_code, config.tokenizer)
+    return read_samples(samples)
 
 
 def record_on_cluster(

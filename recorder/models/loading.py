@@ -1,0 +1,167 @@
+"""Load the parts of a checkpoint: the model with its adapter merged, the processor or tokenizer.
+
+Knows transformers, PEFT and GGUF files; no model type.
+"""
+
+from __future__ import annotations
+
+import warnings
+from pathlib import Path
+from typing import Any
+
+import jinja2
+import torch
+import transformers
+from safetensors import safe_open
+
+from omnitrace.errors import CommandError
+from recorder.models.adapter import ModelSpec, Settings
+from recorder.models.checkpoint import ADAPTER_WEIGHTS, has_tokenizer
+from recorder.models.gguf_tokenizer import end_ids, gguf_tokenizer
+from recorder.models.weights import Weights, first_sentence
+
+PROCESSOR = ("processor_config.json", "preprocessor_config.json")
+EMBEDDINGS = ("embed_tokens.weight", "lm_head.weight", "wte.weight", "embed_out.weight")
+
+hf: Any = transformers
+
+
+def load_chat(spec: ModelSpec, weights: Weights, settings: Settings, auto: Any) -> tuple[Any, Any]:
+    """The model that the class `auto` loads, and its processor or tokenizer.
+
+    Raises CommandError as `load_model` and `load_processor` do.
+    """
+    processor = load_processor(spec, settings)
+    model = load_model(spec, weights, auto)
+    if spec.checkpoint.gguf:
+        model.generation_config.eos_token_id = end_ids(spec.checkpoint.file, processor)
+    return model, processor
+
+
+def load_model(spec: ModelSpec, weights: Weights, auto: Any, **more: Any) -> Any:
+    """The model that the class `auto` loads, in inference mode, where `weights` wants it.
+
+    A PEFT adapter is merged into it; a GGUF file's weights are dequantised, `auto` to float32.
+    `more`: further arguments of `from_pretrained`. CommandError for an adapter that does not fit,
+    and for --quantize where weights are changed after they are loaded.
+    """
+    found = spec.checkpoint
+    if weights.quantize != "no" and (found.gguf or found.adapter):
+        kind = (
+            "a GGUF file, whose weights are dequantised"
+            if found.gguf
+            else "a PEFT adapter, which is merged into whole weights"
+        )
+        raise CommandError(f"{spec.path} is {kind} when it is loaded: leave out --quantize.")
+    options = {**spec.source, **weights.options, **more}
+    if found.gguf:
+        options |= _of_gguf(weights)
+    model = auto.from_pretrained(**options)
+    if found.adapter:
+        model = _merged(model, Path(found.adapter))
+    return weights.settle(model)
+
+
+def _of_gguf(weights: Weights) -> dict[str, Any]:
+    options = {"dtype": torch.float32} if weights.dtype == "auto" else {}
+    if hasattr(hf, "GgufConfig"):
+        # Blocks that stay packed would be multiplied by kernels of their own, not by plain modules.
+        options["quantization_config"] = hf.GgufConfig(dequantize=True)
+    return options
+
+
+def _merged(model: Any, folder: Path) -> Any:
+    """`model` with the adapter in `folder` added to its weights."""
+    import peft
+
+    rows = _embedding_rows(folder)
+    if rows > model.get_input_embeddings().weight.shape[0]:
+        model.resize_token_embeddings(rows)
+    with warnings.catch_warnings():
+        # What does not fit is only warned about there, and then left out.
+        warnings.filterwarnings("error", "Found missing adapter keys")
+        try:
+            changed: Any = peft.PeftModel.from_pretrained(model, str(folder))
+            return changed.merge_and_unload(safe_merge=True)
+        except UserWarning as error:
+            raise CommandError(
+                f"the adapter {folder} does not fit its base model: {first_sentence(error)}"
+            ) from error
+        except (AttributeError, KeyError, TypeError) as error:
+            raise CommandError(
+                f"the adapter {folder} cannot be merged into its base model: "
+                f"{first_sentence(error)}"
+            ) from error
+
+
+def _embedding_rows(folder: Path) -> int:
+    """Rows of the embeddings that an adapter brings in place of its base's; 0: none."""
+    file = folder / ADAPTER_WEIGHTS[0]
+    if not file.is_file():
+        return 0
+    with safe_open(file, "pt") as tensors:
+        names = [name for name in tensors.keys() if name.endswith(EMBEDDINGS)]  # noqa: SIM118
+        return max((tensors.get_slice(name).get_shape()[0] for name in names), default=0)
+
+
+def load_processor(spec: ModelSpec, settings: Settings) -> Any:
+    """The model's processor, or its tokenizer if it has none, with the chat template to use.
+
+    CommandError if there is no chat template, or if it is no Jinja template.
+    """
+    processor = _processor(spec)
+    if settings.chat_template:
+        processor.chat_template = settings.chat_template
+    if getattr(processor, "chat_template", None) is None:
+        # transformers reads a processor's own alone; checkpoints leave it with the tokenizer.
+        processor.chat_template = getattr(processor, "tokenizer", processor).chat_template
+    _check_template(processor.chat_template, spec.path)
+    return processor
+
+
+def load_tokenizer(spec: ModelSpec) -> Any:
+    """The tokenizer; CommandError if it has tokens that the model has not."""
+    found = spec.checkpoint
+    if not found.processor:
+        return gguf_tokenizer(found.file)
+    known = {} if found.processor == found.weights else {"config": spec.config}
+    tokenizer = hf.AutoTokenizer.from_pretrained(**spec.processor, **known)
+    most = spec.config.get_text_config().vocab_size
+    if (found.own_tokenizer or found.gguf) and len(tokenizer) > most:
+        raise CommandError(
+            f"the tokenizer in {found.processor} has {len(tokenizer)} tokens and the model "
+            f"'{spec.path}' {most}: name the model's own tokenizer with --tokenizer."
+        )
+    return tokenizer
+
+
+def _processor(spec: ModelSpec) -> Any:
+    if type(spec.config) not in hf.PROCESSOR_MAPPING:
+        return load_tokenizer(spec)
+    folder = Path(spec.checkpoint.processor)
+    own = folder.is_dir() and not any((folder / name).is_file() for name in PROCESSOR)
+    if not own or spec.checkpoint.processor == spec.checkpoint.weights:
+        return hf.AutoProcessor.from_pretrained(**spec.processor)
+    # An adapter's folder often has a tokenizer, and nothing for the media.
+    processor = hf.AutoProcessor.from_pretrained(**spec.source)
+    if has_tokenizer(folder):
+        processor.tokenizer = load_tokenizer(spec)
+        processor.chat_template = processor.tokenizer.chat_template or processor.chat_template
+    return processor
+
+
+def _check_template(template: Any, path: str) -> None:
+    if template is None:
+        raise CommandError(
+            f"'{path}' has no chat template, so that messages cannot be put to it; name a file "
+            "with one with --chat-template."
+        )
+    if not isinstance(template, str):
+        return
+    try:
+        hf.utils.chat_template_utils._compile_jinja_template(template)
+    except jinja2.TemplateSyntaxError as error:
+        raise CommandError(
+            f"the chat template of '{path}' is no Jinja template: line {error.lineno}: "
+            f"{first_sentence(error)}"
+        ) from error
