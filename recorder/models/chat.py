@@ -26,6 +26,7 @@ from recorder.models import layout, placing, processing
 from recorder.models.adapter import ModelSpec, Prepared, Settings
 from recorder.models.geometry import Layouts
 from recorder.models.layout import Replacement
+from recorder.models.loading import load_chat
 from recorder.models.placing import Region
 from recorder.models.processing import Processed
 from recorder.models.render import TEMPLATE_ERRORS, Rendered, parts_of, render
@@ -59,8 +60,9 @@ def auto_class(config: Any) -> Any:
     language = modeling_auto.MODEL_FOR_CAUSAL_LM_MAPPING_NAMES.get(kind)
     if language is not None and (config.architectures or [None])[0] == language:
         return hf.AutoModelForCausalLM
+    own_code = getattr(config, "auto_map", None) or {}
     for auto, names in AUTO_CLASSES.items():
-        if kind in names:
+        if kind in names or auto in own_code:
             return getattr(hf, auto)
     raise CommandError(
         f"a model of the type '{kind}' is none that generates text from a chat; omnitrace models "
@@ -70,28 +72,7 @@ def auto_class(config: Any) -> Any:
 
 def load(spec: ModelSpec, weights: Weights, settings: Settings) -> ChatModel:
     """Load model and tokenizer or processor; CommandError for a model that is no chat model."""
-    if getattr(spec.config, "is_encoder_decoder", False):
-        raise CommandError(f"'{spec.path}' is an encoder-decoder; only decoders can be recorded.")
-    model = auto_class(spec.config).from_pretrained(**spec.source, **weights.options)
-    processor = _processor(spec)
-    if settings.chat_template:
-        processor.chat_template = settings.chat_template
-    if getattr(processor, "chat_template", None) is None:
-        # transformers reads a processor's own alone; checkpoints leave it with the tokenizer.
-        processor.chat_template = getattr(processor, "tokenizer", processor).chat_template
-    if processor.chat_template is None:
-        raise CommandError(
-            f"'{spec.path}' has no chat template, so that messages cannot be put to it; name one "
-            "with --chat-template."
-        )
-    return ChatModel(weights.settle(model), processor, settings)
-
-
-def _processor(spec: ModelSpec) -> Any:
-    """The model's processor, or its tokenizer if there is none."""
-    if type(spec.config) in hf.PROCESSOR_MAPPING:
-        return hf.AutoProcessor.from_pretrained(**spec.source)
-    return hf.AutoTokenizer.from_pretrained(**spec.source)
+    return ChatModel(*load_chat(spec, weights, settings, auto_class(spec.config)), settings)
 
 
 class ChatModel(Tokens):

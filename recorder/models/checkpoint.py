@@ -133,7 +133,7 @@ def _found(path: str) -> Checkpoint:
     looks_local = path.startswith(("/", ".", "~")) or path.endswith(".gguf") or beside
     if looks_local or not HUB_ID.fullmatch(path):
         raise CommandError(
-            f"cannot load the model: there is no file or folder {path}; name a folder, a GGUF "
+            f"cannot load the model: there is no folder or file {path}; name a folder, a GGUF "
             "file, or a model id of the hub."
         )
     return Checkpoint(path, path, processor=path)
