@@ -191,6 +191,7 @@ ADAPTERS = {
     "qwen2_5_omni_thinker": "recorder.models.qwen_omni",
     "qwen3_omni_moe": "recorder.models.qwen3_omni",
     "qwen3_omni_moe_thinker": "recorder.models.qwen3_omni",
+    "voxtral": "recorder.models.voxtral",
 }
 """transformers' model type → the module that has `load(spec, weights, settings) -> Adapter`."""
 
