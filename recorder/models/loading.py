@@ -153,8 +153,8 @@ def _processor(spec: ModelSpec) -> Any:
 def _check_template(template: Any, path: str) -> None:
     if template is None:
         raise CommandError(
-            f"'{path}' has no chat template, so that messages cannot be put to it; name a file "
-            "with one with --chat-template."
+            f"cannot load the model '{path}': it has no chat template, so that messages cannot be "
+            "put to it; name a file that holds one with --chat-template."
         )
     if not isinstance(template, str):
         return
