@@ -83,13 +83,14 @@ class Confirmed:
 
 @torch.no_grad()
 def confirm(model: Any, layers: int) -> Confirmed:
-    """Pass two tokens through the `install`ed decoder of `layers` layers.
+    """Pass a few tokens through the `install`ed decoder of `layers` layers.
 
     Raises CommandError unless exactly the layers that attend by the model's configuration pass
     through the watched attention.
     """
     expected, seen = attending_layers(model.config), _Seen()
-    ids = torch.zeros(1, 2, dtype=torch.long, device=model.device)
+    # More than one id, for that of padding may have an embedding of zeros.
+    ids = torch.arange(8, device=model.device)[None]
     try:
         with watching(seen):
             model(input_ids=ids, attention_mask=torch.ones_like(ids))

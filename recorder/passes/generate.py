@@ -24,7 +24,14 @@ from recorder.models.adapter import Adapter, Prepared
 from recorder.models.offsets import decode_with_offsets
 from recorder.passes.batch import collate
 from recorder.passes.capture import watching
-from recorder.passes.decoder import States, attending_layers, of_sample, put_states, whole_cache
+from recorder.passes.decoder import (
+    States,
+    attending_layers,
+    is_recurrent,
+    of_sample,
+    put_states,
+    whole_cache,
+)
 from recorder.passes.draw import Draw, Options, filler
 from recorder.passes.gradients import Generated, gradient_rows
 from recorder.passes.observers import (
@@ -332,7 +339,13 @@ class _Passed:
             self.lengths.width,
         )
         places, cache = self.positions, of_sample(self.cache, sample, pad)
-        put_states(cache, self.states, sample)
+        if is_recurrent(self.adapter.model.config):
+            if not self.states:
+                raise OmniTraceError(
+                    "its prompt cannot be passed in pieces, which the gradients of a model with "
+                    "recurrent layers need: choose signals without gradients with --signals."
+                )
+            put_states(cache, self.states, sample)
         return Generated(
             inputs=self.sequences[sample : sample + 1, width - 1 : width - 1 + steps],
             targets=self.sequences[sample, width : width + steps],

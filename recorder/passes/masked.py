@@ -1,9 +1,10 @@
 """A given response under masks: how likely each of its tokens is when parts of the prompt are gone.
 
-A masked token is one that nobody sees: the others keep their positions, and it need not be
+A masked token is one that no other attends to: the others keep their positions, and it need not be
 computed at all. Rows that begin alike share the cache of their beginning; what begins as the whole
-prompt does shares that of one pass of it. Knows prepared prompts; not which masks are wanted, nor
-the store.
+prompt does shares that of one pass of it. Where layers carry a state over tokens, a token that is
+hidden from attention is not hidden from the state: such a decoder takes masks only as mean
+embeddings. Knows prepared prompts; not which masks are wanted, nor the store.
 """
 
 from __future__ import annotations
@@ -15,10 +16,11 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from omnitrace.errors import OmniTraceError
+from omnitrace.errors import CommandError, OmniTraceError
 from omnitrace.timeline import Int32
 from recorder.models.adapter import Adapter, Prepared
-from recorder.passes.laid import Pass, Strip, lay
+from recorder.passes.decoder import is_recurrent, layer_types
+from recorder.passes.laid import Pass, Strip, embedded, lay
 from recorder.passes.memory import is_out_of_memory, tokens_that_fit
 
 Bool = npt.NDArray[np.bool_]
@@ -38,16 +40,18 @@ class Masked:
 
     def __init__(self, adapter: Adapter, prepared: Prepared) -> None:
         self.adapter, self.model = adapter, adapter.model
+        self._recurrent = is_recurrent(adapter.model.config)
         self._prompt = lay(adapter, prepared)
         modality = prepared.timeline.modality
         self._modality = torch.from_numpy(modality).to(self.model.device)
         # A window counts tokens, not positions: where there is one, nothing may be left out.
         config = self.model.config.get_text_config()
-        kinds = getattr(config, "layer_types", None) or ()
-        windowed = any(kind != "full_attention" for kind in kinds)
-        self._windowed = windowed if kinds else bool(getattr(config, "sliding_window", None))
+        if getattr(config, "layer_types", None):
+            self._windowed = set(layer_types(config)) != {"full_attention"}
+        else:
+            self._windowed = bool(getattr(config, "sliding_window", None))
         self._whole: Pass | None = None
-        self._keeps_whole = True
+        self._keeps_whole = not self._recurrent  # a state cannot be cut back to a beginning
 
     def log_odds(
         self,
@@ -59,9 +63,12 @@ class Masked:
     ) -> Float32:
         """log p - log(1 - p) of each of T response tokens under M masks `visible` (M, n): (M, T).
 
-        With `mean`, what is masked is seen as the mean embedding of its modality. `report`(rows so
-        far) may raise. OmniTraceError where the memory does not hold a single row.
+        With `mean`, a masked token stays and has the mean embedding of its modality. `report`(rows
+        so far) may raise. OmniTraceError where the memory does not hold a single row; CommandError
+        for masks without `mean` where layers carry a state.
         """
+        if not mean:
+            self._refuse_hidden(visible)
         found = np.zeros((len(visible), len(response)), np.float32)
         order, done = _order(visible), 0
         for rows in self._batches(visible[order], len(response)):
@@ -71,27 +78,40 @@ class Masked:
         self._whole = None
         return found
 
+    def _refuse_hidden(self, visible: Bool) -> None:
+        if self._recurrent and not visible.all():
+            raise CommandError(
+                "the model has layers that carry a state over tokens, from which an attention mask "
+                "does not hide a token, so that mode mask is not exact: use --mode mean-embedding "
+                "or --mode remove."
+            )
+
     @torch.inference_mode()
     def answers(self, visible: Bool, most: int) -> list[list[int]]:
-        """What the model says, greedily, under each mask (M, n); without the token that ends it."""
+        """What the model answers, greedily, under each mask (M, n); without the token that ends
+        it. CommandError for masks where layers carry a state."""
+        self._refuse_hidden(visible)
         passing = Pass(self.model)
         hidden = passing.go_on([self._row(self._prompt, row) for row in visible])
-        place, said = self._prompt, list[torch.Tensor]()
-        while len(said) < most:
-            said.append(passing.logits(hidden[:, -1:])[:, -1].argmax(-1))
-            place = place.then(self._embed(said[-1][:1]))
+        place, chosen = self._prompt, list[torch.Tensor]()
+        while len(chosen) < most:
+            chosen.append(passing.logits(hidden[:, -1:])[:, -1].argmax(-1))
+            embeds, layered = embedded(self.model, chosen[-1])
+            place = place.then(embeds[:1], None if layered is None else layered[:1])
             last = place.at(torch.tensor([len(place) - 1]))
-            hidden = passing.go_on([replace(last, embeds=e[None]) for e in self._embed(said[-1])])
-        rows = torch.stack(said, dim=1).tolist() if said else [[] for _ in visible]
+            own = layered if layered is None else layered[:, None]
+            hidden = passing.go_on(
+                [
+                    replace(last, embeds=embed[None], layered=None if own is None else own[row])
+                    for row, embed in enumerate(embeds)
+                ]
+            )
+        rows = torch.stack(chosen, dim=1).tolist() if chosen else [[] for _ in visible]
         return [self._until_end(row) for row in rows]
 
     def _until_end(self, ids: list[int]) -> list[int]:
         ends = [t for t, token in enumerate(ids) if token in self.adapter.eos_ids]
         return ids[: ends[0]] if ends else ids
-
-    def _embed(self, ids: torch.Tensor) -> torch.Tensor:
-        embeds: torch.Tensor = self.model.get_input_embeddings()(ids)
-        return embeds
 
     def _batches(self, visible: Bool, steps: int) -> Iterator[slice]:
         most = min(MOST_TOKENS, tokens_that_fit(self.model))
@@ -125,13 +145,13 @@ class Masked:
     def _forward(self, response: Int32, visible: Bool, mean: bool) -> Float32:
         if not len(response) or not len(visible):
             return np.zeros((len(visible), len(response)), np.float32)
-        said = torch.from_numpy(response.astype(np.int64)).to(self.model.device)
-        strip = self._prompt.then(self._embed(said[:-1]))
+        given = torch.from_numpy(response.astype(np.int64)).to(self.model.device)
+        strip = self._prompt.then(*embedded(self.model, given[:-1]))
         seen = np.pad(visible, ((0, 0), (0, len(strip) - visible.shape[1])), constant_values=True)
         passing, shared = self._begun(visible, mean)
         rest = slice(shared, len(strip))
         hidden = passing.go_on([self._row(strip, row, rest, mean) for row in seen])
-        return _log_odds(passing, hidden[:, -len(said) :], said)
+        return _log_odds(passing, hidden[:, -len(given) :], given)
 
     def _begun(self, visible: Bool, mean: bool) -> tuple[Pass, int]:
         """A pass of the tokens that all rows begin with, and how many these are."""
@@ -167,12 +187,13 @@ class Masked:
     def _faded(self, strip: Strip, seen: torch.Tensor) -> Strip:
         """Every token that is not `seen` (w,) as the mean of its modality in the prompt."""
         embeds, deep = strip.embeds.clone(), tuple(layer.clone() for layer in strip.deep)
+        layered = None if strip.layered is None else strip.layered.clone()
         for kind in set(self._modality.tolist()):
             own = torch.nonzero(self._modality == kind)[:, 0]
             gone = own[~seen[own]]
-            for values in (embeds, *deep):
+            for values in (embeds, *deep, *([] if layered is None else [layered])):
                 values[gone] = values[own].mean(dim=0) if len(gone) else values[gone]
-        return replace(strip, embeds=embeds, deep=deep)
+        return replace(strip, embeds=embeds, deep=deep, layered=layered)
 
 
 def _order(visible: Bool) -> Int64:
@@ -192,12 +213,13 @@ def _shared(visible: Bool) -> int:
     return alike if worth else 0
 
 
-def _log_odds(passing: Pass, hidden: torch.Tensor, said: torch.Tensor) -> Float32:
-    """(rows, T): the logit of what was `said` (T,) less the log-sum-exp of all others."""
+def _log_odds(passing: Pass, hidden: torch.Tensor, response: torch.Tensor) -> Float32:
+    """(rows, T): the logit of each token of the `response` (T,) less the log-sum-exp of all
+    others."""
     rows = []
     for row in hidden:  # a row at a time: words are many
         logits = passing.logits(row[None])[0].float()
-        own = logits.gather(-1, said[:, None])
-        others = logits.scatter(-1, said[:, None], -torch.inf).logsumexp(-1)
+        own = logits.gather(-1, response[:, None])
+        others = logits.scatter(-1, response[:, None], -torch.inf).logsumexp(-1)
         rows.append(own[:, 0] - others)
     return torch.stack(rows).cpu().numpy()

@@ -32,16 +32,26 @@ def tokens_that_fit(model: Any) -> int:
 
     Counts what a token leaves in the cache, twice, and what passes through one layer.
     """
-    config = model.config.get_text_config()
-    heads = config.num_attention_heads
-    width = getattr(config, "head_dim", None) or config.hidden_size // heads
-    groups = getattr(config, "num_key_value_heads", None) or heads
-    cached = 2 * len(attending_layers(model.config)) * groups * width
-    wide = getattr(config, "intermediate_size", None) or 4 * config.hidden_size
-    # Some configurations have a width for each layer.
-    passing = 16 * config.hidden_size + 3 * (wide if isinstance(wide, int) else max(wide))
+    text = model.config.get_text_config()
+    attending = set(attending_layers(model.config))
+    each = list(getattr(text, "per_layer_config", None) or [text] * text.num_hidden_layers)
+    cached = sum(_cached(config) for layer, config in enumerate(each) if layer in attending)
+    passing = 16 * text.hidden_size + 3 * max(map(_wide, each))
     a_token = (2 * cached + passing) * model.dtype.itemsize
     return max(1, int(free_bytes(model.device) // (2 * a_token)))
+
+
+def _cached(config: Any) -> int:
+    """Elements of keys and values of one token in one layer."""
+    heads = config.num_attention_heads
+    width = getattr(config, "head_dim", None) or config.hidden_size // heads
+    return 2 * int(getattr(config, "num_key_value_heads", None) or heads) * int(width)
+
+
+def _wide(config: Any) -> int:
+    """Inner width of the widest feed-forward block: some configurations list one a layer."""
+    width = getattr(config, "intermediate_size", None) or 4 * config.hidden_size
+    return int(width) if isinstance(width, int) else max(width)
 
 
 def free_bytes(device: torch.device) -> int:

@@ -16,7 +16,7 @@ from recorder.inputs.samples import Sample
 from recorder.models.qwen_omni import QwenOmni
 from recorder.passes import masked
 from recorder.passes.draw import Options
-from recorder.passes.laid import Pass
+from recorder.passes.laid import Pass, embedded
 from recorder.passes.masked import Masked
 from tests.recorder.answers import ATTENTION, answer_one
 from tests.recorder.passes.test_capture import PROMPTS
@@ -40,7 +40,7 @@ def literal(passing: Masked, inputs: Any, ids: Int32, said: Int32, seen: Bool) -
     """log p - log(1 - p) by one pass of the whole model, in float64 from its logits."""
     every = torch.tensor(np.concatenate([ids, said]).astype(np.int64))[None]
     attend = torch.cat([torch.from_numpy(seen), torch.ones(len(said) - 1, dtype=torch.bool)])
-    strip = passing._prompt.then(passing._embed(every[0, len(ids) : -1]))
+    strip = passing._prompt.then(*embedded(passing.model, every[0, len(ids) : -1]))
     given = dict(inputs) | {
         "input_ids": every[:, :-1],
         "attention_mask": attend[None].long(),
