@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 BASE = "chosen"
 MOST_DRAWN = 16
 """Configurations in the figure; the table has all."""
-_FIXED = ("units", "tags", "chunker", "window")
+_FIXED = ("units", "tags", "chunker", "window", "response")
 """What decides the units and spans, without which sources cannot be compared."""
 _FACTORS = (0.5, 2.0)
 
@@ -86,7 +86,7 @@ def stability(
 ) -> Stability:
     """Agreement of `config` with `others` and among them; by default with a small grid around it.
 
-    The units, tags and chunker of `others` are replaced by those of `config`.
+    The units, tags, chunker and part of the response of `others` are replaced by those of `config`.
     """
     spans: dict[str, Float64] = {}
     compared = others

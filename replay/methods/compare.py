@@ -80,7 +80,8 @@ def side(name: str, base: ReplayConfig) -> Side:
     if name not in PRESETS:
         legal = [*METHODS, *PRESETS]
         raise CommandError(f"there is no method or preset '{name}': {nearest(name, legal)}.")
-    same = {key: getattr(base, key) for key in ("units", "tags", "chunker", "window")}
+    keys = ("units", "tags", "chunker", "window", "response")
+    same = {key: getattr(base, key) for key in keys}
     return Side(name, "signal", replace(PRESETS[name], **same))
 
 

@@ -15,7 +15,7 @@ from omnitrace.trace import Trace
 from omnitrace.units import Units
 from replay.attribution import Attribution, Replayer
 from replay.batch.ballots import wrote_something
-from replay.chunk import Chunk, chunk
+from replay.chunk import Chunk
 from replay.config import ReplayConfig
 from replay.faithfulness.recorded import Recorded
 
@@ -45,8 +45,7 @@ class Question:
     @cached_property
     def spans(self) -> tuple[Chunk, ...]:
         """The K spans."""
-        trace = self.replayer.tagged(self.config.tags)
-        return tuple(chunk(trace, self.config.chunker, self.config.window))
+        return tuple(self.replayer.spans(self.config))
 
     @cached_property
     def steps(self) -> Bool:

@@ -59,6 +59,13 @@ def test_presets_are_compared_on_the_chosen_units_and_spans() -> None:
     assert 0 <= result.overall.value < 1
 
 
+def test_configurations_are_compared_on_the_chosen_part_of_the_response() -> None:
+    trace = make_trace(meta={"thinking": [0, 30]})
+    answer = replace(CONFIG, response="answer")
+    assert stability([trace], answer, {"whole": CONFIG}).overall.value == 1
+    assert len(stability([trace], answer, {"whole": CONFIG}).spans[trace.id]) == 2
+
+
 def test_a_neighbour_turns_one_knob_within_its_bounds() -> None:
     found = neighbours(CONFIG, TRACES[0])
     assert found["signal = rawatt"] == replace(CONFIG, signal="rawatt")
@@ -67,6 +74,7 @@ def test_a_neighbour_turns_one_knob_within_its_bounds() -> None:
     assert found["curation.coverage = 1"] == replace(CONFIG, curation=curation)
     assert CONFIG not in found.values()
     assert {config.units for config in found.values()} == {CONFIG.units}
+    assert not any(name.startswith("response") for name in found)
     flat = found["curation.pos_weights = 1"].curation
     assert set(flat.pos_weights.values()) == {1.0}
 

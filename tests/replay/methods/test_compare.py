@@ -46,6 +46,14 @@ def test_two_that_agree_have_no_partings() -> None:
         assert (span.both, span.partings, span.overlap) == ((1,), (), 1.0)
 
 
+def test_a_preset_beside_another_has_its_units_and_spans() -> None:
+    base = replace(PRESETS["paper"], response="answer", chunker="window", window=3)
+    other = side("release", base).config
+    assert (other.response, other.chunker, other.window) == ("answer", "window", 3)
+    assert other.units == base.units
+    assert other.reduce == PRESETS["release"].reduce
+
+
 def test_a_sink_that_is_long_is_called_so() -> None:
     shares = shares_of(ablated().trace)
     tokens = ablated().recorded.tokens

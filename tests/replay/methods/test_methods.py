@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -31,6 +32,28 @@ def test_masses_and_votes_are_sums_over_the_span() -> None:
                 elif found.unit[t] >= 0:
                     wanted[found.unit[t]] += found.vote[t]
             np.testing.assert_allclose(row, wanted, rtol=1e-5)
+
+
+@pytest.mark.parametrize("name", METHODS)
+@pytest.mark.parametrize(("part", "kept"), [("all", 3), ("answer", 2), ("thinking", 1)])
+def test_a_method_answers_for_the_chosen_part_of_the_response(
+    name: str, part: str, kept: int
+) -> None:
+    asked = ablated()
+    asked = replace(
+        asked,
+        trace=replace(asked.trace, meta={"thinking": [0, 30]}),
+        config=replace(asked.config, response=part),
+    )
+    scores = METHODS[name].scores(asked)
+    found = attribution_of(asked, scores, METHODS[name].sources(asked, scores))
+    assert scores.shape == (kept, len(asked.units))
+    assert [span.steps for span in found.spans] == [span.steps for span in asked.spans]
+    without = replace(asked, trace=replace(asked.trace, meta={}))
+    nothing = METHODS[name].scores(
+        replace(without, config=replace(asked.config, response="thinking"))
+    )
+    assert nothing.shape == (0, len(asked.units))
 
 
 def test_leaving_out_is_worth_what_is_lost() -> None:
