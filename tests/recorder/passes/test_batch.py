@@ -141,3 +141,37 @@ def test_shorter_media_are_padded_behind() -> None:
     assert batch["input_features"].shape == (2, 2, 5)
     assert batch["input_features"][0, :, 3:].abs().sum() == 0
     assert batch["input_features"].sum() == 16
+
+
+def test_what_goes_along_the_prompt_is_padded_on_the_left() -> None:
+    long, short = torch.arange(1, 6)[None], torch.arange(1, 3)[None]
+    batch = collate(
+        [
+            {"input_ids": long, "token_type_ids": torch.tensor([[0, 0, 1, 1, 0]])},
+            {"input_ids": short, "token_type_ids": torch.tensor([[1, 0]])},
+            {"input_ids": short},
+        ],
+        9,
+    )
+    assert batch["input_ids"].tolist() == [[1, 2, 3, 4, 5], [9, 9, 9, 1, 2], [9, 9, 9, 1, 2]]
+    assert batch["token_type_ids"].tolist() == [[0, 0, 1, 1, 0], [0, 0, 0, 1, 0], [0] * 5]
+
+
+def test_positions_of_several_axes_are_padded_on_the_left() -> None:
+    prompts = [
+        {"input_ids": torch.ones(1, n), "position_ids": torch.full((3, 1, n), 7)} for n in (4, 2)
+    ]
+    positions = collate(prompts, 0)["position_ids"]
+    assert positions.shape == (3, 2, 4)
+    assert positions[:, 1].tolist() == [[1, 1, 7, 7]] * 3
+
+
+@pytest.mark.parametrize("name", ["feature_attention_mask", "image_sizes", "input_features_mask"])
+def test_media_as_long_as_their_prompt_are_padded_behind(name: str) -> None:
+    prompts = [{"input_ids": torch.ones(1, n), name: torch.ones(1, n)} for n in (4, 2)]
+    assert collate(prompts, 0)[name].tolist() == [[1, 1, 1, 1], [1, 1, 0, 0]]
+
+
+def test_a_tensor_that_is_as_long_as_one_prompt_only_holds_media() -> None:
+    prompts = [{"input_ids": torch.ones(1, n), "seconds": torch.ones(1, 4)} for n in (4, 2)]
+    assert collate(prompts, 0)["seconds"].tolist() == [[1] * 4, [1] * 4]
