@@ -14,6 +14,9 @@ from omnitrace.timeline import Modality
 MIN_PREVIEW, NUMBERS_WIDTH = 20, 72
 """Characters: the least of an answer that is shown, and what the other columns take."""
 
+LABELS = {"attention_layers": "attending layers"}
+"""Words for what a run was recorded with, where its own name says too little."""
+
 MODALITIES = [modality.label for modality in Modality]
 
 
@@ -76,16 +79,18 @@ def show(run: Run) -> None:
     facts.add_row("samples", plain(str(len(run))))
     facts.add_row("bytes", plain(f"{run.nbytes:,}"))
     for name, value in {**run.identity, **run.created_by}.items():
-        facts.add_row(plain(name), plain(one_line(_words(value), 200)))
+        facts.add_row(plain(LABELS.get(name, name)), plain(one_line(_words(value), 200)))
     for added in run.additions:
         about = one_line(_words(added.about), 160)
-        said = f"{added.name}, of {len(added.samples)} samples: {about}"
-        facts.add_row(plain(added.kind), plain(said))
+        added_to = f"{added.name}, of {len(added.samples)} samples: {about}"
+        facts.add_row(plain(added.kind), plain(added_to))
     out().print(facts)
     out().print(_samples(run))
 
 
 def _words(value: Any) -> str:
+    if isinstance(value, list):
+        return ", ".join(map(_words, value))
     return value if isinstance(value, str) else json_format.dumps(value, ensure_ascii=False)
 
 
