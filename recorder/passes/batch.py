@@ -24,8 +24,8 @@ def collate(prompts: Sequence[Mapping[str, Any]], filler: int) -> dict[str, Any]
 
     An input goes along the prompt, and is padded on the left, if in every prompt that has it its
     shape is (1, n) or (k, 1, n) of that prompt's n ids and its name is not that of a medium; a
-    prompt that lacks it has zeros, or a whole attention mask. All other tensors hold media, one after another. Raises
-    OmniTraceError where one prompt has a setting that another has not.
+    prompt that lacks it has zeros, or a whole attention mask. All other tensors hold media, one
+    after another. Raises OmniTraceError where one prompt has a setting that another has not.
     """
     if len(prompts) == 1:
         return dict(prompts[0])

@@ -16,7 +16,7 @@ import numpy.typing as npt
 import torch
 
 from omnitrace.attention import HeadMass, QueryKeys
-from omnitrace.errors import OmniTraceError
+from omnitrace.errors import CommandError, OmniTraceError
 from recorder.passes.capture import output_projection
 from recorder.passes.layer_pass import LayerPass
 from recorder.signals.kinds import AttentionSignal, LayerRows
@@ -255,7 +255,10 @@ class PooledHeads:
 
 
 class QueriesAndKeys:
-    """Each step's queries and every token's keys, after their rotation, in the model's dtype."""
+    """Each step's queries and every token's keys, after their rotation, in the model's dtype.
+
+    Raises CommandError where rows do not follow from these, one scaling and one window a layer.
+    """
 
     def __init__(self, lengths: Lengths) -> None:
         self.lengths = lengths
@@ -263,13 +266,46 @@ class QueriesAndKeys:
         self._keys: dict[int, list[torch.Tensor]] = {}
         self.scaling: dict[int, float] = {}
         self.windows: dict[int, int] = {}
+        self._shapes: set[tuple[int, ...]] = set()
 
     def observe(self, seen: LayerPass) -> None:
         layer, asked, new = seen.layer, self.lengths.asked(seen), seen.query.shape[2]
+        self._shapes.add((*seen.query.shape[1::2], seen.key.shape[1]))
+        self._refuse(seen, asked)
         self.scaling[layer], self.windows[layer] = seen.scaling, seen.window or 0
         self._keys.setdefault(layer, []).append(seen.key[:, :, -new:].cpu())
         if asked:
             self._queries.setdefault(layer, []).append(seen.query[:, :, -asked:].cpu())
+
+    def _refuse(self, seen: LayerPass, asked: int) -> None:
+        reasons = {
+            "attention sinks": seen.sinks is not None,
+            "capped attention scores": seen.softcap is not None,
+            "heads of unequal layers": len(self._shapes) > 1,
+            "masks that are no window": not self._is_window(seen, asked),
+        }
+        found = [reason for reason, holds in reasons.items() if holds]
+        if found:
+            raise CommandError(
+                f"the model has {found[0]}, which level qk does not keep: record it with --level "
+                "heads or layers."
+            )
+
+    def _is_window(self, seen: LayerPass, asked: int) -> bool:
+        """Whether the last `asked` queries see their own key and those before, window and padding
+        aside."""
+        queries, keys = seen.query.shape[2], seen.key.shape[2]
+        allowed = seen.allowed(queries - asked, queries, keys)
+        if not asked or allowed is None or seen.mask is None:
+            return True
+        own = allowed if allowed.dtype == torch.bool else allowed >= 0
+        column = torch.arange(keys, device=own.device)
+        last = column[keys - asked :, None]
+        expected = column <= last
+        if seen.window:
+            expected &= column > last - seen.window
+        pads = torch.tensor(self.lengths.pads, device=own.device)[:, None, None, None]
+        return bool((own == (expected & (column >= pads))).all())
 
     def values(self, sample: int, steps: int) -> QueryKeys:
         """Of one sample: its own tokens alone, as many as `steps` rows need."""

@@ -2,23 +2,34 @@
 
 from __future__ import annotations
 
+import sys
+from dataclasses import replace
 from functools import cache
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import numpy.typing as npt
 import pytest
 import torch
+import transformers
+from transformers import AttentionInterface
+from transformers.masking_utils import ALL_MASK_ATTENTION_FUNCTIONS, AttentionMaskInterface
 
 from omnitrace.errors import CommandError
 from omnitrace.trace import SignalRows
+from recorder import tracer
+from recorder.config import RecordConfig
+from recorder.inputs.samples import Sample
+from recorder.models.adapter import ModelSpec
 from recorder.passes import prefill
 from recorder.passes.capture import Confirmed, confirm, install
-from recorder.passes.decoder import is_recurrent
+from recorder.passes.decoder import attending_layers, is_recurrent
 from recorder.passes.draw import Options
-from recorder.passes.generate import force, generate
+from recorder.passes.generate import Wanted, force, generate
 from recorder.passes.masked import Masked
 from recorder.signals import GRADIENT_SIGNALS
+from recorder.tags import load_tagger
+from recorder.tracer import Task, Tracer
 from tests.recorder.answers import EVERYTHING, answer_one
 from tests.recorder.decoders import DECODERS, TextAdapter, drawn_ids, prepared
 from tests.recorder.passes.test_batch import assert_same
@@ -220,3 +231,111 @@ def faded(model: Any, ids: torch.Tensor, gone: torch.Tensor) -> dict[str, torch.
     for values in kinds.values():
         values[0, gone] = values[0, : len(PROMPT)].mean(0)
     return kinds
+
+
+@pytest.mark.parametrize(
+    ("name", "reason"),
+    [
+        ("gemma2", "capped attention scores"),
+        ("gpt_oss", "attention sinks"),
+        ("gemma4", "heads of unequal layers"),
+        ("llama4", "masks that are no window"),
+    ],
+)
+def test_what_level_qk_does_not_keep(name: str, reason: str) -> None:
+    adapter, _ = watched(name)
+    prompts = [prepared(PROMPT), prepared(drawn_ids(20, seed=1))]
+    with pytest.raises(CommandError, match=f"the model has {reason}, .* --level heads or layers"):
+        generate(adapter, prompts, OPTIONS, Wanted({}, queries_and_keys=True))
+
+
+@pytest.mark.parametrize("name", ["mistral", "gemma3", "deepseek_v3", "qwen3_next", "lfm2"])
+def test_queries_and_keys_give_the_rows_of_the_layers_that_attend(name: str) -> None:
+    adapter, found = watched(name)
+    wanted = replace(EVERYTHING, gradients={}, queries_and_keys=True)
+    prompts = [prepared(PROMPT), prepared(drawn_ids(20, seed=1))]
+    answer = generate(adapter, prompts, OPTIONS, wanted)[0]
+    assert answer.inner is not None
+    rows = by_layer(answer.signals["attention"], len(found.layers), STEPS)
+    for layer in range(len(found.layers)):
+        mean = answer.inner.rows(layer).mean(0)
+        for t in range(STEPS):
+            row = mean[t, : len(PROMPT) + t]
+            np.testing.assert_allclose(row, rows[layer][t], atol=5e-6, rtol=0)
+
+
+@cache
+def norms_of(name: str) -> dict[int, tuple[torch.Tensor, torch.Tensor]]:
+    """Layer → attention (heads, keys, keys) and ‖v W_O‖ (heads, keys), of eager attention over the
+    prompt, by way of the layers' own modules."""
+    model, found = DECODERS[name](), {}
+
+    def spy(module: Any, query: Any, key: Any, value: Any, mask: Any, **given: Any) -> Any:
+        eager_forward = sys.modules[type(module).__module__].eager_attention_forward
+        out, rows = eager_forward(module, query, key, value, mask, **given)
+        output = module.out_proj if hasattr(module, "out_proj") else module.o_proj
+        heads, width = query.shape[1], value.shape[-1]
+        values = value[0].repeat_interleave(heads // len(value[0]), 0)
+        columns = output.weight.reshape(-1, heads, width).permute(1, 2, 0)
+        found[module.layer_idx] = rows[0], (values @ columns).norm(dim=-1)
+        return out, rows
+
+    AttentionInterface.register("spy", spy)
+    AttentionMaskInterface.register("spy", ALL_MASK_ATTENTION_FUNCTIONS["eager"])
+    model.set_attn_implementation("spy")
+    with torch.no_grad():
+        model(input_ids=torch.tensor([PROMPT]), use_cache=False)
+    return found
+
+
+@pytest.mark.parametrize("name", [name for name in DECODERS if name not in GATED])
+def test_attnorm_weighs_attention_by_what_it_carries(name: str) -> None:
+    adapter, found = watched(name)
+    assert found.weighs
+    answer = answer_one(adapter, prepared(PROMPT), Options(max_new_tokens=1))
+    layers = norms_of(name)
+    assert tuple(layers) == found.layers
+    weighted = torch.stack([(rows * norms[:, None]).sum(0) for rows, norms in layers.values()])
+    rows = answer.signals["attnorm"]
+    np.testing.assert_allclose(rows.values, weighted[:, -1].mean(0), rtol=1e-4, atol=1e-6)
+    assert rows.first_row is not None
+    np.testing.assert_allclose(rows.first_row, weighted.mean((0, 1)), rtol=1e-4, atol=1e-6)
+
+
+@pytest.mark.parametrize("name", sorted(GATED))
+def test_gated_attention_is_not_weighed_by_values(
+    name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    adapter, found = watched(name)
+    assert not found.weighs
+    monkeypatch.setattr(tracer, "load_adapter", lambda *given: adapter)
+    tagger, spec = load_tagger(None), cast("ModelSpec", None)
+    with pytest.raises(CommandError, match=r"'attnorm' cannot be recorded: .* --signals"):
+        Tracer.load(spec, RecordConfig(signals="attmean,attnorm"), tagger)
+    loaded = Tracer.load(spec, RecordConfig(max_new_tokens=2), tagger)
+    one, none = prepared(PROMPT), np.zeros((0, 2), np.int32)
+    [trace] = loaded.traces([Task(Sample("gated", (), None, ""), one, none)])
+    assert "attmean" in trace.signals
+    assert "attnorm" not in trace.signals
+    assert list(trace.meta["left_out"]) == ["attnorm"]
+    assert trace.meta["attention_layers"] == [1, 3]
+
+
+def test_layers_whose_attention_is_not_known_are_refused() -> None:
+    config = transformers.LlamaConfig(num_hidden_layers=2)
+    config.layer_types = ["full_attention", "compressed_sparse_attention"]
+    with pytest.raises(CommandError, match="layers of type 'compressed_sparse_attention'"):
+        attending_layers(config)
+    config.layer_types = ["conv", "mlp"]
+    with pytest.raises(CommandError, match="no layer of the model attends"):
+        attending_layers(config)
+
+
+@pytest.mark.parametrize("name", ["lfm2", "qwen3_next"])
+def test_an_attending_layer_outside_the_interface_is_noticed(name: str) -> None:
+    model = DECODERS[name]()
+    install(model, "")
+    layer = model.model.layers[1].self_attn
+    layer.forward = lambda hidden_states, **_: (hidden_states, None)
+    with pytest.raises(CommandError, match="only 1 of the model's 2 attending layers of its 4"):
+        confirm(model, 4)
