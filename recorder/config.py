@@ -56,7 +56,13 @@ class RecordConfig:
     top_p: float = knob(1.0, "drawn from the likeliest tokens of this mass", bounds=(0, 1, 0.05))
     top_k: int = knob(0, "drawn from this many likeliest tokens; 0: all", bounds=(0, 10**6, 10))
     seed: int = knob(0, "of the draws, the same for every sample", bounds=(0, 2**63 - 1, 1))
-    fps: float = knob(2.0, "frames a second taken from a film", bounds=(0.01, 60, 0.5))
+    fps: float = knob(2.0, "frames a second taken from a video", bounds=(0.01, 60, 0.5))
+    min_pixels: int = knob(
+        0, "enlarge images and frames to this many pixels; 0: as they are", bounds=(0, 10**9, 1)
+    )
+    max_pixels: int = knob(
+        0, "shrink images and frames to this many pixels; 0: as they are", bounds=(0, 10**9, 1)
+    )
     dtype: str = knob(
         "auto",
         "precision of the weights; auto: as stored",

@@ -26,6 +26,7 @@ VERBS = {
     "recording": {
         "demo": "Record, replay and show the bundled samples: everything in one minute.",
         "dataset": "Turn a published data set into samples to record.",
+        "models": "Say which models can be recorded, and what of one, without its weights.",
         "record": "Run a model over samples and record what its answers were caused by.",
         "segment": "Cut a recorded run's sound into words, sentences or bins to choose from.",
         "tag": "Tag a recorded run's answers again with another spaCy pipeline.",

@@ -97,6 +97,7 @@ def _as_recorded(run: Run, config: AblateConfig) -> RecordConfig:
     """How the run's model was loaded, on the device that is asked for now."""
     identity, known = run.identity, {field.name for field in fields(RecordConfig)}
     names = {"dtype": "dtype", "quantize": "quantize", "attention": "attn", "fps": "fps"}
+    names |= {"min_pixels": "min_pixels", "max_pixels": "max_pixels"}
     same = {field: identity[name] for name, field in names.items() if name in identity}
     asked = {name: getattr(config, name) for name in vars(config) if name in known}
     args = json.dumps(identity["template_args"]) if "template_args" in identity else ""

@@ -78,6 +78,8 @@ def load_again(identity: Mapping[str, Any], config: BaselineConfig) -> Adapter:
         float(identity.get("fps", 2.0)),
         identity.get("template_args", {}),
         read_chat_template(config.chat_template),
+        identity.get("min_pixels"),
+        identity.get("max_pixels"),
     )
     return load_adapter(spec, weights, settings)
 

@@ -143,16 +143,21 @@ class Settings:
             config.fps,
             template_args(config.template_args),
             read_chat_template(config.chat_template),
+            config.min_pixels or None,
+            config.max_pixels or None,
         )
 
     @property
     def identity(self) -> dict[str, Any]:
         """What of the prompts' form differs from the checkpoint's own, as JSON data."""
-        args = {"template_args": dict(self.template_args)} if self.template_args else {}
-        if not self.chat_template:
-            return args
         digest = hashlib.sha256(self.chat_template.encode()).hexdigest()
-        return args | {"chat_template": f"sha256:{digest}"}
+        every = {
+            "template_args": dict(self.template_args),
+            "chat_template": self.chat_template and f"sha256:{digest}",
+            "min_pixels": self.min_pixels,
+            "max_pixels": self.max_pixels,
+        }
+        return {name: value for name, value in every.items() if value}
 
 
 class Adapter(Protocol):
