@@ -38,8 +38,8 @@ def checked(family: str) -> Family:
         family=family,
         model_type=config["model_type"],
         takes=tuple(kind for kind in MEDIA if fine.get(kind)),
-        capture=all([fine[kind] and _holds(family, kind, *capture) for kind in kinds]),
-        gradients=all([_holds(family, kind, checks.check_gradients) for kind in kinds]),
+        capture=all(fine[kind] and _holds(family, kind, *capture) for kind in kinds),
+        gradients=all(_holds(family, kind, checks.check_gradients) for kind in kinds),
         note=NOT_TOGETHER.get(family, ""),
     )
 
