@@ -70,11 +70,27 @@ def _length(given: dict[str, Any]) -> int:
     return 0
 
 
+ALONG = ("input_ids", "inputs_embeds", "position_ids", "attention_mask", "cache_position")
+"""Inputs of every decoder that are cut by position, or can be."""
+
+
 def _is_bound(given: dict[str, Any]) -> bool:
-    """Whether an input cannot be cut by position: ready-made masks, features of deeper layers."""
+    """Whether an input cannot be cut by position: ready-made masks, features of deeper layers, and
+    media, where the decoder itself puts their features into the prompt."""
     mask = given.get("attention_mask")
     cuttable = mask is None or (isinstance(mask, torch.Tensor) and mask.dim() == 2)
-    return not cuttable or given.get("deepstack_visual_embeds") is not None
+    count = _length(given)
+    apart = [
+        value
+        for name, value in given.items()
+        if isinstance(value, torch.Tensor) and name not in ALONG and not _is_along(value, count)
+    ]
+    return not cuttable or bool(apart) or given.get("deepstack_visual_embeds") is not None
+
+
+def _is_along(value: torch.Tensor, count: int) -> bool:
+    """Whether a tensor has an entry for each of `count` tokens of every prompt of a batch."""
+    return value.dim() > 1 and value.shape[1] == count
 
 
 def _cut(given: dict[str, Any], start: int, end: int) -> dict[str, Any]:
@@ -83,7 +99,7 @@ def _cut(given: dict[str, Any], start: int, end: int) -> dict[str, Any]:
     if (start, end) == (0, count):
         return cut
     for name, value in given.items():
-        if isinstance(value, torch.Tensor) and value.dim() > 1 and value.shape[1] == count:
+        if isinstance(value, torch.Tensor) and _is_along(value, count):
             cut[name] = value[:, start:end]
     if given.get("position_ids") is not None:
         cut["position_ids"] = given["position_ids"][..., start:end]

@@ -24,20 +24,20 @@ ATOL = 1e-5
 """float32; rows are at most 1, gradients and value norms about that."""
 
 
-def assert_same(one: Answer, other: Answer) -> None:
-    """The same tokens and text; the same numbers within ATOL."""
+def assert_same(one: Answer, other: Answer, atol: float = ATOL) -> None:
+    """The same tokens and text; the same numbers within `atol`."""
     assert (one.ids.tolist(), one.text) == (other.ids.tolist(), other.text)
     assert one.chars.tolist() == other.chars.tolist()
-    np.testing.assert_allclose(one.logprob, other.logprob, atol=ATOL, rtol=0)
-    np.testing.assert_allclose(one.entropy, other.entropy, atol=ATOL, rtol=0)
+    np.testing.assert_allclose(one.logprob, other.logprob, atol=atol, rtol=0)
+    np.testing.assert_allclose(one.entropy, other.entropy, atol=atol, rtol=0)
     assert set(one.signals) == set(other.signals)
     for name, rows in one.signals.items():
         given = other.signals[name]
         assert rows.layers == given.layers
-        np.testing.assert_allclose(rows.values, given.values, atol=ATOL, rtol=1e-5)
+        np.testing.assert_allclose(rows.values, given.values, atol=atol, rtol=1e-5)
         if rows.first_row is not None:
             assert given.first_row is not None
-            np.testing.assert_allclose(rows.first_row, given.first_row, atol=ATOL, rtol=1e-5)
+            np.testing.assert_allclose(rows.first_row, given.first_row, atol=atol, rtol=1e-5)
 
 
 def test_a_batch_equals_its_samples_alone(
