@@ -44,6 +44,9 @@ LINEAR = {
     "linear_value_head_dim": 16,
     "full_attention_interval": 2,
 }
+QUERIES = {"gemma4_text": ("q_norm", 0.5), "nemotron_h": ("q_proj", 4.0)}
+"""Model type → the parameters of its queries and what multiplies them, so that attention is neither
+uniform nor on one token."""
 MAMBA = {
     "mamba_n_heads": 8,
     "mamba_d_head": 16,
@@ -78,8 +81,9 @@ def _spread(model: Any) -> None:
         for name, parameter in model.named_parameters():
             if "norm" in name.lower() or name.endswith(constant):
                 parameter += 0.3 * torch.randn_like(parameter)
-            if "q_norm" in name and model.config.model_type == "gemma4_text":
-                parameter *= 0.5  # its scores are not scaled; float32 resolves 1e-6 of small ones
+            part, factor = QUERIES.get(model.config.model_type, ("q_proj", 1.0))
+            if part in name:
+                parameter *= factor
 
 
 DECODERS: dict[str, Callable[[], Any]] = {

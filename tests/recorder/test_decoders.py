@@ -25,7 +25,7 @@ from recorder.passes import prefill
 from recorder.passes.capture import Confirmed, confirm, install
 from recorder.passes.decoder import attending_layers, is_recurrent
 from recorder.passes.draw import Options
-from recorder.passes.generate import Wanted, force, generate
+from recorder.passes.generate import Answer, Wanted, force, generate
 from recorder.passes.masked import Masked
 from recorder.signals import GRADIENT_SIGNALS
 from recorder.tags import load_tagger
@@ -35,7 +35,8 @@ from tests.recorder.decoders import DECODERS, TextAdapter, drawn_ids, prepared
 from tests.recorder.passes.test_batch import assert_same
 from tests.recorder.passes.test_capture import rows_of
 
-PROMPT, STEPS = drawn_ids(37), 6
+PROMPT, STEPS = drawn_ids(37), 4
+PROMPTS = [prepared(PROMPT), prepared(drawn_ids(20, seed=1)), prepared(drawn_ids(1, seed=2))]
 OPTIONS = Options(max_new_tokens=STEPS)
 GATED = {"qwen3_next", "qwen3_5"}
 every_decoder = pytest.mark.parametrize("name", DECODERS)
@@ -58,6 +59,12 @@ def eager(name: str) -> Any:
     return model
 
 
+@cache
+def answers(name: str) -> list[Answer]:
+    """To each of `PROMPTS` alone, with all signals."""
+    return [answer_one(watched(name)[0], one, OPTIONS, EVERYTHING) for one in PROMPTS]
+
+
 def attentions_of(model: Any, ids: list[int]) -> tuple[torch.Tensor, list[torch.Tensor]]:
     """Logits (keys, words) and the attention of each attending layer (1, heads, keys, keys), by one
     forward pass over all."""
@@ -73,8 +80,7 @@ def by_layer(rows: SignalRows, layers: int, steps: int) -> list[list[npt.NDArray
 
 @every_decoder
 def test_rows_and_gradients_equal_eager_forwards(name: str) -> None:
-    adapter, found = watched(name)
-    answer = answer_one(adapter, prepared(PROMPT), OPTIONS, EVERYTHING)
+    found, answer = watched(name)[1], answers(name)[0]
     count = len(found.layers)
     assert answer.signals["attention"].layers == found.layers
     assert answer.signals["gradients"].layers == found.layers
@@ -92,6 +98,7 @@ def test_rows_and_gradients_equal_eager_forwards(name: str) -> None:
         pairs = zip(attentions, gradient, strict=True)
         signed = torch.stack([(a * g)[0, :, -1].mean(0) for a, g in pairs]).detach()
         last = torch.stack(attentions)[:, 0, :, -1].detach().mean(1)
+        assert float(last.max()) > 1.5 / last.shape[1], "attention that is not uniform"
         for layer in range(count):
             np.testing.assert_allclose(layers[layer][t], last[layer], atol=1e-6, rtol=0)
         np.testing.assert_allclose(rows["attmean"][t], last.mean(0), atol=1e-6, rtol=0)
@@ -107,8 +114,7 @@ def test_rows_and_gradients_equal_eager_forwards(name: str) -> None:
 
 @every_decoder
 def test_the_prompt_mean_is_that_of_eager_attention(name: str) -> None:
-    adapter, _ = watched(name)
-    answer = answer_one(adapter, prepared(PROMPT), Options(max_new_tokens=1))
+    answer = answers(name)[0]
     _, attentions = attentions_of(eager(name), PROMPT)
     whole = torch.stack(attentions)[:, 0].detach()
     for signal, expected in {
@@ -122,9 +128,7 @@ def test_the_prompt_mean_is_that_of_eager_attention(name: str) -> None:
 
 @every_decoder
 def test_tokens_equal_plain_generation_and_given_ones(name: str) -> None:
-    adapter, _ = watched(name)
-    one = prepared(PROMPT)
-    answer = answer_one(adapter, one, OPTIONS, EVERYTHING)
+    adapter, answer, one = watched(name)[0], answers(name)[0], PROMPTS[0]
     tokens = DECODERS[name]().generate(**one.inputs, max_new_tokens=STEPS, do_sample=False)
     assert answer.ids.tolist() == tokens[0, len(PROMPT) :].tolist()
     [given] = force(adapter, [one], [answer.ids], EVERYTHING)
@@ -133,24 +137,20 @@ def test_tokens_equal_plain_generation_and_given_ones(name: str) -> None:
 
 @every_decoder
 def test_a_batch_equals_its_samples_alone(name: str) -> None:
-    adapter, _ = watched(name)
-    prompts = [prepared(PROMPT), prepared(drawn_ids(20, seed=1)), prepared(drawn_ids(1, seed=2))]
-    together = generate(adapter, prompts, OPTIONS, EVERYTHING)
-    alone = [answer_one(adapter, one, OPTIONS, EVERYTHING) for one in prompts]
+    adapter, alone = watched(name)[0], answers(name)
+    together = generate(adapter, PROMPTS, OPTIONS, EVERYTHING)
     for one, other in zip(alone, together, strict=True):
         assert_same(one, other)
-    given = force(adapter, prompts, [one.ids for one in alone], EVERYTHING)
+    given = force(adapter, PROMPTS, [one.ids for one in alone], EVERYTHING)
     for one, other in zip(alone, given, strict=True):
         assert_same(one, other)
 
 
 @every_decoder
 def test_a_prompt_in_pieces_equals_a_whole_one(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    adapter, _ = watched(name)
-    prompts = [prepared(PROMPT), prepared(drawn_ids(20, seed=1))]
-    whole = generate(adapter, prompts, OPTIONS, EVERYTHING)
+    whole = answers(name)[:2]
     monkeypatch.setattr(prefill, "PIECE", 11)
-    pieces = generate(adapter, prompts, OPTIONS, EVERYTHING)
+    pieces = generate(watched(name)[0], PROMPTS[:2], OPTIONS, EVERYTHING)
     for one, other in zip(whole, pieces, strict=True):
         assert_same(one, other)
 
@@ -183,10 +183,8 @@ def literal_log_odds(
 
 @every_decoder
 def test_masked_rows_are_those_of_attention_masks(name: str) -> None:
-    adapter, _ = watched(name)
-    one, plain = prepared(PROMPT), eager(name)
-    answer = answer_one(adapter, one, OPTIONS)
-    passing, visible = Masked(adapter, one), masks_of(len(PROMPT))
+    adapter, answer, plain = watched(name)[0], answers(name)[0], eager(name)
+    passing, visible = Masked(adapter, PROMPTS[0]), masks_of(len(PROMPT))
     said = answer.ids.tolist()
     if is_recurrent(adapter.model.config):
         with pytest.raises(CommandError, match="use --mode mean-embedding or --mode remove"):
@@ -208,10 +206,9 @@ def test_masked_rows_are_those_of_attention_masks(name: str) -> None:
 
 @every_decoder
 def test_mean_embeddings_are_those_of_the_prompt(name: str) -> None:
-    adapter, _ = watched(name)
-    one, plain = prepared(PROMPT), eager(name)
+    adapter, plain = watched(name)[0], eager(name)
     response = np.array(drawn_ids(STEPS, seed=3), np.int32)
-    passing, visible = Masked(adapter, one), masks_of(len(PROMPT))
+    passing, visible = Masked(adapter, PROMPTS[0]), masks_of(len(PROMPT))
     found = passing.log_odds(response, visible, mean=True)
     ids = torch.tensor([PROMPT + response[:-1].tolist()])
     with torch.no_grad():
@@ -244,17 +241,15 @@ def faded(model: Any, ids: torch.Tensor, gone: torch.Tensor) -> dict[str, torch.
 )
 def test_what_level_qk_does_not_keep(name: str, reason: str) -> None:
     adapter, _ = watched(name)
-    prompts = [prepared(PROMPT), prepared(drawn_ids(20, seed=1))]
     with pytest.raises(CommandError, match=f"the model has {reason}, .* --level heads or layers"):
-        generate(adapter, prompts, OPTIONS, Wanted({}, queries_and_keys=True))
+        generate(adapter, PROMPTS, OPTIONS, Wanted({}, queries_and_keys=True))
 
 
 @pytest.mark.parametrize("name", ["mistral", "gemma3", "deepseek_v3", "qwen3_next", "lfm2"])
 def test_queries_and_keys_give_the_rows_of_the_layers_that_attend(name: str) -> None:
     adapter, found = watched(name)
     wanted = replace(EVERYTHING, gradients={}, queries_and_keys=True)
-    prompts = [prepared(PROMPT), prepared(drawn_ids(20, seed=1))]
-    answer = generate(adapter, prompts, OPTIONS, wanted)[0]
+    answer = generate(adapter, PROMPTS, OPTIONS, wanted)[0]
     assert answer.inner is not None
     rows = by_layer(answer.signals["attention"], len(found.layers), STEPS)
     for layer in range(len(found.layers)):
@@ -290,14 +285,14 @@ def norms_of(name: str) -> dict[int, tuple[torch.Tensor, torch.Tensor]]:
 
 @pytest.mark.parametrize("name", [name for name in DECODERS if name not in GATED])
 def test_attnorm_weighs_attention_by_what_it_carries(name: str) -> None:
-    adapter, found = watched(name)
+    found = watched(name)[1]
     assert found.weighs
-    answer = answer_one(adapter, prepared(PROMPT), Options(max_new_tokens=1))
-    layers = norms_of(name)
+    answer, layers = answers(name)[0], norms_of(name)
     assert tuple(layers) == found.layers
     weighted = torch.stack([(rows * norms[:, None]).sum(0) for rows, norms in layers.values()])
     rows = answer.signals["attnorm"]
-    np.testing.assert_allclose(rows.values, weighted[:, -1].mean(0), rtol=1e-4, atol=1e-6)
+    step = rows.values[: len(PROMPT)]
+    np.testing.assert_allclose(step, weighted[:, -1].mean(0), rtol=1e-4, atol=1e-6)
     assert rows.first_row is not None
     np.testing.assert_allclose(rows.first_row, weighted.mean((0, 1)), rtol=1e-4, atol=1e-6)
 
@@ -313,8 +308,8 @@ def test_gated_attention_is_not_weighed_by_values(
     with pytest.raises(CommandError, match=r"'attnorm' cannot be recorded: .* --signals"):
         Tracer.load(spec, RecordConfig(signals="attmean,attnorm"), tagger)
     loaded = Tracer.load(spec, RecordConfig(max_new_tokens=2), tagger)
-    one, none = prepared(PROMPT), np.zeros((0, 2), np.int32)
-    [trace] = loaded.traces([Task(Sample("gated", (), None, ""), one, none)])
+    none = np.zeros((0, 2), np.int32)
+    [trace] = loaded.traces([Task(Sample("gated", (), None, ""), PROMPTS[0], none)])
     assert "attmean" in trace.signals
     assert "attnorm" not in trace.signals
     assert list(trace.meta["left_out"]) == ["attnorm"]
