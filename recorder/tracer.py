@@ -147,7 +147,9 @@ class Tracer:
             parts=prepared.parts,
             media=prepared.media,
             signals=answer.signals,
-            meta=self._meta(task.sample, answer.finish) | self._thinking(prepared, answer.text),
+            meta=self._meta(task.sample, answer.finish)
+            | self._thinking(prepared, answer.text)
+            | ({"absent_parts": list(prepared.absent)} if prepared.absent else {}),
             arrays=_arrays(answer),
         )
 

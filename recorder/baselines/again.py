@@ -53,12 +53,12 @@ class Samples:
         sample = self.by_id.get(trace.id)
         if sample is None:
             raise OmniTraceError(f"{self.path} has no such sample.")
-        if len(sample.paths) != len(trace.media):
+        if len(sample.media) != len(trace.media):
             raise OmniTraceError(
-                f"{self.path} gives it {len(sample.paths)} media; {len(trace.media)} were recorded."
+                f"{self.path} gives it {len(sample.media)} media; {len(trace.media)} were recorded."
             )
-        for medium, path in zip(trace.media, sample.paths, strict=True):
-            unchanged(medium, [path], str(self.path))
+        for medium, content in zip(trace.media, sample.media, strict=True):
+            unchanged(medium, [content], str(self.path))
         return sample
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from omnitrace.errors import CommandError
 from omnitrace.store.run import open_run
 from recorder.config import RecordConfig
-from recorder.inputs.samples import Sample, read_samples
+from recorder.inputs.samples import Sample, is_file, read_samples
 from recorder.inputs.select import select
 from recorder.record import RecordSummary
 
@@ -41,7 +41,8 @@ def blocks(samples: Sequence[Sample], size: int = BLOCK) -> list[list[str]]:
 
 def _length(sample: Sample) -> tuple[int, int]:
     """Bytes of the media that there are, then characters."""
-    sizes = [path.stat().st_size for path in sample.paths if path.is_file()]
+    sizes = [path.stat().st_size for path in sample.paths if is_file(path)]
+    sizes += [len(content.data or b"") for content in sample.media]
     text = sum(len(part.text) for message in sample.messages for part in message.parts)
     return sum(sizes), text
 

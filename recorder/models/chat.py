@@ -7,6 +7,7 @@ it replaced, or else from the runs of placeholder tokens. Knows nothing of captu
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 from functools import cached_property
 from itertools import pairwise
@@ -256,9 +257,20 @@ class ChatModel(Tokens):
         longer = self._audio_tokens(6 * SHORT)
         if longer > self._audio_tokens(3 * SHORT):
             return 3 * SHORT / (longer - self._audio_tokens(3 * SHORT))
+        return self._seconds_of_fixed(long)
+
+    def _seconds_of_fixed(self, count: int) -> float:
+        """The same where every audio becomes `count` tokens, the last of them padding: what the
+        tower makes of a frame, or else the longest audio over all tokens."""
         extractor = processing.audio_processor(self.processor)
+        tower = getattr(self.model.config, "audio_config", None)
+        strides = getattr(tower, "sscp_conv_stride_size", None)
+        if strides is not None:
+            frames = math.prod(int(stride[0]) for stride in strides)
+            frames *= int(getattr(tower, "conf_reduction_factor", 1))
+            return float(frames * extractor.hop_length / extractor.sampling_rate)
         most = getattr(extractor, "max_length", None) or 30 * extractor.sampling_rate
-        return float(most / extractor.sampling_rate / max(1, long))
+        return float(most / extractor.sampling_rate / max(1, count))
 
     def _audio_tokens(self, seconds: int) -> int:
         """Tokens that this much silence becomes."""

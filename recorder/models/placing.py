@@ -10,7 +10,6 @@ from dataclasses import dataclass
 from itertools import pairwise
 
 import numpy as np
-import numpy.typing as npt
 
 from omnitrace.timeline import Int32, Modality, Timeline
 from recorder.inputs.loaded import Loaded
@@ -95,8 +94,7 @@ def place_video(timeline: Timeline, region: Region, loaded: Loaded, geometry: Ge
     edges = np.array([*video.seconds[::together], video.duration_s], np.float64)
     lengths = edges[1:] - edges[:-1]
     frame = np.minimum(timeline.frame[own], len(lengths) - 1)
-    starts = np.asarray(edges[frame], np.float64)
-    layout.place_seconds(timeline, own, starts, lengths[frame], video.duration_s)
+    layout.place_seconds(timeline, own, edges[frame], lengths[frame], video.duration_s)
 
 
 def _place_frames(timeline: Timeline, region: Region, loaded: Loaded, geometry: Geometry) -> None:
@@ -117,15 +115,13 @@ def _place_frames(timeline: Timeline, region: Region, loaded: Loaded, geometry: 
             timeline.row[run], timeline.column[run] = np.divmod(index, columns)
 
 
-def place_audio(
-    timeline: Timeline, region: Region, duration: float, token_seconds: float
-) -> npt.NDArray[np.intp]:
-    """Fill in the seconds of audio tokens, `token_seconds` each; returns those that hold audio.
+def place_audio(timeline: Timeline, region: Region, duration: float, token_seconds: float) -> None:
+    """Fill in the seconds of audio tokens, `token_seconds` each.
 
     Tokens behind the end of the audio stand for the silence that a processor appends: special.
     """
-    starts = np.arange(len(region.own)) * token_seconds
-    heard = region.own[starts < duration]
+    starts = np.arange(len(region.own), dtype=np.float64) * token_seconds
+    starts = starts[starts < duration]
+    heard = region.own[: len(starts)]
     timeline.modality[heard] = Modality.AUDIO
-    layout.place_seconds(timeline, heard, starts[: len(heard)], token_seconds, duration)
-    return heard
+    layout.place_seconds(timeline, heard, starts, token_seconds, duration)

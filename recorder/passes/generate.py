@@ -7,7 +7,8 @@ model in one pass on top of the same prompt. Knows prepared inputs and observers
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -17,11 +18,12 @@ import torch
 from transformers import LogitsProcessorList, StoppingCriteria, StoppingCriteriaList
 
 from omnitrace.attention import HeadMass, QueryKeys
-from omnitrace.errors import OmniTraceError
+from omnitrace.errors import CommandError, OmniTraceError
 from omnitrace.timeline import Int32
 from omnitrace.trace import SignalRows
 from recorder.models.adapter import Adapter, Prepared
 from recorder.models.offsets import decode_with_offsets
+from recorder.models.weights import first_sentence
 from recorder.passes.batch import collate
 from recorder.passes.capture import watching
 from recorder.passes.decoder import (
@@ -34,6 +36,7 @@ from recorder.passes.decoder import (
 )
 from recorder.passes.draw import Draw, Options, filler
 from recorder.passes.gradients import Generated, gradient_rows
+from recorder.passes.memory import is_out_of_memory
 from recorder.passes.observers import (
     MAX_SCORES,
     Lengths,
@@ -233,7 +236,7 @@ def _pass_prompts(
     try:
         # Not inference_mode: the gradients read the cache that is made here. The cache keeps all
         # that a window has passed, for the gradients go back to it.
-        with torch.no_grad(), in_pieces(model) as states:
+        with torch.no_grad(), in_pieces(model) as states, _refusing():
             found = model.generate(
                 **inputs,
                 past_key_values=whole_cache(model.config),
@@ -245,6 +248,19 @@ def _pass_prompts(
     finally:
         hook.remove()
     return steps, found.sequences, found.past_key_values, states
+
+
+@contextmanager
+def _refusing() -> Iterator[None]:
+    """What a model raises at inputs that its own processor made is wrong with the sample."""
+    try:
+        yield
+    except (ValueError, RuntimeError, IndexError, TypeError, KeyError, AttributeError) as error:
+        if isinstance(error, OmniTraceError | CommandError) or is_out_of_memory(error):
+            raise
+        raise OmniTraceError(
+            f"the model fails on what its processor made of the sample: {first_sentence(error)}"
+        ) from error
 
 
 def _pass_response(
