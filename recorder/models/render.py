@@ -1,7 +1,7 @@
 """A sample's prompt as text, and which content part each of its characters belongs to.
 
-The chat template is rendered twice: as it is, and with every text of the user between two marks,
-private-use characters, which tell the template's own characters from the user's however alike they
+The chat template is rendered twice: as it is, and with every text of the sample between two marks,
+private-use characters, which tell the template's own characters from the texts' however alike they
 look. Knows messages and a function that renders them; no tokenizer and no model.
 """
 
@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import count
+from itertools import count, islice, pairwise
 from typing import Any
 
 import jinja2
@@ -26,17 +26,27 @@ Template = Callable[..., str]
 placeholder a medium."""
 Fill = Callable[[list[dict[str, Any]]], str]
 
-TEMPLATE_ERRORS = (jinja2.TemplateError, ValueError, TypeError, KeyError, IndexError)
+TEMPLATE_ERRORS = (
+    jinja2.TemplateError,
+    ArithmeticError,
+    AttributeError,
+    LookupError,
+    RecursionError,
+    TypeError,
+    ValueError,
+)
 """What goes wrong in chat templates."""
 
 THINKING_TAGS = re.compile(r"(</?think>|\[/?THINK\])")
 """What stands around the thinking in an assistant's text; templates cut texts there."""
 
-_MARKS = 0xF0000
-"""First code point of the marks, in a private-use plane of 65,534 characters."""
-_MARK = re.compile("([\U000f0000-\U000ffffd])")
+_PRIVATE = range(0xF0000, 0xFFFFE)
+"""Code points of a plane for private use, from which the marks are taken."""
+_MARK = re.compile(f"([{chr(_PRIVATE[0])}-{chr(_PRIVATE[-1])}])")
 
 Mark = Callable[[str], str]
+Around = Callable[[str, str, str], str]
+"""A text, the mark that begins it and the one that ends it, to the marked text."""
 
 
 @dataclass(frozen=True)
@@ -97,26 +107,19 @@ def render(sample: Sample, template: Template, args: Mapping[str, Any]) -> Rende
 def _rendered(messages: Sequence[Message], fill: Fill) -> Rendered:
     prompt = fill(chat_of(messages, str))
     parts = parts_of(messages)
-    places = [index for index, part in enumerate(parts) if part.medium < 0]
-    part = None
-    for mark in (_around, _around_words):
-        part = part if part is not None else _marked_parts(messages, fill, mark, places, prompt)
+    places = np.array([index for index, part in enumerate(parts) if part.medium < 0], np.int32)
     texts = _all_texts(messages)
-    if part is None:
-        part = _searched_parts(texts, places, prompt)
-    absent = [
-        index
-        for index, text in zip(places, texts, strict=True)
-        if text.strip() and not (part == index).any()
-    ]
-    for index in absent:
-        if (role := parts[index].role) != "assistant":
-            words = texts[places.index(index)].strip()[:60]
+    text = _texts_of_characters(messages, fill, texts, prompt)
+    part = np.where(text >= 0, np.append(places, np.int32(-1))[text], np.int32(-1))
+    there = set(text.tolist())
+    absent = [number for number, own in enumerate(texts) if own.strip() and number not in there]
+    for number in absent:
+        if (role := parts[places[number]].role) != "assistant":
             raise OmniTraceError(
-                f"the model's chat template changes or drops a text of the role {role}: {words!r}; "
-                "put it into a message of another role."
+                f"the model's chat template changes or drops a text of the role {role}: "
+                f"{texts[number].strip()[:60]!r}; put it into a message of another role."
             )
-    return Rendered(prompt, part, tuple(absent))
+    return Rendered(prompt, part, tuple(places[absent].tolist()))
 
 
 def chat_of(messages: Sequence[Message], mark: Mark) -> list[dict[str, Any]]:
@@ -184,54 +187,86 @@ def _around_words(text: str, begin: str, end: str) -> str:
     return text[:lead] + begin + words + end + text[lead + len(words) :]
 
 
-def _marked_parts(
+def _texts_of_characters(
+    messages: Sequence[Message], fill: Fill, texts: Sequence[str], prompt: str
+) -> Int32:
+    """(len(prompt),) int32: the number of the text that each character is of, -1: the template's.
+
+    Where a template looks into texts, so that marks change the prompt, ever fewer of them are
+    marked at once; a text whose own mark changes it is searched for.
+    """
+    used = {*prompt, *"".join(texts)}
+    free = (chr(code) for code in _PRIVATE if chr(code) not in used)
+    marks = list(islice(free, 2 * len(texts)))
+    pairs = list(zip(marks[::2], marks[1::2], strict=False))
+    found = np.full(len(prompt), -1, np.int32)
+    unknown = {}
+    waiting = [list(range(len(texts)))]
+    while waiting:
+        numbers = waiting.pop()
+        chosen = dict(zip(numbers, pairs, strict=False))
+        tried = (_marked(messages, fill, chosen, around) for around in (_around, _around_words))
+        own = next((own for text, own in tried if text == prompt), None)
+        if own is not None and len(chosen) == len(numbers):
+            found = np.maximum(found, own)
+        elif len(numbers) > 1:
+            half = len(numbers) // 2
+            waiting += [numbers[half:], numbers[:half]]
+        else:
+            unknown[numbers[0]] = texts[numbers[0]].strip()
+    _search(found, unknown, prompt)
+    return found
+
+
+def _marked(
     messages: Sequence[Message],
     fill: Fill,
-    around: Callable[[str, str, str], str],
-    places: Sequence[int],
-    prompt: str,
-) -> Int32 | None:
-    """(len(prompt),) the part of each character; None if the marks changed the prompt."""
+    marks: Mapping[int, tuple[str, str]],
+    around: Around,
+) -> tuple[str | None, Int32]:
+    """The prompt with the texts of these numbers between their marks, and whose its characters are,
+    both without the marks; None for the prompt if the template refuses or cuts a marked text."""
     numbers = count()
 
     def mark(text: str) -> str:
-        first = _MARKS + 2 * next(numbers)
-        return around(text, chr(first), chr(first + 1))
+        pair = marks.get(next(numbers))
+        return text if pair is None else around(text, *pair)
 
-    pieces = _MARK.split(fill(chat_of(messages, mark)))
-    if "".join(pieces[::2]) != prompt:
-        return None
-    part = np.full(len(prompt), -1, np.int32)
-    at, opened = 0, -1
-    for piece, following in zip(pieces[::2], [*pieces[1::2], ""], strict=True):
-        if opened >= 0:
-            part[at : at + len(piece)] = places[opened]
-        at += len(piece)
-        if following:
-            number, ends = divmod(ord(following) - _MARKS, 2)
-            if opened != (number if ends else -1):
-                return None  # the template cut a text in two
-            opened = -1 if ends else number
-    return part if opened < 0 else None
+    nothing = np.zeros(0, np.int32)
+    try:
+        text = fill(chat_of(messages, mark))
+    except OmniTraceError:
+        return None, nothing
+    begins = {begin: number for number, (begin, _) in marks.items()}
+    ends = {end: number for number, (_, end) in marks.items()}
+    pieces = _MARK.split(text)
+    kept, owners, opened = [pieces[0]], [np.full(len(pieces[0]), -1, np.int32)], -1
+    for sign, piece in zip(pieces[1::2], pieces[2::2], strict=True):
+        own = piece
+        if sign not in begins and sign not in ends:  # a character of the text's own
+            own = sign + piece
+        elif opened != ends.get(sign, -1):
+            return None, nothing
+        else:
+            opened = begins.get(sign, -1)
+        kept.append(own)
+        owners.append(np.full(len(own), opened, np.int32))
+    return ("".join(kept) if opened < 0 else None), np.concatenate(owners)
 
 
-def _searched_parts(texts: Sequence[str], places: Sequence[int], prompt: str) -> Int32:
-    """The same by looking for the texts in order, for templates that look into them.
-
-    OmniTraceError where a text could be found in two places.
-    """
-    part = np.full(len(prompt), -1, np.int32)
-    after = 0
-    for text, place in zip(texts, places, strict=True):
-        words = text.strip()
-        at = prompt.find(words, after) if words else -1
-        if at < 0:
-            continue
-        if prompt.count(words) > sum(other.count(words) for other in texts):
+def _search(found: Int32, words: Mapping[int, str], prompt: str) -> None:
+    """Number the characters of texts, `words` by number, that stand in the prompt where `found` is
+    -1; OmniTraceError where there are more such places than texts, or fewer."""
+    for own in sorted({*words.values()} - {""}, key=len, reverse=True):
+        numbers = [number for number, each in words.items() if each == own]
+        starts = [match.start() for match in re.finditer(f"(?={re.escape(own)})", prompt)]
+        starts = [at for at in starts if (found[at : at + len(own)] < 0).all()]
+        apart = all(b - a >= len(own) for a, b in pairwise(starts))
+        if starts and not (apart and len(starts) == len(numbers)):
             raise OmniTraceError(
-                f"the model's chat template changes the texts of the messages, and {words[:60]!r} "
-                "stands in its own words too, so that it cannot be told whose they are."
+                f"the model's chat template looks into the texts of the messages, and {own[:60]!r} "
+                f"stands in {len(starts)} places of the prompt and in {len(numbers)} of the texts, "
+                "so that it cannot be told whose they are: change that text."
             )
-        after = at + len(words)
-        part[at:after] = place
-    return part
+        for at, number in zip(starts, numbers, strict=False):
+            found[at : at + len(own)] = number
