@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from inspect import signature
 from typing import Any
 
 import torch
@@ -99,11 +100,12 @@ def lay(adapter: Adapter, prepared: Prepared) -> Strip:
 def embedded(model: Any, ids: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor | None]:
     """What the decoder makes of text ids (k,): embeddings (k, d), and those for each layer (k,
     layers, e) where it has them."""
-    decoder = decoder_of(model)
-    layered = None
-    if getattr(decoder, "hidden_size_per_layer_input", None):
-        layered = decoder.get_per_layer_inputs(ids[None])[0]
-    return model.get_input_embeddings()(ids), layered
+    decoder, embeds = decoder_of(model), model.get_input_embeddings()(ids)
+    if not getattr(decoder, "hidden_size_per_layer_input", None):
+        return embeds, None
+    make = decoder.get_per_layer_inputs  # of ids, or of ids and embeddings
+    given = (ids[None], embeds[None])[: len(signature(make).parameters)]
+    return embeds, make(*given)[0]
 
 
 def _strip(model: Any, given: dict[str, Any]) -> Strip:
