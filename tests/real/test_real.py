@@ -192,3 +192,20 @@ def test_the_command_line_records_and_attributes_an_answer(
     sources = [source for span in sample["spans"] for source in span["sources"]]
     assert sources
     assert {source["unit"] for source in sources} <= units
+
+
+def test_a_gguf_file_is_recorded_as_its_checkpoint(
+    real: Real, recorded: Recorded, tmp_path: Path
+) -> None:
+    samples = write_samples(tmp_path / "samples.jsonl", ["france", "system"])
+    command = ["record", str(samples), str(tmp_path / "run"), "--model", str(real.gguf)]
+    # Gemma's file has no chat template.
+    own = real.name == "smollm2"
+    template = [] if own else ["--chat-template", str(real.folder / "chat_template.jinja")]
+    assert main([*command, *template, "--max-new-tokens", str(TOKENS)]) == 0
+    run = open_run(tmp_path / "run")
+    assert list(run) == ["france", "system"]
+    for id, trace in run.items():
+        assert trace.prompt_ids.tolist() == recorded.run[id].prompt_ids.tolist()
+        assert trace.response_ids.tolist() == recorded.run[id].response_ids.tolist()
+        assert trace.response == recorded.run[id].response
