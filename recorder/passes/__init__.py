@@ -1,1 +1,1 @@
-"""One pass of a batch through a model, and what looks on: rows, gradients, memory."""
+"""One pass of a batch through a model, and what is recorded of it: rows, gradients, memory."""

@@ -97,9 +97,9 @@ def confirm(model: Any, layers: int) -> Confirmed:
     finally:
         seen.end()
     if tuple(seen.layers) != expected:
-        count = "" if len(expected) == layers else f" {len(expected)} attending layers of its"
+        kind = "layers" if len(expected) == layers else "attention layers"
         raise CommandError(
-            f"only {len(set(seen.layers) & set(expected))} of the model's{count} {layers} layers "
+            f"only {len(set(seen.layers) & set(expected))} of the model's {len(expected)} {kind} "
             "attend through the interface of transformers, so that its attention cannot be "
             "recorded; it needs an adapter of its own."
         )

@@ -31,7 +31,7 @@ class Options:
     seed: int = 0
 
     def config(self, model: Any, eos_ids: Sequence[int]) -> Any:
-        """The GenerationConfig; what is not said here is the checkpoint's own."""
+        """The GenerationConfig; all else is the checkpoint's own."""
         make: Any = GenerationConfig
         return make(
             max_new_tokens=self.max_new_tokens,

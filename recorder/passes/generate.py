@@ -87,7 +87,7 @@ class Answer:
 
 
 class _Watch:
-    """All that looks on while a batch passes through the model."""
+    """All observers of a batch that passes through the model."""
 
     def __init__(self, adapter: Adapter, lengths: Lengths, wanted: Wanted) -> None:
         norms, signals = Norms(), wanted.signals
@@ -134,12 +134,12 @@ class _Steps(StoppingCriteria):
             self.positions.append(given["position_ids"][..., -1:])
 
     def __call__(self, input_ids: torch.Tensor, scores: Any, **kwargs: Any) -> torch.Tensor:
-        said = input_ids[:, -1:]
+        ids = input_ids[:, -1:]
         assert self.logits is not None
-        self.ids.append(said.cpu())
-        self.numbers.append(numbers_of(self.logits[:, None], said).cpu())
+        self.ids.append(ids.cpu())
+        self.numbers.append(numbers_of(self.logits[:, None], ids).cpu())
         self.stopped = not self.goes_on(len(self.ids))
-        return torch.full((len(said),), self.stopped, device=said.device)
+        return torch.full((len(ids),), self.stopped, device=ids.device)
 
 
 def numbers_of(logits: torch.Tensor, ids: torch.Tensor) -> torch.Tensor:
@@ -181,7 +181,7 @@ def generate(
 def force(
     adapter: Adapter, prepared: Sequence[Prepared], responses: Sequence[Int32], wanted: Wanted
 ) -> list[Answer]:
-    """Record the given `responses`, (T,) ids each, as if the model had said them.
+    """Record the given `responses`, (T,) ids each, as if the model had generated them.
 
     The same traces as generating them would have left. Raises OmniTraceError if a prompt and its
     response exceed the model's positions.
@@ -190,18 +190,18 @@ def force(
     lengths = _lengths(adapter, prepared, max(longest, 1))
     watch = _Watch(adapter, lengths, wanted)
     device = adapter.model.device
-    said = torch.zeros(len(responses), max(longest, 1), dtype=torch.long, device=device)
-    for row, response in zip(said, responses, strict=True):
+    ids = torch.zeros(len(responses), max(longest, 1), dtype=torch.long, device=device)
+    for row, response in zip(ids, responses, strict=True):
         row[: len(response)] = torch.from_numpy(response.astype(np.int64))
     with watching(*watch.observers):
         steps, sequences, cache, states = _pass_prompts(
             adapter, prepared, Options(max_new_tokens=1), lambda step: True
         )
         assert steps.logits is not None
-        first = numbers_of(steps.logits[:, None], said[:, :1])
-        rest, positions = _pass_response(adapter, lengths, said, cache, _joined(steps.positions))
+        first = numbers_of(steps.logits[:, None], ids[:, :1])
+        rest, positions = _pass_response(adapter, lengths, ids, cache, _joined(steps.positions))
     numbers = torch.cat([first, *rest], dim=1).cpu()
-    sequences = torch.cat([sequences[:, : lengths.width], said], dim=1)
+    sequences = torch.cat([sequences[:, : lengths.width], ids], dim=1)
     passed = _Passed(adapter, watch, lengths, cache, states, sequences, positions)
     return [
         passed.answer(sample, numbers[sample, : len(response)], "given")
@@ -266,21 +266,21 @@ def _refusing() -> Iterator[None]:
 def _pass_response(
     adapter: Adapter,
     lengths: Lengths,
-    said: torch.Tensor,
+    ids: torch.Tensor,
     cache: Any,
     position: torch.Tensor | None,
 ) -> tuple[list[torch.Tensor], torch.Tensor | None]:
-    """Send all but the last token of (batch, T) `said` through the model, in blocks.
+    """Send all but the last token of (batch, T) `ids` through the model, in blocks.
 
     Returns the numbers of steps 1 to T - 1, and the positions (…, batch, T) from the last prompt
     token's `position` on.
     """
-    model, (batch, steps) = adapter.model, said.shape
+    model, (batch, steps) = adapter.model, ids.shape
     if position is not None:
-        position = position[..., -1:] + torch.arange(steps, device=said.device)
+        position = position[..., -1:] + torch.arange(steps, device=ids.device)
     heads = model.config.get_text_config().num_attention_heads
     block = max(1, MAX_SCORES // (batch * heads * (lengths.width + steps)))
-    pads = torch.tensor(lengths.pads, device=said.device)[:, None]
+    pads = torch.tensor(lengths.pads, device=ids.device)[:, None]
     numbers = []
     for start in range(0, steps - 1, block):
         end = min(start + block, steps - 1)
@@ -288,13 +288,11 @@ def _pass_response(
         if position is not None:
             given["position_ids"] = position[..., start + 1 : end + 1]
         if batch > 1:
-            columns = torch.arange(lengths.width + end, device=said.device)
+            columns = torch.arange(lengths.width + end, device=ids.device)
             given["attention_mask"] = (columns >= pads).long()
         with torch.no_grad():
-            out = model(
-                input_ids=said[:, start:end], past_key_values=cache, use_cache=True, **given
-            )
-        numbers.append(numbers_of(out.logits, said[:, start + 1 : end + 1]))
+            out = model(input_ids=ids[:, start:end], past_key_values=cache, use_cache=True, **given)
+        numbers.append(numbers_of(out.logits, ids[:, start + 1 : end + 1]))
     return numbers, position
 
 

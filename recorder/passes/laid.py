@@ -78,15 +78,17 @@ class Strip:
         )
 
 
-def lay(adapter: Adapter, prepared: Prepared) -> Strip:
-    """The prompt as `generate` would give it to the decoder."""
-    model, given = adapter.model, dict[str, Any]()
+def lay(adapter: Adapter, prepared: Prepared) -> tuple[Strip, torch.Tensor]:
+    """The prompt as `generate` gives it to the decoder, and the last token's hidden state (d,)."""
+    model, given, found = adapter.model, dict[str, Any](), list[torch.Tensor]()
     decoder = decoder_of(model)
     whole = decoder.forward
 
     def forward(*args: Any, **kwargs: Any) -> Any:
         given.update(kwargs)
-        return _last(whole(*args, **kwargs))
+        out = _last(whole(*args, **kwargs))
+        found.append(out.last_hidden_state[0, -1])
+        return out
 
     with torch.inference_mode(), _instead(decoder, forward):
         model.generate(
@@ -94,7 +96,7 @@ def lay(adapter: Adapter, prepared: Prepared) -> Strip:
             past_key_values=whole_cache(model.config),
             generation_config=Options(max_new_tokens=1).config(model, sorted(adapter.eos_ids)),
         )
-    return _strip(model, given)
+    return _strip(model, given), found[0]
 
 
 def embedded(model: Any, ids: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor | None]:

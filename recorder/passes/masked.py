@@ -31,6 +31,8 @@ MOST_TOKENS = 1 << 13
 """Of all rows that pass together: more make no device faster."""
 LEAST_SHARED = 32
 """Tokens of a common beginning that are worth a pass of their own."""
+SAME = 0.01
+"""Relative distance within which two passes of one prompt lie, bfloat16 included."""
 EARLY = 8
 """A row whose first gone token is in the first one of so many parts is not sorted by it."""
 
@@ -41,7 +43,7 @@ class Masked:
     def __init__(self, adapter: Adapter, prepared: Prepared) -> None:
         self.adapter, self.model = adapter, adapter.model
         self._recurrent = is_recurrent(adapter.model.config)
-        self._prompt = lay(adapter, prepared)
+        self._prompt, expected = lay(adapter, prepared)
         modality = prepared.timeline.modality
         self._modality = torch.from_numpy(modality).to(self.model.device)
         # A window counts tokens, not positions: where there is one, nothing may be left out.
@@ -50,8 +52,25 @@ class Masked:
             self._windowed = set(layer_types(config)) != {"full_attention"}
         else:
             self._windowed = bool(getattr(config, "sliding_window", None))
-        self._whole: Pass | None = None
         self._keeps_whole = not self._recurrent  # a state cannot be cut back to a beginning
+        self._whole = self._confirmed(expected)
+
+    @torch.inference_mode()
+    def _confirmed(self, expected: torch.Tensor) -> Pass | None:
+        """The pass of the whole prompt, if it is to be kept.
+
+        OmniTraceError unless the last token's hidden state is as `expected` (d,): else the decoder
+        has been given more than embeddings, positions and a mask.
+        """
+        passing = Pass(self.model)
+        hidden = passing.go_on([self._prompt])[0, -1].float()
+        if (hidden - expected.float()).norm() > SAME * expected.float().norm():
+            raise OmniTraceError(
+                "the model's decoder is told more of this prompt than embeddings and positions "
+                "(tokens of an image that see one another, media that it embeds itself), so that "
+                "its ablations cannot be recorded exactly."
+            )
+        return passing if self._keeps_whole else None
 
     def log_odds(
         self,

@@ -43,7 +43,7 @@ class Lengths:
     def pads(self) -> tuple[int, ...]:
         return tuple(self.width - prompt for prompt in self.prompts)
 
-    def asked(self, seen: LayerPass) -> int:
+    def predicting(self, seen: LayerPass) -> int:
         """How many of the last queries predict a token of the response."""
         return max(0, min(seen.query.shape[2], seen.key.shape[2] - self.width + 1))
 
@@ -120,12 +120,12 @@ class Rows:
         self._kept: dict[str, list[torch.Tensor]] = {name: [] for name in signals}
 
     def observe(self, seen: LayerPass) -> None:
-        asked = self.lengths.asked(seen)
-        if not asked:
+        predicting = self.lengths.predicting(seen)
+        if not predicting:
             return
         layer, norms = seen.layer, self.norms
         last = layer == self.layers[-1]
-        rows = LayerRows(seen.last_rows(asked), last, len(self.layers), lambda: norms[layer])
+        rows = LayerRows(seen.last_rows(predicting), last, len(self.layers), lambda: norms[layer])
         for name, signal in self.signals.items():
             share = signal.reduce(rows)
             if share is not None:
@@ -235,10 +235,10 @@ class PooledHeads:
         self._kept: list[dict[int, list[torch.Tensor]]] = [{} for _ in unit_of]
 
     def observe(self, seen: LayerPass) -> None:
-        asked = self.lengths.asked(seen)
-        if not asked:
+        predicting = self.lengths.predicting(seen)
+        if not predicting:
             return
-        rows = seen.last_rows(asked)
+        rows = seen.last_rows(predicting)
         for sample, count in enumerate(self.counts):
             own = rows[sample, :, :, self.lengths.pads[sample] : self.lengths.width]
             pooled = own.new_zeros(*own.shape[:2], count + 1)
@@ -269,20 +269,20 @@ class QueriesAndKeys:
         self._shapes: set[tuple[int, ...]] = set()
 
     def observe(self, seen: LayerPass) -> None:
-        layer, asked, new = seen.layer, self.lengths.asked(seen), seen.query.shape[2]
+        layer, predicting, new = seen.layer, self.lengths.predicting(seen), seen.query.shape[2]
         self._shapes.add((*seen.query.shape[1::2], seen.key.shape[1]))
-        self._refuse(seen, asked)
+        self._refuse(seen, predicting)
         self.scaling[layer], self.windows[layer] = seen.scaling, seen.window or 0
         self._keys.setdefault(layer, []).append(seen.key[:, :, -new:].cpu())
-        if asked:
-            self._queries.setdefault(layer, []).append(seen.query[:, :, -asked:].cpu())
+        if predicting:
+            self._queries.setdefault(layer, []).append(seen.query[:, :, -predicting:].cpu())
 
-    def _refuse(self, seen: LayerPass, asked: int) -> None:
+    def _refuse(self, seen: LayerPass, predicting: int) -> None:
         reasons = {
             "attention sinks": seen.sinks is not None,
             "capped attention scores": seen.softcap is not None,
             "heads of unequal layers": len(self._shapes) > 1,
-            "masks that are no window": not self._is_window(seen, asked),
+            "masks that are no window": not self._is_window(seen, predicting),
         }
         found = [reason for reason, holds in reasons.items() if holds]
         if found:
@@ -291,16 +291,16 @@ class QueriesAndKeys:
                 "heads or layers."
             )
 
-    def _is_window(self, seen: LayerPass, asked: int) -> bool:
-        """Whether the last `asked` queries see their own key and those before, window and padding
-        aside."""
+    def _is_window(self, seen: LayerPass, predicting: int) -> bool:
+        """Whether the last `predicting` queries see their own and all earlier keys, but for window
+        and padding."""
         queries, keys = seen.query.shape[2], seen.key.shape[2]
-        allowed = seen.allowed(queries - asked, queries, keys)
-        if not asked or allowed is None or seen.mask is None:
+        allowed = seen.allowed(queries - predicting, queries, keys)
+        if not predicting or allowed is None or seen.mask is None:
             return True
         own = allowed if allowed.dtype == torch.bool else allowed >= 0
         column = torch.arange(keys, device=own.device)
-        last = column[keys - asked :, None]
+        last = column[keys - predicting :, None]
         expected = column <= last
         if seen.window:
             expected &= column > last - seen.window

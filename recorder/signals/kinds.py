@@ -13,6 +13,7 @@ class LayerRows:
     """Softmax rows of one attending layer for a batch: `rows` (batch, heads, queries, keys)
     float32.
 
+    A row sums to 1, or to less where the model has attention sinks, whose share it leaves out.
     `last`: whether it is the last layer that attends; `layers`: how many attend. `norms()` gives
     ‖v W_O‖, the length of what each key's value would add to the residual stream through each head:
     (batch, heads, keys) float32.

@@ -339,5 +339,5 @@ def test_an_attending_layer_outside_the_interface_is_noticed(name: str) -> None:
     install(model, "")
     layer = model.model.layers[1].self_attn
     layer.forward = lambda hidden_states, **_: (hidden_states, None)
-    with pytest.raises(CommandError, match="only 1 of the model's 2 attending layers of its 4"):
+    with pytest.raises(CommandError, match="only 1 of the model's 2 attention layers attend"):
         confirm(model, 4)
