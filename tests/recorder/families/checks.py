@@ -7,8 +7,10 @@ from functools import cache
 from typing import Any
 
 import numpy as np
+import pytest
 import torch
 
+from omnitrace.errors import CommandError, OmniTraceError
 from omnitrace.timeline import Modality
 from recorder.inputs.loaded import Loaded
 from recorder.inputs.loaded import load as load_medium
@@ -21,6 +23,7 @@ from recorder.passes.batch import fits
 from recorder.passes.decoder import is_recurrent
 from recorder.passes.draw import Options
 from recorder.passes.generate import Answer, Wanted, force, generate
+from recorder.passes.masked import Masked
 from recorder.signals import GRADIENT_SIGNALS, SIGNALS
 from tests.recorder.answers import answer_one
 from tests.recorder.families.models import (
@@ -281,3 +284,34 @@ def check_pieces(family: str, kind: str) -> None:
     finally:
         prefill.PIECE = size
     assert_same(whole, pieces, bound(family))
+
+
+def check_masked(family: str, kind: str) -> None:
+    """Log-odds under masks are those of literal attention masks, and without a mask the answer's.
+
+    Where the decoder cannot be masked that way, it says so.
+    """
+    double = can_double(family, kind)
+    adapter, one = watched(family, double)[0], prepared(family, kind, double)
+    answer = recorded(family, kind, double)
+    visible = np.ones((3, len(one.ids)), bool)
+    hidden = np.random.default_rng(0).random((2, len(one.ids) - 13)) < 0.5
+    visible[1:, 5:-8] = hidden
+    if reason := NOT_MASKED.get(family, NOT_MASKED.get((family, kind))):
+        with pytest.raises((CommandError, OmniTraceError), match=reason):
+            Masked(adapter, one).log_odds(answer.ids, visible)
+        return
+    passing = Masked(adapter, one)
+    found = passing.log_odds(answer.ids, visible)
+    np.testing.assert_allclose(-np.logaddexp(0, -found[0]), answer.logprob, atol=1e-4)
+    passing._windowed = True  # the literal one: every token passes, hidden ones are masked
+    np.testing.assert_allclose(passing.log_odds(answer.ids, visible), found, atol=1e-3)
+    assert passing.answers(visible[:1], STEPS)[0] == answer.ids.tolist()
+
+
+NOT_MASKED: dict[Any, str] = {
+    **dict.fromkeys(("qwen3_5", "lfm2_vl"), "layers that carry a state"),
+    **dict.fromkeys([("phi4_multimodal", k) for k in ("image", "audio", "all")], "told more"),
+    ("gemma3", "image"): "told more",
+}
+"""Families, or prompts of them, of which masks are refused, and the words that say why."""
