@@ -36,8 +36,10 @@ WINDOW = 512
 def eager(real: Real, dtype: torch.dtype = torch.float32) -> Iterator[Any]:
     """The model of transformers, in `dtype`, with attention that it returns."""
     real.model.set_attn_implementation("eager")
-    yield real.model.to(dtype)
-    real.model.to(torch.float32).set_attn_implementation("sdpa")
+    try:
+        yield real.model.to(dtype)
+    finally:
+        real.model.to(torch.float32).set_attn_implementation("sdpa")
 
 
 def ids_of(trace: Trace, steps: int) -> torch.Tensor:
@@ -69,7 +71,7 @@ def test_the_models_answer(chat: str, recorded: Recorded) -> None:
 
 
 def test_the_models_know_english(real: Real) -> None:
-    """Perplexity, per token, of a text; weights or tokens that are not whole give thousands."""
+    """Perplexity, per token, of a text: 14.6 and 13.4 when the bound was chosen."""
     ids = real.tokenizer(WATER, return_tensors="pt")["input_ids"]
     with torch.no_grad():
         loss = real.model(ids, labels=ids).loss
@@ -78,7 +80,7 @@ def test_the_models_know_english(real: Real) -> None:
 
 @pytest.mark.parametrize("chat", ["boat", "system", "parcels"])
 def test_rows_are_those_of_eager_attention(chat: str, real: Real, recorded: Recorded) -> None:
-    """In float64: in float32, transformers' own eager rows are 3e-6 and more away from these."""
+    """In float64: transformers' own eager rows of `parcels` in float32 are 2.5e-5 away from it."""
     trace = recorded.run[chat]
     n, layers = trace.n, list(range(real.model.config.num_hidden_layers))
     means, lasts = trace.scores("attmean"), trace.scores("rawatt")
