@@ -15,7 +15,7 @@ import transformers
 from transformers import AttentionInterface
 from transformers.masking_utils import ALL_MASK_ATTENTION_FUNCTIONS, AttentionMaskInterface
 
-from omnitrace.errors import CommandError
+from omnitrace.errors import CommandError, OmniTraceError
 from omnitrace.trace import SignalRows
 from recorder import tracer
 from recorder.config import RecordConfig
@@ -341,3 +341,13 @@ def test_an_attending_layer_outside_the_interface_is_noticed(name: str) -> None:
     layer.forward = lambda hidden_states, **_: (hidden_states, None)
     with pytest.raises(CommandError, match="only 1 of the model's 2 attention layers attend"):
         confirm(model, 4)
+
+
+def test_gradients_need_the_states_before_the_last_prompt_token(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(prefill, "_is_bound", lambda given: True)
+    adapter, _ = watched("lfm2")
+    answer_one(adapter, PROMPTS[0], OPTIONS)
+    with pytest.raises(OmniTraceError, match="choose signals without gradients with --signals"):
+        answer_one(adapter, PROMPTS[0], OPTIONS, EVERYTHING)
