@@ -68,10 +68,8 @@ def process(processor: Any, prompt: str, media: Sequence[Loaded]) -> Processed:
         with warnings.catch_warnings():
             # transformers hands torch scalars to numpy 2; harmless.
             warnings.filterwarnings("ignore", "__array__ impl", DeprecationWarning)
-            batch = processor(
-                text=[prompt], return_tensors="pt", truncation=False, **_media(processor, media),
-                **options, **more,
-            )  # fmt: skip
+            given = {**_media(processor, media), **options, **more}
+            batch = processor(text=[prompt], return_tensors="pt", **given)
     except Exception as error:
         # Processors raise whatever goes wrong in them; a sample is refused, not the recording.
         if is_out_of_memory(error):
