@@ -17,8 +17,8 @@ from recorder.models.weights import Weights
 from recorder.passes.capture import confirm, install
 from recorder.passes.draw import Options
 from tests.recorder.answers import ATTENTION, answer_one
-from tests.recorder.passes.test_capture import attentions_of, rows_of
 from tests.recorder.families.models import FACT
+from tests.recorder.passes.test_capture import attentions_of, rows_of
 from tests.recorder.toys import TOYS
 
 # bitsandbytes and accelerate on a CPU: says which kernels it would rather have.
