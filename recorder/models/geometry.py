@@ -30,6 +30,7 @@ class Layouts:
         self._shapes = _run_shapes(processed, kind)
         self._side = side_of(processor, config)
         self._by_row = getattr(processor, "image_break_token", None) is not None
+        self._tilings = _tilings(config) if kind == "image" else ()
         self._media = self._runs = 0
 
     def next(self, lengths: Sequence[int]) -> Geometry:
@@ -45,7 +46,7 @@ class Layouts:
         found = tuple(shape for shape in merged if shape is not None)
         if len(found) != len(lengths):
             found = ()
-        return Geometry(grid, self._side, found, self._by_row)
+        return Geometry(grid, self._side, found, self._by_row, self._tilings)
 
 
 def side_of(processor: Any, config: Any) -> int:
@@ -66,6 +67,15 @@ def side_of(processor: Any, config: Any) -> int:
         named.append(round(size // patch * ratio) ** 2)
     counts = [n for n in named if isinstance(n, int) and n > 0 and math.isqrt(n) ** 2 == n]
     return math.isqrt(counts[0]) if counts else 0
+
+
+def _tilings(config: Any) -> tuple[Shape, ...]:
+    """Into how many rows and columns of tiles an image may be cut, () if that is not said."""
+    points = getattr(config, "image_grid_pinpoints", None) or ()
+    tile = getattr(getattr(config, "vision_config", None), "image_size", None)
+    if not isinstance(tile, int):
+        return ()
+    return tuple((height // tile, width // tile) for height, width in points)
 
 
 def _rows(values: torch.Tensor | None) -> list[Any]:

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -20,8 +20,10 @@ from omnitrace.timeline import Int32
 Shape = tuple[int, int]
 """Rows and columns."""
 
+MOST_TILES = 9
+"""LLaVA-OneVision's images are scaled down to the tokens of so many tiles."""
 _TILE = re.compile(r"row_(\d+)_col_(\d+)")
-_NEXT_TILE = "tile_x_separator"
+_NEXT_TILE, _NEXT_ROW = "tile_x_separator", "tile_y_separator"
 
 
 @dataclass(frozen=True)
@@ -30,7 +32,8 @@ class Runs:
 
     `lengths` of the runs, and the text before each, `marks`; the image is `width` by `height`
     pixels. Where they are known: `side`, the tokens that a whole image or a tile is high and wide;
-    `shapes`, of each run; `by_row`: every run is a row.
+    `shapes`, of each run; `by_row`: every run is a row; `tilings`: into how many rows and columns
+    of tiles an image may be cut.
     """
 
     lengths: tuple[int, ...]
@@ -40,6 +43,7 @@ class Runs:
     side: int = 0
     shapes: tuple[Shape, ...] = ()
     by_row: bool = False
+    tilings: tuple[Shape, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -57,11 +61,14 @@ def places(runs: Runs) -> Places | None:
     where the middle of what they show is.
     """
     lengths = runs.lengths
+    if not lengths:
+        return None
     if runs.by_row:
         return _rectangle((len(lengths), lengths[0])) if len(set(lengths)) == 1 else None
     shapes = runs.shapes or ((runs.side, runs.side),) * len(lengths)
     if [rows * columns for rows, columns in shapes] == list(lengths):
-        return _composed(shapes, _tiles(runs))
+        tiles = _tiles(runs.marks)
+        return None if tiles is None else _composed(shapes, tiles)
     return _of_one_run(runs) if len(lengths) == 1 and runs.side else None
 
 
@@ -79,11 +86,14 @@ def _copy(shape: Shape, whole: Shape) -> Places:
     )
 
 
-def _tiles(runs: Runs) -> list[Shape | None]:
-    """Row and column of the tile that each run is, None for a copy of the whole image."""
-    if any(_NEXT_TILE in mark for mark in runs.marks):
-        return _separated_tiles(runs.marks)
-    found = [_TILE.search(mark) for mark in runs.marks]
+def _tiles(marks: Sequence[str]) -> list[Shape | None] | None:
+    """Row and column of the tile that each run is, None for a copy of the whole image; None if the
+    marks of several runs do not tell."""
+    if any(_NEXT_TILE in mark or _NEXT_ROW in mark for mark in marks):
+        return _separated_tiles(marks)
+    found = [_TILE.search(mark) for mark in marks]
+    if len(found) > 1 and not any(found):
+        return None
     return [(int(m[1]) - 1, int(m[2]) - 1) if m else None for m in found]
 
 
@@ -125,36 +135,46 @@ def _joined(pieces: Sequence[Places]) -> Places:
 def _of_one_run(runs: Runs) -> Places | None:
     """Several tiles in one run; or a copy of the whole image, and rows that end with a token."""
     count, base = runs.lengths[0], runs.side**2
-    if count % base == 0:
-        return _unmarked_tiles(runs, count // base)
-    return _with_copy(runs, count - base) if count > base else None
-
-
-def _likest(shapes: Sequence[Shape], runs: Runs) -> Shape:
-    """The shape that is most like the image's."""
-    wanted = math.log(runs.width / runs.height)
-    return min(shapes, key=lambda shape: abs(math.log(shape[1] / shape[0]) - wanted))
-
-
-def _factors(count: int) -> list[Shape]:
-    return [(rows, count // rows) for rows in range(1, count + 1) if count % rows == 0]
+    if runs.tilings:
+        return _with_copy(runs, count - base) if count > base else None
+    return _unmarked_tiles(runs, count // base) if count > base and count % base == 0 else None
 
 
 def _unmarked_tiles(runs: Runs, count: int) -> Places:
-    """`count` tiles in one run, the last of several a copy of the whole image (InternVL)."""
-    rows, columns = _likest(_factors(count - 1), runs)
+    """`count` tiles in one run, the last a copy of the whole image, the others in the rows and
+    columns that are most like the image (InternVL)."""
+    pairs = [(rows, (count - 1) // rows) for rows in range(1, count) if (count - 1) % rows == 0]
+    ratio = math.log(runs.width / runs.height)
+    rows, columns = min(pairs, key=lambda pair: abs(math.log(pair[1] / pair[0]) - ratio))
     tiles: list[Shape | None] = [divmod(tile, columns) for tile in range(rows * columns)]
     return _composed([(runs.side, runs.side)] * count, [*tiles, None])
 
 
-def _with_copy(runs: Runs, count: int) -> Places:
+def _with_copy(runs: Runs, count: int) -> Places | None:
     """A copy of the whole image, then `count` tokens in rows, each with a token that ends it
-    (LLaVA-NeXT)."""
+    (LLaVA-NeXT). None unless just one shape of that many follows from the tilings."""
     if count == 1:  # no rows, and the token that ends them
         only = _rectangle((runs.side, runs.side))
         return _joined([only, Places(only.row[-1:], only.column[-1:])])
-    shapes = [(rows, width - 1) for rows, width in _factors(count) if width > 1]
-    rows, columns = _likest(shapes, runs)
+    shapes = {shape for tiling in runs.tilings for shape in _unpadded(runs, tiling)}
+    fitting = [(rows, columns) for rows, columns in shapes if rows * (columns + 1) == count]
+    if len(fitting) != 1:
+        return None
+    [(rows, columns)] = fitting
     whole = _rectangle((rows, columns + 1))
     whole = Places(whole.row, np.minimum(whole.column, np.int32(columns - 1)))
     return _joined([_copy((runs.side, runs.side), (rows, columns)), whole])
+
+
+def _unpadded(runs: Runs, tiling: Shape) -> Iterator[Shape]:
+    """The rows and columns of tokens that an image covers on `tiling`, in whose middle it lies with
+    its own aspect ratio; and the same scaled down to the tokens of nine tiles (LLaVA-OneVision)."""
+    rows, columns = (tiles * runs.side for tiles in tiling)
+    if runs.width * rows > runs.height * columns:
+        rows -= (rows - int(round(runs.height * (columns / runs.width), 7))) // 2 * 2
+    else:
+        columns -= (columns - int(round(runs.width * (rows / runs.height), 7))) // 2 * 2
+    yield rows, columns
+    ratio = math.sqrt(rows * columns / (MOST_TILES * runs.side**2))
+    if ratio > 1:
+        yield int(rows // ratio), int(columns // ratio)

@@ -32,12 +32,13 @@ class Region:
 @dataclass(frozen=True)
 class Geometry:
     """What a processor says of how it lays out one image or video: `grid`, frames, rows and columns
-    of tokens; `side`, `shapes` and `by_row` as in `Runs`."""
+    of tokens; `side`, `shapes`, `by_row` and `tilings` as in `Runs`."""
 
     grid: tuple[int, int, int] | None = None
     side: int = 0
     shapes: tuple[Shape, ...] = ()
     by_row: bool = False
+    tilings: tuple[Shape, ...] = ()
 
 
 def region_of(ids: Int32, tokens: Indices, media_ids: frozenset[int], decode: Decode) -> Region:
@@ -64,17 +65,15 @@ def place_image(timeline: Timeline, region: Region, loaded: Loaded, geometry: Ge
         layout.place_patches(timeline, region.own, geometry.grid, Modality.IMAGE)
         return
     assert loaded.image is not None
-    found = places(_runs(region, *loaded.image.size, geometry))
+    found = places(
+        Runs(
+            tuple(len(run) for run in region.runs), region.marks, *loaded.image.size,
+            geometry.side, geometry.shapes, geometry.by_row, geometry.tilings,
+        )
+    )  # fmt: skip
     if found is not None:
         timeline.frame[region.own] = 0
         timeline.row[region.own], timeline.column[region.own] = found.row, found.column
-
-
-def _runs(region: Region, width: int, height: int, geometry: Geometry) -> Runs:
-    lengths = tuple(len(run) for run in region.runs)
-    return Runs(
-        lengths, region.marks, width, height, geometry.side, geometry.shapes, geometry.by_row
-    )
 
 
 def place_video(timeline: Timeline, region: Region, loaded: Loaded, geometry: Geometry) -> None:
