@@ -10,12 +10,13 @@ from typing import Any
 
 import jinja2
 import jinja2.meta
+import jinja2.nodes
 
 from omnitrace.errors import CommandError, OmniTraceError
 from recorder.models import processing
 from recorder.models.adapter import ADAPTERS, GENERAL, ModelSpec, Settings
 from recorder.models.chat import auto_class
-from recorder.models.families import MEDIA, out_of_reach, read_families
+from recorder.models.families import MEDIA, Family, out_of_reach, read_families
 from recorder.models.loading import load_processor
 from recorder.models.render import TEMPLATE_ERRORS
 from recorder.models.weights import first_sentence
@@ -51,9 +52,9 @@ class About:
     that its configuration names; `adapter`: the module of `recorder.models` that serves it;
     `takes`: the kinds of content; `layers` of the decoder, of which `attending` attend; `context`:
     most tokens, None: no limit stated; `chat_template`: whether there is one; `arguments`: what
-    --template-args can set; `bos`: BOS tokens that a prompt begins with; `thinking`: whether the
-    template has a part for it; `tested`: families of the table with this model type; `refused`:
-    why it cannot be recorded, empty: it can.
+    --template-args can set; `bos`: BOS tokens that a prompt begins with, None: not known;
+    `thinking`: whether the template has a part for it; `tested`: families of the table with this
+    model type; `refused`: why it cannot be recorded, empty: it can.
     """
 
     model: str
@@ -68,7 +69,7 @@ class About:
     context: int | None
     chat_template: bool
     arguments: tuple[str, ...]
-    bos: int
+    bos: int | None
     thinking: bool
     tested: tuple[str, ...]
     refused: tuple[str, ...]
@@ -79,7 +80,7 @@ class _Prompts:
     takes: tuple[str, ...] = ()
     chat_template: bool = False
     arguments: tuple[str, ...] = ()
-    bos: int = 0
+    bos: int | None = None
     thinking: bool = False
 
 
@@ -115,7 +116,7 @@ def about(spec: ModelSpec, settings: Settings) -> About:
         layers=int(getattr(text, "num_hidden_layers", 0)),
         attending=attending,
         context=getattr(text, "max_position_embeddings", None),
-        tested=tuple(f.family for f in read_families() if f.model_type == config.model_type),
+        tested=tuple(family.family for family in _tested(config)),
         refused=tuple(refused),
         **vars(prompts),
     )
@@ -136,13 +137,18 @@ def _prompts(spec: ModelSpec, settings: Settings, module: str) -> _Prompts:
 
 
 def _own_prompts(spec: ModelSpec, settings: Settings) -> _Prompts:
-    """Adapters of their own bring the way in which prompts are written along."""
+    """What is known where the adapter writes the prompts: of its media, what the tests found."""
+    tested = {kind for family in _tested(spec.config) for kind in family.takes}
+    takes = tuple(kind for kind in MEDIA if kind in tested)
     try:
         processor = load_processor(spec, settings)
     except (CommandError, OSError, ValueError, ImportError):
-        return _Prompts(MEDIA)
-    takes = processing.takes(processor) or MEDIA[1:]
-    return _Prompts(("text", *takes), **_of_template(processor))
+        return _Prompts(takes)
+    return _Prompts(takes, **_of_template(processor))
+
+
+def _tested(config: Any) -> list[Family]:
+    return [family for family in read_families() if family.model_type == config.model_type]
 
 
 def _rendered(processor: Any, settings: Settings) -> str:
@@ -176,5 +182,8 @@ def _arguments(source: str, processor: Any) -> tuple[str, ...]:
         parsed = jinja2.Environment(extensions=["jinja2.ext.loopcontrols"]).parse(source)
     except jinja2.TemplateError:
         return ()  # of transformers' own tags, which plain Jinja does not know
+    names = list(parsed.find_all(jinja2.nodes.Name))
+    # A name that is set in one branch of the template counts as free in the others.
+    own = {name.name for name in names if name.ctx != "load"}
     free = jinja2.meta.find_undeclared_variables(parsed)
-    return tuple(sorted(free - SUPPLIED - set(tokenizer.SPECIAL_TOKENS_ATTRIBUTES)))
+    return tuple(sorted(free - own - SUPPLIED - set(tokenizer.SPECIAL_TOKENS_ATTRIBUTES)))

@@ -5,7 +5,12 @@ Knows transformers, PEFT and GGUF files; no model type.
 
 from __future__ import annotations
 
+import logging
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
+from functools import partial
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -56,7 +61,8 @@ def load_model(spec: ModelSpec, weights: Weights, auto: Any, **more: Any) -> Any
     options = {**spec.source, **weights.options, **more}
     if found.gguf:
         options |= _of_gguf(weights)
-    model = auto.from_pretrained(**options)
+    with _no_bar() if found.gguf else nullcontext():
+        model = auto.from_pretrained(**options)
     if found.adapter:
         model = _merged(model, Path(found.adapter))
     return weights.settle(model)
@@ -70,14 +76,29 @@ def _of_gguf(weights: Weights) -> dict[str, Any]:
     return options
 
 
+@contextmanager
+def _no_bar() -> Iterator[None]:
+    """Without the bar of the reader of GGUF files, which heeds none of transformers' settings."""
+    reader: Any = import_module("transformers.modeling_gguf_pytorch_utils")
+    bar = reader.tqdm
+    reader.tqdm = partial(bar, disable=True)
+    try:
+        yield
+    finally:
+        reader.tqdm = bar
+
+
 def _merged(model: Any, folder: Path) -> Any:
     """`model` with the adapter in `folder` added to its weights."""
+    # Of what PEFT imports, one package complains about kernels that are not needed here.
+    logging.getLogger("bitsandbytes").setLevel(logging.ERROR)
     import peft
 
     rows = _embedding_rows(folder)
     if rows > model.get_input_embeddings().weight.shape[0]:
         model.resize_token_embeddings(rows)
     with warnings.catch_warnings():
+        warnings.simplefilter("ignore", FutureWarning)  # between PEFT and transformers
         # What does not fit is only warned about there, and then left out.
         warnings.filterwarnings("error", "Found missing adapter keys")
         try:
