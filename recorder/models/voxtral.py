@@ -27,7 +27,7 @@ from recorder.models.adapter import Adapter, ModelSpec, Prepared, Settings
 from recorder.models.loading import load_model
 from recorder.models.processing import Processed
 from recorder.models.render import parts_of, render
-from recorder.models.weights import Weights, first_sentence
+from recorder.models.weights import Weights
 
 TEKKEN = "tekken.json"
 BEGIN_AUDIO = "[BEGIN_AUDIO]"
@@ -69,6 +69,8 @@ def _has_tekken_alone(spec: ModelSpec) -> bool:
     One with both is recorded with its template, whether or not mistral_common is installed.
     """
     place, revision = spec.checkpoint.processor, spec.processor.get("revision")
+    if not place:
+        return False
     try:
         hf.utils.cached_file(place, TEKKEN, revision=revision)
     except OSError:
@@ -80,6 +82,12 @@ def _has_tekken_alone(spec: ModelSpec) -> bool:
 class MistralChat(chat.ChatModel):
     """A model whose prompts mistral_common writes, with its processor, or with its tokenizer if it
     takes no audio."""
+
+    def __init__(self, model: Any, processor: Any, settings: Settings) -> None:
+        super().__init__(model, processor, settings)
+        # Such a tokenizer has one of mistral_common's in `tokenizer`, as a processor has its own.
+        if not self.takes:
+            self.tokenizer = processor
 
     def prepare(self, sample: Sample) -> Prepared:
         # No text is refused: mistral_common reads a text that spells a control token as a text.
@@ -98,6 +106,8 @@ class MistralChat(chat.ChatModel):
         layout.refuse_length(len(ids), self.max_tokens)
         parts = parts_of(sample.messages)
         offsets = layout.token_offsets(rendered.text, ids, None, self.decode)
+        # A token that holds the first bytes of a character stands for that character too.
+        offsets[:, 1] = np.maximum(offsets[:, 1], offsets[:, 0] + 1)
         part = layout.parts_of_tokens(rendered, offsets)
         self._find_audio(ids, parts, part)
         timeline = Timeline.blank(len(ids))
@@ -122,8 +132,8 @@ class MistralChat(chat.ChatModel):
         try:
             encoded = self.tokenizer.apply_chat_template(filled, **{**options, "tokenize": True})
         except Exception as error:
-            # It raises exceptions of many kinds, those of its own among them: the sample is refused.
-            raise ValueError(first_sentence(error)) from error
+            # It raises exceptions of many kinds, most of its own; one sentence is told of them.
+            raise ValueError(str(error).replace(". ", "; ")) from error
         ids: list[int] = encoded["input_ids"]
         return ids
 
@@ -150,8 +160,8 @@ class MistralChat(chat.ChatModel):
         begins = ids == self.tokenizer.convert_tokens_to_ids(BEGIN_AUDIO)
         if begins.sum() != len(owners):
             raise OmniTraceError(
-                f"the model's tokenizer writes {begins.sum()} audios into the prompt, and the sample "
-                f"has {len(owners)}, so that it cannot be told which is which."
+                f"the model's tokenizer writes {begins.sum()} audios into the prompt, and the "
+                f"sample has {len(owners)}, so that it cannot be told which is which."
             )
         own = begins | np.isin(ids, list(self._media_ids))
         part[own] = np.array(owners, np.int32)[np.cumsum(begins)[own] - 1]
@@ -172,7 +182,7 @@ class MistralChat(chat.ChatModel):
 
 
 def _with_audio(message: Mapping[str, Any], audio: Iterator[str]) -> dict[str, Any]:
-    """The message with the next of `audio`, base64, in each audio part, as transformers takes it."""
+    """The message with the next of `audio`, data URLs, in each audio part."""
     contents = message.get("content")
     if not isinstance(contents, list):
         return dict(message)
