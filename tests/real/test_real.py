@@ -80,7 +80,8 @@ def test_the_models_know_english(real: Real) -> None:
 
 @pytest.mark.parametrize("chat", ["boat", "system", "parcels"])
 def test_rows_are_those_of_eager_attention(chat: str, real: Real, recorded: Recorded) -> None:
-    """In float64: transformers' own eager rows of `parcels` in float32 are 2.5e-5 away from it."""
+    """In float64. Measured distances from it, ours and transformers' own eager in float32: of
+    attmean 3e-7 and 3e-7, of rawatt 1.4e-6 and 1.1e-6, of a row of any layer 5e-6 and 4e-6."""
     trace = recorded.run[chat]
     n, layers = trace.n, list(range(real.model.config.num_hidden_layers))
     means, lasts = trace.scores("attmean"), trace.scores("rawatt")
@@ -94,8 +95,8 @@ def test_rows_are_those_of_eager_attention(chat: str, real: Real, recorded: Reco
     for t in range(trace.T):
         rows = attention[:, t, : n + t].numpy()
         np.testing.assert_allclose(means[t, : n + t], rows.mean(0), atol=1e-6, rtol=0)
-        np.testing.assert_allclose(lasts[t, : n + t], rows[-1], atol=1e-6, rtol=1e-5)
-        np.testing.assert_allclose(by_layer[:, t, : n + t], rows, atol=5e-6, rtol=1e-5)
+        np.testing.assert_allclose(lasts[t, : n + t], rows[-1], atol=3e-6, rtol=0)
+        np.testing.assert_allclose(by_layer[:, t, : n + t], rows, atol=2e-5, rtol=0)
         expected = float(logprobs[t, trace.response_ids[t]])
         assert trace.logprob[t] == pytest.approx(expected, abs=1e-4)
 
