@@ -26,6 +26,7 @@ class Layouts:
     def __init__(self, processor: Any, config: Any, processed: Processed, kind: str) -> None:
         owner = getattr(processor, f"{kind}_processor", processor)
         self._merge = int(getattr(owner, "merge_size", None) or 1)
+        self._together = int(getattr(owner, "temporal_patch_size", None) or 0)
         self._grids = _rows(processed.inputs.get(f"{kind}_grid_thw"))
         self._shapes = _run_shapes(processed, kind)
         self._side = side_of(processor, config)
@@ -46,7 +47,7 @@ class Layouts:
         found = tuple(shape for shape in merged if shape is not None)
         if len(found) != len(lengths):
             found = ()
-        return Geometry(grid, self._side, found, self._by_row, self._tilings)
+        return Geometry(grid, self._side, found, self._by_row, self._tilings, self._together)
 
 
 def side_of(processor: Any, config: Any) -> int:

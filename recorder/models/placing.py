@@ -11,6 +11,7 @@ from itertools import pairwise
 
 import numpy as np
 
+from omnitrace.errors import OmniTraceError
 from omnitrace.timeline import Int32, Modality, Timeline
 from recorder.inputs.loaded import Loaded
 from recorder.models import layout
@@ -32,13 +33,15 @@ class Region:
 @dataclass(frozen=True)
 class Geometry:
     """What a processor says of how it lays out one image or video: `grid`, frames, rows and columns
-    of tokens; `side`, `shapes`, `by_row` and `tilings` as in `Runs`."""
+    of tokens; `together`, how many frames share tokens, 0 if that is not said; `side`, `shapes`,
+    `by_row` and `tilings` as in `Runs`."""
 
     grid: tuple[int, int, int] | None = None
     side: int = 0
     shapes: tuple[Shape, ...] = ()
     by_row: bool = False
     tilings: tuple[Shape, ...] = ()
+    together: int = 0
 
 
 def region_of(ids: Int32, tokens: Indices, media_ids: frozenset[int], decode: Decode) -> Region:
@@ -79,7 +82,8 @@ def place_image(timeline: Timeline, region: Region, loaded: Loaded, geometry: Ge
 def place_video(timeline: Timeline, region: Region, loaded: Loaded, geometry: Geometry) -> None:
     """Fill in the groups of frames of a video, their seconds, and patches where they are known.
 
-    A group of frames lasts from its first frame to the next group's.
+    A group of frames lasts from its first frame to the next group's. OmniTraceError where it cannot
+    be told which frames share tokens.
     """
     assert loaded.video is not None
     own, video = region.own, loaded.video
@@ -88,11 +92,23 @@ def place_video(timeline: Timeline, region: Region, loaded: Loaded, geometry: Ge
         layout.place_patches(timeline, own, geometry.grid, Modality.VIDEO)
     else:
         _place_frames(timeline, region, loaded, geometry)
-    groups = int(timeline.frame[own].max(initial=0)) + 1
-    together = math.ceil(len(video.seconds) / groups)
+    count, groups = len(video.seconds), int(timeline.frame[own].max(initial=0)) + 1
+    together = next(
+        (
+            n
+            for n in (geometry.together, math.ceil(count / groups))
+            if n and -(-count // n) == groups
+        ),
+        0,
+    )
+    if not together:
+        raise OmniTraceError(
+            f"the model's processor lays the {count} frames of {loaded.medium.name} out in "
+            f"{groups} groups, so that their seconds cannot be told: take more frames a second."
+        )
     edges = np.array([*video.seconds[::together], video.duration_s], np.float64)
     lengths = edges[1:] - edges[:-1]
-    frame = np.minimum(timeline.frame[own], len(lengths) - 1)
+    frame = timeline.frame[own]
     layout.place_seconds(timeline, own, edges[frame], lengths[frame], video.duration_s)
 
 
@@ -101,7 +117,7 @@ def _place_frames(timeline: Timeline, region: Region, loaded: Loaded, geometry: 
     assert loaded.video is not None
     runs = region.runs
     count, frames = len(region.own), len(loaded.video.seconds)
-    if len(runs) == 1 and count % frames in (0, 1):
+    if len(runs) == 1 and count >= frames and count % frames in (0, 1):
         each = count // frames
         cuts = [*range(0, frames * each, each), count]
         runs = tuple(region.own[a:b] for a, b in pairwise(cuts))
