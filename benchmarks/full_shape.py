@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import shutil
 import tempfile
 import time
@@ -173,6 +174,8 @@ def measure(shape: Shape) -> dict[str, Any]:
         model = build_model(shape, processor.tokenizer)
         weights = sum(p.numel() * p.element_size() for p in model.parameters())
         found: dict[str, Any] = {
+            "threads": torch.get_num_threads(),
+            "load average of the minute before": os.getloadavg()[0],
             "parameters": sum(p.numel() for p in model.parameters()),
             "weights, bytes": weights,
             "dtypes": sorted({str(p.dtype) for p in model.parameters()}),
@@ -182,23 +185,25 @@ def measure(shape: Shape) -> dict[str, Any]:
         }
     found["peak, bytes"] = peak_bytes()
     found["peak to weights"] = found["peak, bytes"] / weights
-    found["seconds"] = sum(sample["seconds"] for sample in found["samples"].values())
+    for clock in ("seconds", "CPU seconds"):
+        found[clock] = sum(sample[clock] for sample in found["samples"].values())
     return found
 
 
 def record(adapter: QwenOmni, folder: Path) -> dict[str, dict[str, Any]]:
-    """Record the samples into a run and read them: tokens, seconds, and how far from 1 the sum of
-    a row of `attmean` is at most."""
+    """Record the samples into a run: for each its tokens, its seconds, those of all threads
+    together as CPU seconds, and how far from 1 the sum of a row of `attmean` is at most."""
     install(adapter.model, adapter.decoder)
     confirm(adapter.model, adapter.layers)
     tracer = Tracer(adapter, load_tagger(None), RecordConfig(max_new_tokens=STEPS))
-    seconds = {}
+    seconds, cpu_seconds = {}, {}
     with RunWriter.open(folder / "run", {}) as writer:
         for sample in read_samples(write_samples(folder)):
-            began = time.perf_counter()
+            began, cpu_began = time.perf_counter(), time.process_time()
             [trace] = tracer.traces([tracer.prepare(sample)])
             writer.add(trace, sample.id)
             seconds[sample.id] = time.perf_counter() - began
+            cpu_seconds[sample.id] = time.process_time() - cpu_began
     off = "largest distance of a row's sum from 1"
     return {
         id: {
@@ -209,6 +214,7 @@ def record(adapter: QwenOmni, folder: Path) -> dict[str, dict[str, Any]]:
             },
             "signals": sorted(trace.signals),
             "seconds": seconds[id],
+            "CPU seconds": cpu_seconds[id],
             off: float(np.abs(trace.scores("attmean").sum(1) - 1).max()),
         }
         for id, trace in open_run(folder / "run").items()
