@@ -98,11 +98,11 @@ def _signed(model: Any, generated: Generated, cache: Any, start: int, end: int) 
             use_cache=True,
             **placed,
         ).logits[0]
-        chosen = logits.float().gather(1, generated.targets[start:end, None])
+        chosen = _wide(logits).gather(1, generated.targets[start:end, None])
         gradients = torch.autograd.grad(chosen.sum(), tape)
     with torch.no_grad():
         products = (a * g for a, g in zip(tape, gradients, strict=True))
-        return torch.stack([product.mean(dim=0) for product in products])
+        return torch.stack([product.mean(dim=0) for product in products]).float()
 
 
 @contextmanager
@@ -125,10 +125,10 @@ def attend(tape: Tape, seen: LayerPass) -> torch.Tensor:
     """Attention of one sample in which the keys and values of row t are attached for row t alone.
 
     The last b keys are those of the b rows themselves. Returns (1, b, heads, e) and appends the
-    float32 attention (heads, b, k) to the tape; with sinks, without their column.
+    attention (heads, b, k) to the tape, float32 or float64; with sinks, without their column.
     """
     rows, keys = seen.query.shape[2], seen.key.shape[2]
-    q, k, v = (x[0].float() for x in (seen.query, seen.key, seen.value))
+    q, k, v = (_wide(x[0]) for x in (seen.query, seen.key, seen.value))
     repeat = len(q) // len(k)
     own_key, own_value = (_own(x[:, -rows:]).repeat_interleave(repeat, 0) for x in (k, v))
     own_score = torch.diag_embed((q * own_key).sum(-1))
@@ -147,6 +147,11 @@ def attend(tape: Tape, seen: LayerPass) -> torch.Tensor:
     own_share = attention.diagonal(keys - rows, -2, -1).unsqueeze(-1)
     output = _grouped(attention, v.detach()) + own_share * own_value
     return output.to(seen.query.dtype).transpose(0, 1)[None]
+
+
+def _wide(x: torch.Tensor) -> torch.Tensor:
+    """In float32, or in float64 where the model computes in it."""
+    return x.to(torch.promote_types(x.dtype, torch.float32))
 
 
 def _own(x: torch.Tensor) -> torch.Tensor:
