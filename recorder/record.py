@@ -31,7 +31,7 @@ from recorder.passes.batch import fits
 from recorder.passes.memory import batch_limit, is_out_of_memory, tokens_that_fit
 from recorder.privacy import only_for_owner, redact
 from recorder.tags import load_tagger
-from recorder.tracer import Task, Tracer, options_of, signal_names
+from recorder.tracer import Task, Tracer, attention_about, options_of, signal_names
 
 MOST = 32
 """Samples at a time where their number is to be found."""
@@ -183,6 +183,7 @@ def run_identity(spec: ModelSpec, config: RecordConfig, tagger: str) -> dict[str
         "signals": signal_names(config),
         "first_step": config.first_step,
         "tagger": tagger,
+        **attention_about(spec.config),
     } | ({"redact_text": True} if config.redact_text else {})
 
 

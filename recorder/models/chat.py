@@ -126,7 +126,7 @@ class ChatModel(Tokens):
     def _load(self, content: Content) -> Loaded:
         kind = content.kind
         if kind not in self.takes:
-            able = " and ".join(["text", *self.takes])
+            able = listed(["text", *self.takes])
             raise OmniTraceError(
                 f"{content.name} is {'an' if kind[0] in 'aeiou' else 'a'} {kind}, and the model's "
                 f"processor marks no {kind} tokens: it takes {able}; record the sample with "
@@ -279,6 +279,11 @@ class ChatModel(Tokens):
         ids = processing.process(self.processor, self.takes["audio"], [silence]).ids
         tokens = np.arange(len(ids))
         return len(placing.region_of(ids, tokens, self._media_ids, self.decode).own)
+
+
+def listed(words: Sequence[str]) -> str:
+    """`a`, `a and b`, `a, b and c`."""
+    return " and ".join([", ".join(words[:-1]), words[-1]] if len(words) > 1 else words)
 
 
 def _owners(parts: Sequence[Part]) -> dict[str, Iterator[int]]:
