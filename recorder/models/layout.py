@@ -71,14 +71,23 @@ def expand(rendered: Rendered, replacements: Sequence[Replacement]) -> Rendered:
 def parts_of_tokens(rendered: Rendered, offsets: Int32) -> Int32:
     """(n,) int32: the content part of each token, from its characters `offsets` (n, 2); -1: none.
 
-    A token that touches two parts belongs to the first.
+    A token belongs to the first part of which it has a character that is not blank. One that is all
+    blank belongs to the first part that it touches; a mark of the template that takes the blanks
+    beside it to none.
     """
-    length = len(rendered.text)
-    own = np.where(rendered.part >= 0, np.arange(length), length)
-    # The first character from each one on that belongs to a part.
+    blank = np.array([character.isspace() for character in rendered.text], np.bool_)
+    owned = rendered.part >= 0
+    seen, touched = _first(owned & ~blank, offsets), _first(owned, offsets)
+    at = np.where(_first(~blank, offsets) < 0, touched, seen)
+    return np.where(at < 0, -1, np.append(rendered.part, np.int32(-1))[at]).astype(np.int32)
+
+
+def _first(chosen: npt.NDArray[np.bool_], offsets: Int32) -> Indices:
+    """(n,) the first of the `chosen` characters (length,) in each token, -1: none."""
+    length = len(chosen)
+    own = np.where(chosen, np.arange(length), length)
     first = np.append(np.minimum.accumulate(own[::-1])[::-1], length)[offsets[:, 0]]
-    part = np.append(rendered.part, np.int32(-1))
-    return np.where(first < offsets[:, 1], part[first], -1).astype(np.int32)
+    return np.where(first < offsets[:, 1], first, -1)
 
 
 def token_offsets(text: str, ids: Int32, offsets: Int32 | None, decode: Decode) -> Int32:

@@ -86,16 +86,29 @@ def test_replaced_placeholders_belong_to_their_media(
     assert expanded.absent == (4,)
 
 
-@given(st.lists(st.integers(-1, 3), max_size=12), st.data())
-def test_a_token_belongs_to_the_first_part_that_it_touches(
-    part: list[int], data: st.DataObject
-) -> None:
+@given(st.lists(st.tuples(st.integers(-1, 3), st.sampled_from("x \n")), max_size=12), st.data())
+def test_the_part_of_a_token(characters: list[tuple[int, str]], data: st.DataObject) -> None:
+    """The first of which it shows a character; if it shows none at all, the first it touches."""
+    part, text = [own for own, _ in characters], "".join(letter for _, letter in characters)
     place = st.integers(0, len(part))
     offsets = data.draw(st.lists(st.tuples(place, place).map(sorted).map(tuple), max_size=9))
-    found = layout.parts_of_tokens(Rendered("x" * len(part), ints(*part)), pairs(*offsets))
-    expected = [next((p for p in part[a:b] if p >= 0), -1) for a, b in offsets]
+    found = layout.parts_of_tokens(Rendered(text, ints(*part)), pairs(*offsets))
+    expected = []
+    for a, b in offsets:
+        seen = [own for own, letter in characters[a:b] if letter == "x"]
+        touched = seen if seen else part[a:b]
+        expected.append(next((own for own in touched if own >= 0), -1))
     assert found.tolist() == expected
     assert found.dtype == np.int32
+
+
+def test_a_mark_that_takes_the_blanks_behind_it_is_the_templates() -> None:
+    """Phi-3: of a text that begins with blanks they belong to the mark of the role."""
+    tokenizer = tokenizers.phi3()
+    rendered = Rendered("<|user|>\n  Hi", ints(*[-1] * 9, 0, 0, 0, 0))
+    made = layout.tokenize(tokenizer, rendered, [], {})
+    assert tokenizer.decode(made.ids[made.part < 0]) == "<|user|>"
+    assert tokenizer.decode(made.ids[made.part == 0]).strip() == "Hi"
 
 
 def decode(ids: Sequence[int]) -> str:
