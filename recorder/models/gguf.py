@@ -43,7 +43,7 @@ def read_metadata(path: Path, keep: Collection[str] = ()) -> dict[str, Any]:
             return _Reader(data).metadata(keep)
     except OSError as error:
         raise CommandError(f"cannot read the model {path}: {error.strerror}.") from error
-    except (struct.error, ValueError, IndexError) as error:
+    except (struct.error, ValueError, OverflowError) as error:
         raise CommandError(
             f"the GGUF file {path} is damaged, cut off or of a version other than 2 and 3: "
             "download or convert it again."

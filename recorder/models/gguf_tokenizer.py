@@ -93,7 +93,8 @@ def _turn_end(tokenizer: Any) -> Sequence[int]:
     chat = [{"role": "user", "content": "a"}, {"role": "assistant", "content": answer}]
     _, _, tail = tokenizer.apply_chat_template(chat, tokenize=False).partition(answer)
     first = tokenizer(tail, add_special_tokens=False)["input_ids"][:1]
-    return [token for token in first if token in tokenizer.all_special_ids]
+    added = tokenizer.added_tokens_decoder
+    return [token for token in first if token in added and added[token].special]
 
 
 def _adds_bos(about: Mapping[str, Any]) -> bool:
