@@ -5,6 +5,7 @@ Helpers that adapters share; they fill a blank timeline in place. Knows no model
 
 from __future__ import annotations
 
+import unicodedata
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -110,12 +111,23 @@ def token_offsets(text: str, ids: Int32, offsets: Int32 | None, decode: Decode) 
 
 
 def _covers(text: str, offsets: Int32) -> bool:
-    """Whether every character that is not blank lies in a token."""
+    """Whether every character that shows lies in a token, but for those that a tokenizer composes
+    with the character before (NFC)."""
     depth = np.zeros(len(text) + 1, np.int64)
     np.add.at(depth, offsets[:, 0], 1)
     np.add.at(depth, offsets[:, 1], -1)
     bare = np.flatnonzero(np.cumsum(depth)[:-1] == 0)
-    return all(text[at].isspace() for at in bare.tolist())
+    return all(_is_hidden(text[at]) or _is_composed(text, at) for at in bare.tolist())
+
+
+def _is_hidden(character: str) -> bool:
+    return character.isspace() or unicodedata.category(character) in ("Cc", "Cf")
+
+
+def _is_composed(text: str, at: int) -> bool:
+    """Whether normalisation joins a character to the three before it (a syllable of Hangul)."""
+    before = unicodedata.normalize("NFC", text[max(0, at - 3) : at])
+    return len(unicodedata.normalize("NFC", before + text[at])) <= len(before)
 
 
 @dataclass(frozen=True)

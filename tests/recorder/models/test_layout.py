@@ -27,6 +27,7 @@ def pairs(*values: tuple[int, ...]) -> Any:
     return np.array(values, np.int32).reshape(-1, 2)
 
 
+TOKENIZERS = [tokenizers.qwen(), tokenizers.mistral(), tokenizers.llama3()]
 PLACEHOLDERS = ["<|image_pad|>"]
 
 
@@ -121,6 +122,25 @@ def test_the_tokenizers_own_offsets() -> None:
     offsets = pairs((0, 0), (0, 2), (3, 4))
     found = layout.token_offsets("ab c", ints(0, 97, 99), offsets, decode)
     assert found is offsets
+
+
+@pytest.mark.parametrize(
+    "text", ["e\u0301 a", "Vie\u0302\u0323t", "\u1112\u1161\u11ab\u1100\u1173\u11af", "q\u0301"]
+)
+def test_characters_that_a_tokenizer_composes(text: str) -> None:
+    """Qwen's writes texts in NFC: a letter and its accents are one character, of no token each."""
+    tokenizer = tokenizers.qwen()
+    encoded = tokenizer(text, return_offsets_mapping=True)
+    ids, offsets = ints(*encoded["input_ids"]), pairs(*encoded["offset_mapping"])
+    assert layout.token_offsets(text, ids, offsets, tokenizer.decode) is offsets
+
+
+@given(st.text(max_size=12))
+def test_any_text_is_covered_by_its_tokens(text: str) -> None:
+    for tokenizer in TOKENIZERS:
+        encoded = tokenizer(text, return_offsets_mapping=True, add_special_tokens=False)
+        ids, offsets = ints(*encoded["input_ids"]), pairs(*encoded["offset_mapping"])
+        assert layout.token_offsets(text, ids, offsets, decode) is offsets
 
 
 @pytest.mark.parametrize("given_offsets", [None, pairs((0, 0), (0, 0), (0, 0)), pairs((0, 1))])
