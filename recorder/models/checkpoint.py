@@ -197,7 +197,8 @@ def _adapter(path: str, place: Path) -> Checkpoint:
             f"types that can are {', '.join(sorted(MERGEABLE))}."
         )
     revision = "" if base.is_local else str(settings.get("revision") or "")
-    return replace(base, path=path, adapter=str(place), revision=revision)
+    processor = str(place) if has_tokenizer(place) else base.processor
+    return replace(base, path=path, adapter=str(place), processor=processor, revision=revision)
 
 
 def _adapter_settings(path: str, place: Path) -> Mapping[str, Any]:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import logging
 import warnings
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager, nullcontext
 from functools import partial
 from importlib import import_module
@@ -23,8 +23,10 @@ from omnitrace.errors import CommandError
 from recorder.models.adapter import ModelSpec, Settings
 from recorder.models.checkpoint import ADAPTER_WEIGHTS, has_tokenizer
 from recorder.models.gguf_tokenizer import end_ids, gguf_tokenizer
+from recorder.models.template import read_chat_template
 from recorder.models.weights import Weights, first_sentence
 
+TEMPLATE = "chat_template.jinja"
 PROCESSOR = ("processor_config.json", "preprocessor_config.json")
 EMBEDDINGS = ("embed_tokens.weight", "lm_head.weight", "wte.weight", "embed_out.weight")
 
@@ -103,6 +105,7 @@ def _merged(model: Any, folder: Path) -> Any:
         warnings.filterwarnings("error", "Found missing adapter keys")
         try:
             changed: Any = peft.PeftModel.from_pretrained(model, str(folder))
+            _refuse_left_out(_adapter_tensors(folder), changed, folder)
             return changed.merge_and_unload(safe_merge=True)
         except UserWarning as error:
             raise CommandError(
@@ -117,12 +120,33 @@ def _merged(model: Any, folder: Path) -> Any:
 
 def _embedding_rows(folder: Path) -> int:
     """Rows of the embeddings that an adapter brings in place of its base's; 0: none."""
+    shapes = _adapter_tensors(folder)
+    return max((shape[0] for name, shape in shapes.items() if name.endswith(EMBEDDINGS)), default=0)
+
+
+def _adapter_tensors(folder: Path) -> dict[str, tuple[int, ...]]:
+    """Name → shape of the tensors of an adapter's file."""
     file = folder / ADAPTER_WEIGHTS[0]
-    if not file.is_file():
-        return 0
-    with safe_open(file, "pt") as tensors:
-        names = [name for name in tensors.keys() if name.endswith(EMBEDDINGS)]  # noqa: SIM118
-        return max((tensors.get_slice(name).get_shape()[0] for name in names), default=0)
+    if file.is_file():
+        with safe_open(file, "pt") as tensors:
+            names = list(tensors.keys())
+            return {name: tuple(tensors.get_slice(name).get_shape()) for name in names}
+    stored = torch.load(folder / ADAPTER_WEIGHTS[1], map_location="cpu", weights_only=True)
+    return {name: tuple(value.shape) for name, value in stored.items()}
+
+
+def _refuse_left_out(tensors: Collection[str], changed: Any, folder: Path) -> None:
+    """PEFT leaves out without a word what it finds no place for."""
+    import peft
+
+    taken = peft.get_peft_model_state_dict(changed, save_embedding_layers=True)
+    left = sorted(set(tensors) - set(taken))
+    if left:
+        raise CommandError(
+            f"the adapter {folder} does not fit its base model: it changes {left[0]}"
+            f"{f' and {len(left) - 1} more tensors' if len(left) > 1 else ''}, which the base "
+            "does not have."
+        )
 
 
 def load_processor(spec: ModelSpec, settings: Settings) -> Any:
@@ -131,13 +155,20 @@ def load_processor(spec: ModelSpec, settings: Settings) -> Any:
     CommandError if there is no chat template, or if it is no Jinja template.
     """
     processor = _processor(spec)
-    if settings.chat_template:
-        processor.chat_template = settings.chat_template
+    template = settings.chat_template or _template_of_adapter(spec)
+    if template:
+        processor.chat_template = template
     if getattr(processor, "chat_template", None) is None:
         # transformers reads a processor's own alone; checkpoints leave it with the tokenizer.
         processor.chat_template = getattr(processor, "tokenizer", processor).chat_template
     _check_template(processor.chat_template, spec.path)
     return processor
+
+
+def _template_of_adapter(spec: ModelSpec) -> str:
+    file = Path(spec.checkpoint.adapter, TEMPLATE)
+    own = spec.checkpoint.adapter and not spec.checkpoint.own_tokenizer and file.is_file()
+    return read_chat_template(str(file)) if own else ""
 
 
 def load_tokenizer(spec: ModelSpec) -> Any:
