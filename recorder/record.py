@@ -28,6 +28,7 @@ from recorder.inputs.select import select
 from recorder.interrupt import Interruption
 from recorder.models.adapter import ModelSpec, Settings, describe_model
 from recorder.passes.batch import fits
+from recorder.passes.decoder import is_recurrent
 from recorder.passes.memory import batch_limit, is_out_of_memory, tokens_that_fit
 from recorder.privacy import only_for_owner, redact
 from recorder.tags import load_tagger
@@ -111,6 +112,12 @@ class Recording:
             check_inside(self.samples, Path(config.media_root))
         self._given = given_responses(config, every)
         self._spec = asked_model(config)
+        if config.ablations and is_recurrent(self._spec.config):
+            raise CommandError(
+                "--ablations hides tokens from attention, and this model has layers that carry a "
+                "state instead: record without, then use omnitrace ablate-inputs with "
+                "--mode mean-embedding or --mode remove."
+            )
         self._tagger = load_tagger(config.spacy_model or None)
         self._identity = run_identity(self._spec, config, self._tagger.name)
 

@@ -21,6 +21,7 @@ from omnitrace.trace import Trace
 from recorder.baselines.again import Samples, load_again, prepare_again
 from recorder.config import BaselineConfig
 from recorder.models.adapter import Adapter, Prepared
+from recorder.passes.decoder import decoder_of
 from recorder.passes.draw import Options
 
 
@@ -80,7 +81,7 @@ def prompt_embeddings(adapter: Adapter, prepared: Prepared) -> Float64:
         raise _SeenEnough
 
     options = Options(max_new_tokens=1).config(model, sorted(adapter.eos_ids))
-    hook = model.get_decoder().register_forward_pre_hook(look, with_kwargs=True)
+    hook = decoder_of(model).register_forward_pre_hook(look, with_kwargs=True)
     try:
         with torch.no_grad(), suppress(_SeenEnough):
             model.generate(**prepared.inputs, generation_config=options)
