@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import base64
+import io
 import warnings
 from functools import cache
 from typing import Any
 
 import numpy as np
 import pytest
+import soundfile
 import torch
 
 from omnitrace.errors import CommandError, OmniTraceError
@@ -41,6 +44,7 @@ from tests.recorder.passes.test_capture import rows_of
 STEPS = 4
 OMNI = {"qwen2_5_omni", "qwen3_omni"}
 STRINGS = {"granite_speech"}
+ENCODED = {"voxtral"}
 OPTIONS = Options(max_new_tokens=STEPS)
 MODALITIES = {"image": Modality.IMAGE, "video": Modality.VIDEO, "audio": Modality.AUDIO}
 
@@ -83,6 +87,8 @@ def transformers_inputs(family: str, asked: Sample) -> dict[str, Any]:
         for part in message.get("content", ()):
             if part["type"] != "text":
                 part[part["type"]] = _decoded(next(given))
+    if family in ENCODED:
+        _encode_audio(messages, rate)
     videos = [one.video for one in media if one.video is not None]
     if videos:
         metadata = [
@@ -97,6 +103,8 @@ def transformers_inputs(family: str, asked: Sample) -> dict[str, Any]:
         options["processor_kwargs"] = {"video_metadata": metadata, "do_sample_frames": False}
         if family in OMNI:  # these take no metadata
             options["processor_kwargs"]["fps"] = videos[0].fps
+    if family in ENCODED:
+        options = {}  # its own defaults, which none may change
     with warnings.catch_warnings():
         # transformers hands torch scalars to numpy 2; harmless.
         warnings.filterwarnings("ignore", "__array__ impl", DeprecationWarning)
@@ -114,6 +122,16 @@ def _from_text(
     text = processor.apply_chat_template(messages, tokenize=False, add_generation_prompt=True)
     audio = {"audio": [one.audio for one in media]} if media else {}
     return dict(processor(text=[text], return_tensors="pt", **audio))
+
+
+def _encode_audio(messages: list[dict[str, Any]], rate: int) -> None:
+    """As mistral_common takes audio: a WAV file in base64."""
+    for message in messages:
+        for part in message["content"]:
+            if part["type"] == "audio":
+                file = io.BytesIO()
+                soundfile.write(file, part.pop("audio"), rate, "FLOAT", format="WAV")
+                part["base64"] = base64.b64encode(file.getvalue()).decode()
 
 
 def _decoded(one: Loaded) -> Any:
