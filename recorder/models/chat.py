@@ -88,6 +88,7 @@ class ChatModel(Tokens):
         self.decoder = "text_config" if hasattr(model.config, "text_config") else ""
         self._text = model.config.get_text_config()
         self._media_ids = processing.media_ids(processor, model.config)
+        self._with_parts: dict[str, bool] = {}
 
     @property
     def layers(self) -> int:
@@ -140,21 +141,29 @@ class ChatModel(Tokens):
 
     def template(self, messages: list[dict[str, Any]], **options: Any) -> str:
         """The prompt of messages, whose contents are lists of parts, one placeholder a medium."""
-        if self.tokenizer is self.processor or not self._takes_parts:
-            messages = [self._in_one_text(message) for message in messages]
+        messages = [
+            message if self._takes_parts(message["role"]) else self._in_one_text(message)
+            for message in messages
+        ]
         text: str = self.processor.apply_chat_template(messages, **options)
         return text
 
-    @cached_property
-    def _takes_parts(self) -> bool:
-        """Whether the processor's template writes the texts of contents that are lists of parts."""
-        probe = "\ue000probe\ue001"
-        message = {"role": "user", "content": [{"type": "text", "text": probe}]}
-        try:
-            text = self.processor.apply_chat_template([message], tokenize=False)
-        except TEMPLATE_ERRORS:
+    def _takes_parts(self, role: str) -> bool:
+        """Whether the chat template writes the texts of a role's contents that are lists of parts,
+        not the lists themselves as Python does."""
+        if self.tokenizer is self.processor:
             return False
-        return probe in text and f"'{probe}" not in text
+        if role not in self._with_parts:
+            probe = "\ue000probe\ue001"
+            messages = [{"role": role, "content": [{"type": "text", "text": probe}]}]
+            if role != "user":
+                messages.append({"role": "user", "content": [{"type": "text", "text": "?"}]})
+            try:
+                text = self.processor.apply_chat_template(messages, tokenize=False)
+            except TEMPLATE_ERRORS:
+                return role != "user" and self._takes_parts("user")
+            self._with_parts[role] = probe in text and f"'{probe}" not in text
+        return self._with_parts[role]
 
     def _in_one_text(self, message: dict[str, Any]) -> dict[str, Any]:
         """The message with its parts as one text, placeholders in the places of media."""
