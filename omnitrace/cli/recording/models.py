@@ -13,6 +13,11 @@ from recorder.models.checkpoint import find_checkpoint
 from recorder.models.families import MEDIA, SCHEMA, Family, read_families
 from recorder.models.template import read_chat_template
 
+OTHERS = (
+    "Other models that follow transformers' conventions are recorded too: omnitrace models NAME "
+    "says what of one."
+)
+
 if TYPE_CHECKING:
     from rich.table import Table
 
@@ -84,19 +89,14 @@ def show_families(families: tuple[Family, ...], json: bool) -> int:
         rows = [asdict(family) for family in families]
         print(json_format.dumps({"schema": SCHEMA, "families": rows}))
         return 0
-    made = table("models", "family", "model type", *MEDIA, "capture", "gradients", "")
+    made = table("models", "family", *MEDIA, "capture", "gradients")
     for family in families:
         marks = [kind in family.takes for kind in MEDIA] + [family.capture, family.gradients]
-        cells = [family.family, family.model_type, *("✓" if yes else "" for yes in marks)]
-        made.add_row(*map(plain, [*cells, family.note]))
+        made.add_row(plain(family.family), *("✓" if yes else "" for yes in marks))
     out().print(made)
-    out().print(
-        plain(
-            "Other models that follow transformers' conventions work too: omnitrace models NAME "
-            "says what of one."
-        ),
-        soft_wrap=True,
-    )
+    notes = [f"{family.family}: {family.note}." for family in families if family.note]
+    for line in (*notes, OTHERS):
+        out().print(plain(line), soft_wrap=True)
     return 0
 
 
