@@ -1,7 +1,7 @@
 """Voxtral, and language models of Mistral AI that have a tekken.json and no chat template.
 
 Their tokenizer is mistral_common's: it writes prompts as token ids, without a template and without
-parsing text for control tokens. Texts are placed by decoding these ids, audio by its tokens.
+parsing text for control tokens. Texts are placed by the bytes of these ids, audio by its tokens.
 """
 
 from __future__ import annotations
@@ -105,10 +105,7 @@ class MistralChat(chat.ChatModel):
         ids = np.array(written[rendered.text], np.int32)
         layout.refuse_length(len(ids), self.max_tokens)
         parts = parts_of(sample.messages)
-        offsets = layout.token_offsets(rendered.text, ids, None, self.decode)
-        # A token that holds the first bytes of a character stands for that character too.
-        offsets[:, 1] = np.maximum(offsets[:, 1], offsets[:, 0] + 1)
-        part = layout.parts_of_tokens(rendered, offsets)
+        part = layout.parts_of_tokens(rendered, self._offsets(ids))
         self._find_audio(ids, parts, part)
         timeline = Timeline.blank(len(ids))
         text = layout.place_texts(timeline, ids, parts, part, self.decode)
@@ -136,6 +133,21 @@ class MistralChat(chat.ChatModel):
             raise ValueError(str(error).replace(". ", "; ")) from error
         ids: list[int] = encoded["input_ids"]
         return ids
+
+    def _offsets(self, ids: Int32) -> Int32:
+        """(n, 2) int32: the characters of the prompt that each token has bytes of."""
+        tekken = self.tokenizer.tokenizer.instruct_tokenizer.tokenizer
+        pieces = [
+            # Of a special token it gives no bytes.
+            tekken.id_to_byte_piece(id) or self.tokenizer.convert_ids_to_tokens(id).encode()
+            for id in ids.tolist()
+        ]
+        ends = np.cumsum([len(piece) for piece in pieces])
+        starts = np.append(0, ends[:-1])
+        begins = (np.frombuffer(b"".join(pieces), np.uint8) & 0xC0) != 0x80
+        character = np.cumsum(begins) - 1
+        offsets = np.stack([character[starts], character[ends - 1] + 1], axis=1)
+        return offsets.astype(np.int32)
 
     def _inputs(self, ids: Int32, audio: Sequence[str]) -> dict[str, Any]:
         """Keyword arguments of the model, on the CPU.

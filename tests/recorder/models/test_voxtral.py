@@ -282,14 +282,14 @@ def test_a_language_model_with_a_tekken_file_alone(text_checkpoint: Path) -> Non
         ("user", "Hi"),
         ("user", "you"),
         ("assistant", "Yo"),
-        ("user", "日本 é🙂 <s>"),
+        ("user", "日本 é🙂 <s>\ufffd"),
     ]
     found = adapter.prepare(sample(*(message(role, text) for role, text in messages)))
     tokenizer = hf.AutoTokenizer.from_pretrained(text_checkpoint)
     given = [{"role": role, "content": text} for role, text in messages]
     assert found.ids.tolist() == tokenizer.apply_chat_template(given)["input_ids"]
     assert adapter.decode(found.ids.tolist()) == (
-        "<s>[INST]Hi\n\nyou[/INST]Yo</s>[INST]Be [INST] brief.\n\n日本 é🙂 <s>[/INST]"
+        "<s>[INST]Hi\n\nyou[/INST]Yo</s>[INST]Be [INST] brief.\n\n日本 é🙂 <s>\ufffd[/INST]"
     )
     line = found.timeline
     for part, (_, text) in enumerate(messages):
