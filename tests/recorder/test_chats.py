@@ -205,8 +205,8 @@ CHATS = {
         ["Name a planet.", "Mars."],
     ),
     "other scripts": Chat(
-        {"messages": [user("שלום 你好 🙂 e\u0301"), assistant("\u00a0ﬁ\r\n"), user("a\u2028b\x00")]},
-        ["שלום 你好 🙂 e\u0301", "ﬁ", "a\u2028b\x00"],
+        {"messages": [user("שלום 你好 🙂 e\u0301"), assistant("\u00a0ﬁ\r\n"), user("a\u2028b")]},
+        ["שלום 你好 🙂 e\u0301", "ﬁ", "a\u2028b"],
     ),
     "private use": Chat(
         {"messages": [user("\U000f0000 and \U000f0001"), assistant("\ue000"), user("\U000ffffd")]},

@@ -44,15 +44,25 @@ def test_pictures_with_their_slices_and_sounds_are_placed(
     prepared = model.prepare(make_sample(*prompt))
     line = prepared.timeline
     assert prepared.prompt_text == "See: <What, (1 > 0)?"
-    assert [(line.medium == m).sum() for m in range(3)] == [8, 23, 4]
-    assert set(prepared.ids[line.medium >= 0]) == {model.encode("<unk>")[0]}
+    held = line.modality != Modality.SPECIAL
+    assert [((line.medium == m) & held).sum() for m in range(3)] == [8, 23, 4]
+    assert set(prepared.ids[(line.medium >= 0) & held]) == {model.encode("<unk>")[0]}
+    marks = [model.decode(prepared.ids[(line.medium == m) & ~held].tolist()) for m in range(3)]
+    assert marks == [
+        "<image_id>0</image_id><image></image><slice></slice>\n",
+        "<|audio_start|><|audio_end|>" * 3,
+        "<image_id>1</image_id><image></image>",
+    ]
+    for medium, part in enumerate((1, 2, 3)):
+        assert set(line.part[line.medium == medium]) == {part}
     for part, name in ((0, "See: <"), (4, "What, (1 > 0)?")):
         assert model.decode(prepared.ids[line.part == part].tolist()) == name
-    heard = line.medium == 1
+    heard = (line.medium == 1) & held
     assert set(line.modality[heard]) == {Modality.AUDIO}
     np.testing.assert_allclose(line.start_s[heard], np.arange(23) / 10)
     assert line.end_s[heard].max() <= (prepared.media[1].duration_s or 0)
-    assert set(line.modality[line.medium == 0]) == {Modality.IMAGE}
+    for medium in (0, 2):
+        assert set(line.modality[(line.medium == medium) & held]) == {Modality.IMAGE}
 
 
 @pytest.mark.parametrize(("name", "sounds"), [("film.mp4", True), ("silent.mp4", False)])
@@ -66,6 +76,9 @@ def test_films_are_a_frame_and_the_sound_of_each_second(
     assert line.start_s[seen].tolist() == line.frame[seen].tolist()
     assert line.start_s[heard] == pytest.approx(np.arange(40 if sounds else 0) / 10)
     assert set(line.medium[seen | heard]) == {0}
+    wraps = (line.medium == 0) & ~(seen | heard)
+    assert set(line.modality[wraps]) == {Modality.SPECIAL}
+    assert set(line.part[line.medium == 0]) == {0}
     assert model.decode(prepared.ids.tolist()).count("<unit>") == (4 if sounds else 0)
     assert "image_id" not in model.decode(prepared.ids.tolist())
 
@@ -78,7 +91,9 @@ def test_media_change_what_the_decoder_reads(
     given = prepared.inputs["inputs_embeds"][0]
     own = model.model.get_input_embeddings()(prepared.inputs["input_ids"])[0]
     equal = (given == own).all(-1).numpy()
-    assert (equal == (prepared.timeline.medium < 0)).all()
+    held = np.isin(prepared.timeline.modality, [Modality.IMAGE, Modality.AUDIO])
+    assert (equal == ~held).all()
+    assert (prepared.timeline.medium[held] >= 0).all()
 
 
 def test_what_it_cannot_take(
