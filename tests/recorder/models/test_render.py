@@ -32,7 +32,7 @@ def sample(*messages: Message, **more: Any) -> Sample:
     return Sample("sample", messages, None, "", **more)
 
 
-def said(role: str, *texts: str, thinking: str = "", **fields: Any) -> Message:
+def message(role: str, *texts: str, thinking: str = "", **fields: Any) -> Message:
     return Message(role, tuple(Content("text", text) for text in texts), thinking, fields)
 
 
@@ -218,7 +218,7 @@ def test_templates_that_look_into_texts(asked: Sample) -> None:
 
 def test_only_the_text_that_a_template_looks_into_is_searched_for() -> None:
     """Texts beside it that stand in the template's own words too are still told apart."""
-    found = rendered(looking, sample(said("user", "* ", "Take it", "- ", " ")))
+    found = rendered(looking, sample(message("user", "* ", "Take it", "- ", " ")))
     assert found.text == "- * * Take it- - -  "
     assert found.part.tolist() == [-1, -1, 0, 0, -1, -1, *[1] * 7, -1, -1, 2, 2, -1, -1, 3]
 
@@ -229,11 +229,11 @@ def test_a_text_that_is_searched_for_and_stands_in_two_places_is_refused() -> No
         yield ("Take: " if text.startswith("Take") else "") + text, key
 
     with pytest.raises(OmniTraceError, match=r"'Take' stands in 2 places of the prompt and in 1"):
-        rendered(write, sample(said("user", "Take")))
+        rendered(write, sample(message("user", "Take")))
 
 
 def test_equal_texts_that_are_searched_for_are_taken_in_order() -> None:
-    asked = sample(said("user", "Take it", "Take it", "Take it now"))
+    asked = sample(message("user", "Take it", "Take it", "Take it now"))
     found = rendered(looking, asked)
     assert_owned(found, *owners(looking, asked))
     assert set(found.part.tolist()) == {-1, 0, 1, 2}
@@ -257,10 +257,10 @@ def dropping(last: int) -> Write:
 
 def test_earlier_thinking_that_a_template_leaves_out_is_absent() -> None:
     asked = sample(
-        said("user", "One?"),
-        said("assistant", "Two", thinking="\nTwo\n"),
-        said("user", "And then?"),
-        said("assistant", "Two", thinking="One, Two"),
+        message("user", "One?"),
+        message("assistant", "Two", thinking="\nTwo\n"),
+        message("user", "And then?"),
+        message("assistant", "Two", thinking="One, Two"),
     )
     assert len(parts_of(asked.messages)) == 6
     assert rendered(plain, asked).absent == ()
@@ -294,7 +294,7 @@ def _stretches(found: Rendered) -> list[tuple[int, str]]:
 def test_texts_are_cut_at_the_tags_of_thinking(
     text: str, parts: int, stretches: list[tuple[int, str]], absent: tuple[int, ...]
 ) -> None:
-    asked = sample(said("assistant", text))
+    asked = sample(message("assistant", text))
     assert parts_of(asked.messages) == (Part("assistant", "text"),) * parts
     found = rendered(dropping(0), asked)
     assert _stretches(found) == stretches
@@ -305,7 +305,7 @@ def test_texts_are_cut_at_the_tags_of_thinking(
 def test_tags_in_any_order(pieces: list[str]) -> None:
     """Whatever is left by the template is owned, and by the part that it is of."""
     text = "".join(pieces)
-    asked = sample(said("user", "Q"), said("assistant", text))
+    asked = sample(message("user", "Q"), message("assistant", text))
     found = rendered(dropping(0), asked)
     assert found.text == "<user>Q<assistant>" + text.split("</think>")[-1].lstrip("\n")
     number = 1
@@ -320,7 +320,7 @@ def test_tags_in_any_order(pieces: list[str]) -> None:
 
 
 def test_tags_of_thinking_in_the_users_texts_are_texts() -> None:
-    asked = sample(said("user", "What is <think> in </think> a text?"))
+    asked = sample(message("user", "What is <think> in </think> a text?"))
     assert len(parts_of(asked.messages)) == 1
     assert (rendered(plain, asked).part >= 0).sum() == 35
 
@@ -343,15 +343,15 @@ def test_a_text_that_a_template_leaves_out_is_refused(role: str) -> None:
             yield from texts_of(number, message)
 
     with pytest.raises(OmniTraceError, match=f"drops a text of the role {role}: 'Be brief.'; put"):
-        rendered(write, sample(said(role, " Be brief. "), said("user", "Hi")))
-    assert rendered(write, sample(said(role, " \n"), said("user", "Hi"))).absent == ()
+        rendered(write, sample(message(role, " Be brief. "), message("user", "Hi")))
+    assert rendered(write, sample(message(role, " \n"), message("user", "Hi"))).absent == ()
 
 
 @pytest.mark.parametrize("text", ["What does the image show?", "A"])
 def test_a_text_that_a_template_cuts_is_refused(text: str) -> None:
     cutting = around(lambda role, text: text[: len(text) // 2])
     with pytest.raises(OmniTraceError, match="changes or drops a text of the role user"):
-        rendered(cutting, sample(said("user", text)))
+        rendered(cutting, sample(message("user", text)))
 
 
 def test_a_template_that_takes_texts_apart_where_marks_stand() -> None:
@@ -362,7 +362,7 @@ def test_a_template_that_takes_texts_apart_where_marks_stand() -> None:
         yield text[0] + "-" + text[1:], key
 
     with pytest.raises(OmniTraceError, match="changes or drops a text"):
-        rendered(write, sample(said("user", "Hello")))
+        rendered(write, sample(message("user", "Hello")))
 
 
 REFUSALS = [
@@ -380,7 +380,7 @@ REFUSALS = [
 @pytest.mark.parametrize("source", REFUSALS)
 def test_what_a_template_refuses_is_one_sentence(source: str) -> None:
     with pytest.raises(OmniTraceError, match="chat template refuses the messages: ") as caught:
-        jinja(source, sample(said("user", "Hi")))
+        jinja(source, sample(message("user", "Hi")))
     assert "\n" not in str(caught.value)
 
 
@@ -391,7 +391,9 @@ def test_a_template_that_refuses_only_texts_between_marks() -> None:
         "{% if message['role'] == 'tool' and not text.startswith('{') %}"
         "{{ raise_exception('JSON only') }}{% endif %}[{{ text }}]{% endfor %}"
     )
-    found = jinja(source, sample(said("user", "["), said("tool", '{"a": 1}'), said("user", "]")))
+    found = jinja(
+        source, sample(message("user", "["), message("tool", '{"a": 1}'), message("user", "]"))
+    )
     assert found.text == '[[][{"a": 1}][]]'
     assert _stretches(found) == [(0, "["), (1, '{"a": 1}'), (2, "]")]
 
@@ -403,7 +405,7 @@ def test_equal_messages_are_equal_in_the_template() -> None:
         "{% for message in messages %}{% if message == users[-1] %}[TOOLS]{% endif %}"
         "<{{ message['role'] }}>{{ message['content'][0]['text'] }}{% endfor %}"
     )
-    asked = sample(said("user", "Go on"), said("assistant", "user"), said("user", "Go on"))
+    asked = sample(message("user", "Go on"), message("assistant", "user"), message("user", "Go on"))
     found = jinja(source, asked)
     assert found.text == "[TOOLS]<user>Go on<assistant>user[TOOLS]<user>Go on"
     assert _stretches(found) == [(0, "Go on"), (1, "user"), (2, "Go on")]
@@ -417,7 +419,7 @@ def test_the_templates_arguments() -> None:
         "{% if think is defined %}{{ think }}{% endif %}"
         "{% if add_generation_prompt %}assistant: {% endif %}"
     )
-    user, answer = said("user", "Hi"), said("assistant", "Well,  ")
+    user, answer = message("user", "Hi"), message("assistant", "Well,  ")
     assert jinja(source, sample(user)).text == "user: Hi\nassistant: "
     assert jinja(source, sample(user, answer)).text == "user: Hi\nassistant: Well,  \nassistant: "
     continued_sample = sample(user, answer, continues=True)
@@ -435,9 +437,9 @@ def test_the_templates_arguments() -> None:
 def test_messages_as_templates_take_them() -> None:
     call = {"function": {"name": "add", "arguments": {"a": 1}}}
     asked = (
-        said("user", "Add.", "Now"),
-        said("assistant", thinking="Hm", tool_calls=[call]),
-        said("tool", "2", tool_call_id="1", name="add"),
+        message("user", "Add.", "Now"),
+        message("assistant", thinking="Hm", tool_calls=[call]),
+        message("tool", "2", tool_call_id="1", name="add"),
         Message("user", (Content("image"), Content("text", ""))),
     )
     assert chat_of(asked, str.upper) == [
@@ -456,7 +458,7 @@ def test_messages_as_templates_take_them() -> None:
 @example("".join(map(chr, range(0xF0000, 0xFFFFE))))
 @given(st.text(st.characters(categories=["Co", "Zs", "Cf", "Mn"]), max_size=30))
 def test_texts_of_characters_that_the_marks_are_made_of(text: str) -> None:
-    asked = sample(said("system", text), said("user", text + "a"))
+    asked = sample(message("system", text), message("user", text + "a"))
     assert_owned(rendered(plain, asked), *owners(plain, asked))
 
 
@@ -464,13 +466,13 @@ def test_long_texts() -> None:
     long = "Take \U000f0000 it. 🙂\n" * 8_000
     assert len(long) > 100_000
     for write in (plain, trimming, looking):
-        asked = sample(said("user", long, "a", long + "b"))
+        asked = sample(message("user", long, "a", long + "b"))
         assert_owned(rendered(write, asked), *owners(write, asked))
 
 
 def test_many_texts() -> None:
     """More than there are marks: they are looked for, and found."""
-    asked = sample(said("user", *(f"<{number:05}>" for number in range(33_000))))
+    asked = sample(message("user", *(f"<{number:05}>" for number in range(33_000))))
     found = rendered(plain, asked)
     assert found.part[9 + 7 * 32_999] == 32_999
 
@@ -511,4 +513,4 @@ def test_the_errors_are_those_of_jinja() -> None:
         raise jinja2.TemplateError("No messages\nof this kind")
 
     with pytest.raises(OmniTraceError, match="refuses the messages: No messages"):
-        rendered(write, sample(said("user", "Hi")))
+        rendered(write, sample(message("user", "Hi")))
