@@ -21,7 +21,7 @@ from recorder.models.families import (
     write_families,
 )
 from tests.recorder.families import checks
-from tests.recorder.families.models import FAMILIES, NOT_TOGETHER, OWN_CODE, checkpoint, prompts
+from tests.recorder.families.models import FAMILIES, NOTES, OWN_CODE, checkpoint, prompts
 
 PAGES = [Path(__file__).parents[1] / name for name in ("README.md", "docs/models.md")]
 
@@ -42,7 +42,7 @@ def checked(family: str) -> Family:
         takes=tuple(kind for kind in MEDIA if fine.get(kind)),
         capture=all(fine[kind] and _holds(family, kind, *capture) for kind in kinds),
         gradients=all(_holds(family, kind, checks.check_gradients) for kind in kinds),
-        note=NOT_TOGETHER.get(family, ""),
+        note=NOTES.get(family, ""),
     )
 
 

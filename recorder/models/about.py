@@ -14,7 +14,7 @@ import jinja2.nodes
 
 from omnitrace.errors import CommandError, OmniTraceError
 from recorder.models import processing
-from recorder.models.adapter import ADAPTERS, GENERAL, ModelSpec, Settings
+from recorder.models.adapter import GENERAL, ModelSpec, Settings, adapter_module
 from recorder.models.chat import auto_class
 from recorder.models.families import MEDIA, Family, out_of_reach, read_families
 from recorder.models.loading import load_processor
@@ -89,7 +89,7 @@ def about(spec: ModelSpec, settings: Settings) -> About:
     refused: list[str] = []
     found, config = spec.checkpoint, spec.config
     text = config.get_text_config(decoder=True)
-    module = ADAPTERS.get(config.model_type, GENERAL)
+    module = adapter_module(spec)
     attending: tuple[int, ...] = ()
     prompts = _Prompts()
     if why := out_of_reach(config):

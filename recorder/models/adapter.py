@@ -26,6 +26,8 @@ from recorder.models.families import out_of_reach
 from recorder.models.template import read_chat_template, template_args
 from recorder.models.weights import Weights, first_sentence
 
+hf: Any = transformers
+
 
 @dataclass(frozen=True)
 class Prepared:
@@ -203,6 +205,33 @@ ADAPTERS = {
 GENERAL = "recorder.models.chat"
 """The module for all other types of chat models that transformers knows."""
 
+TEKKEN, MISTRAL_COMMON = "tekken.json", "recorder.models.voxtral"
+"""The tokenizer of Mistral AI's own library, and the module for models that have no other."""
+
+
+def adapter_module(spec: ModelSpec) -> str:
+    """The module that serves a model: its type's own, or that of its tokenizer, or the general."""
+    own = ADAPTERS.get(spec.config.model_type)
+    if own is None and "stral" in spec.config.model_type and _has_tekken_alone(spec):
+        return MISTRAL_COMMON
+    return own or GENERAL
+
+
+def _has_tekken_alone(spec: ModelSpec) -> bool:
+    """Whether a model comes with a tekken.json and with no chat template.
+
+    One with both is recorded with its template, whether or not mistral_common is installed.
+    """
+    place, revision = spec.checkpoint.processor, spec.processor.get("revision")
+    if not place or type(spec.config) in hf.PROCESSOR_MAPPING:
+        return False
+    try:
+        hf.utils.cached_file(place, TEKKEN, revision=revision)
+    except OSError:
+        return False
+    own = hf.AutoTokenizer.from_pretrained(**spec.processor, mistral_format=False)
+    return own.chat_template is None
+
 
 def describe_model(
     path: str, revision: str = "", trusted: bool = False, tokenizer: str = ""
@@ -254,7 +283,7 @@ def load_adapter(spec: ModelSpec, weights: Weights, settings: Settings = Setting
     _quiet()
     if why := out_of_reach(spec.config):
         raise CommandError(f"'{spec.path}' cannot be recorded: {why}.")
-    load: Load = import_module(ADAPTERS.get(spec.config.model_type, GENERAL)).load
+    load: Load = import_module(adapter_module(spec)).load
     try:
         return load(spec, weights, settings)
     except (OSError, ValueError, RuntimeError, ImportError, SafetensorError) as error:

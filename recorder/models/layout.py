@@ -100,6 +100,8 @@ def token_offsets(text: str, ids: Int32, offsets: Int32 | None, decode: Decode) 
     if offsets is not None and _covers(text, offsets):
         return offsets
     decoded, found = decode_with_offsets(ids.tolist(), decode)
+    # A token that holds the first bytes of a character stands for that character too.
+    found[:, 1] = np.maximum(found[:, 1], found[:, 0] + 1)
     # A tokenizer may put a token before the text, or drop a blank at its beginning.
     shift = decoded.find(text) if text in decoded else -text.find(decoded)
     if text not in decoded and decoded not in text:

@@ -23,13 +23,12 @@ from omnitrace.errors import CommandError, OmniTraceError
 from omnitrace.timeline import Int32, Part, Timeline
 from recorder.inputs.samples import Sample
 from recorder.models import chat, layout, processing
-from recorder.models.adapter import Adapter, ModelSpec, Prepared, Settings
+from recorder.models.adapter import TEKKEN, Adapter, ModelSpec, Prepared, Settings
 from recorder.models.loading import load_model
 from recorder.models.processing import Processed
 from recorder.models.render import parts_of, render
 from recorder.models.weights import Weights
 
-TEKKEN = "tekken.json"
 BEGIN_AUDIO = "[BEGIN_AUDIO]"
 WINDOW = 30
 """Seconds of audio to which the processor pads: the tokens of one window are counted."""
@@ -38,14 +37,11 @@ hf: Any = transformers
 
 
 def load(spec: ModelSpec, weights: Weights, settings: Settings) -> Adapter:
-    """Load Voxtral, or a language model: with its chat template if it has one, else with its
-    tekken.json.
+    """Load Voxtral, or a language model that has a tekken.json alone.
 
     CommandError if mistral_common is missing or a chat template is given that it cannot use.
     """
     listens = type(spec.config) in hf.PROCESSOR_MAPPING
-    if not listens and not _has_tekken_alone(spec):
-        return chat.load(spec, weights, settings)
     if find_spec("mistral_common") is None:
         raise CommandError(
             f"'{spec.path}' has a tokenizer of the package mistral_common, which is not installed: "
@@ -61,22 +57,6 @@ def load(spec: ModelSpec, weights: Weights, settings: Settings) -> Adapter:
     else:
         processor = hf.AutoTokenizer.from_pretrained(**spec.processor, mistral_format=True)
     return MistralChat(load_model(spec, weights, chat.auto_class(spec.config)), processor, settings)
-
-
-def _has_tekken_alone(spec: ModelSpec) -> bool:
-    """Whether a language model comes with a tekken.json and with no chat template.
-
-    One with both is recorded with its template, whether or not mistral_common is installed.
-    """
-    place, revision = spec.checkpoint.processor, spec.processor.get("revision")
-    if not place:
-        return False
-    try:
-        hf.utils.cached_file(place, TEKKEN, revision=revision)
-    except OSError:
-        return False
-    own = hf.AutoTokenizer.from_pretrained(**spec.processor, mistral_format=False)
-    return own.chat_template is None
 
 
 class MistralChat(chat.ChatModel):

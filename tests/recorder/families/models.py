@@ -8,6 +8,8 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from recorder.bundled import TINY_OMNI
 from recorder.inputs.samples import Content, Message, Sample
 from recorder.models.adapter import Adapter, Settings, describe_model, load_adapter
@@ -21,8 +23,17 @@ OWN_CODE = {"minicpm_o"}
 SINGLE = {"qwen3_omni", "deepseek_v3", "gpt_oss", "minicpm_o"}
 SINGLE_AUDIO = {"gemma4"}
 """Families whose experts, or whose tower of audio, compute in float32 alone."""
-NOT_TOGETHER = {"glm4v": "images and videos have one token", "smolvlm": "images replace the videos"}
-"""Families whose processors in transformers do not take an image and a video in one prompt: why."""
+NOT_TOGETHER = ("glm4v", "smolvlm")
+"""Families whose classes in transformers do not take an image and a video in one prompt."""
+NOTES = {
+    **dict.fromkeys(NOT_TOGETHER, "an image or a video in a prompt, not both"),
+    "minicpm_o": "a double of its published code",
+    "qwen2_5_omni": "the bundled model",
+    "granite_speech": "needs torchaudio",
+    "gemma3n": "needs timm",
+    "voxtral": "needs mistral-common",
+}
+"""What is different about a family's row of the table."""
 FAMILIES: dict[str, Toy] = {
     BUNDLED: Toy(lambda folder: None, frozenset({"text", "image", "audio", "video"}), "omni"),
     **TOYS,
@@ -51,6 +62,8 @@ def checkpoint(family: str) -> Path:
     """The folder of a family's toy."""
     if family == BUNDLED:
         return TINY_OMNI
+    for module in FAMILIES[family].needs:
+        pytest.importorskip(module)
     folder = Path(_scratch.name) / family
     folder.mkdir()
     FAMILIES[family].save(folder)

@@ -276,7 +276,7 @@ def test_without_mistral_common(
 
 
 def test_a_language_model_with_a_tekken_file_alone(text_checkpoint: Path) -> None:
-    adapter: Any = voxtral.load(describe_model(str(text_checkpoint)), WEIGHTS, Settings())
+    adapter: Any = load_adapter(describe_model(str(text_checkpoint)), WEIGHTS)
     messages = [
         ("system", "Be [INST] brief."),
         ("user", "Hi"),
@@ -304,18 +304,18 @@ def test_a_language_model_with_a_tekken_file_alone(text_checkpoint: Path) -> Non
     assert answer.finish == "length"
 
 
-def test_a_language_model_with_a_chat_template_is_recorded_with_it(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    write_language_model(tmp_path)
-    (tmp_path / "chat_template.jinja").write_text("{{ messages[0]['content'] }}")
-    calls = []
-    monkeypatch.setattr(chat, "load", lambda *given: calls.append(given))
-    given = (describe_model(str(tmp_path)), WEIGHTS, Settings())
-    voxtral.load(*given)
-    (tmp_path / "tekken.json").unlink()
-    voxtral.load(*given)
-    assert calls == [given, given]
+def test_a_language_model_with_a_chat_template_is_recorded_with_it(tmp_path: Path) -> None:
+    TOYS["mistral"](tmp_path)
+    asked, found = sample(message("user", "Hi <s> you")), []
+    for written in (False, True):
+        if written:
+            (tmp_path / "tekken.json").write_text(json.dumps(audio._tekken()))
+        adapter = load_adapter(describe_model(str(tmp_path)), WEIGHTS)
+        assert type(adapter) is chat.ChatModel
+        found.append(adapter.prepare(sample(message("user", "Hi you"))).ids.tolist())
+        with pytest.raises(OmniTraceError, match="a control token of the model"):
+            adapter.prepare(asked)
+    assert found[0] == found[1]
 
 
 def test_a_recording(checkpoint: Path, waves: dict[str, Path], tmp_path: Path) -> None:
