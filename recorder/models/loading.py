@@ -149,18 +149,23 @@ def _refuse_left_out(tensors: Collection[str], changed: Any, folder: Path) -> No
         )
 
 
-def load_processor(spec: ModelSpec, settings: Settings) -> Any:
+def load_processor(spec: ModelSpec, settings: Settings, auto: Any = None) -> Any:
     """The model's processor, or its tokenizer if it has none, with the chat template to use.
 
+    `auto`: the processor's class; without it, that which transformers has for the model's type.
     CommandError if there is no chat template, or if it is no Jinja template.
     """
-    processor = _processor(spec)
+    if auto is None and type(spec.config) not in hf.PROCESSOR_MAPPING:
+        processor = tokenizer = load_tokenizer(spec)
+    else:
+        processor = _processor(spec, auto or hf.AutoProcessor)
+        tokenizer = processor.tokenizer
     template = settings.chat_template or _template_of_adapter(spec)
     if template:
-        processor.chat_template = template
+        processor.chat_template = tokenizer.chat_template = template
     if getattr(processor, "chat_template", None) is None:
         # transformers reads a processor's own alone; checkpoints leave it with the tokenizer.
-        processor.chat_template = getattr(processor, "tokenizer", processor).chat_template
+        processor.chat_template = tokenizer.chat_template
     _check_template(processor.chat_template, spec.path)
     return processor
 
@@ -177,7 +182,8 @@ def load_tokenizer(spec: ModelSpec) -> Any:
     if not found.processor:
         return gguf_tokenizer(found.file)
     known = {} if found.processor == found.weights else {"config": spec.config}
-    tokenizer = hf.AutoTokenizer.from_pretrained(**spec.processor, **known)
+    # Its own tokenizer and chat template, whether or not mistral_common is installed.
+    tokenizer = hf.AutoTokenizer.from_pretrained(**spec.processor, **known, mistral_format=False)
     most = spec.config.get_text_config().vocab_size
     if (found.own_tokenizer or found.gguf) and len(tokenizer) > most:
         raise CommandError(
@@ -187,15 +193,13 @@ def load_tokenizer(spec: ModelSpec) -> Any:
     return tokenizer
 
 
-def _processor(spec: ModelSpec) -> Any:
-    if type(spec.config) not in hf.PROCESSOR_MAPPING:
-        return load_tokenizer(spec)
+def _processor(spec: ModelSpec, auto: Any) -> Any:
     folder = Path(spec.checkpoint.processor)
     own = folder.is_dir() and not any((folder / name).is_file() for name in PROCESSOR)
     if not own or spec.checkpoint.processor == spec.checkpoint.weights:
-        return hf.AutoProcessor.from_pretrained(**spec.processor)
+        return auto.from_pretrained(**spec.processor)
     # An adapter's folder often has a tokenizer, and nothing for the media.
-    processor = hf.AutoProcessor.from_pretrained(**spec.source)
+    processor = auto.from_pretrained(**spec.source)
     if has_tokenizer(folder):
         processor.tokenizer = load_tokenizer(spec)
         processor.chat_template = processor.tokenizer.chat_template or processor.chat_template

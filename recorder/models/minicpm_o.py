@@ -30,6 +30,7 @@ from recorder.inputs.media import Limits
 from recorder.inputs.samples import Content, Sample
 from recorder.models import layout
 from recorder.models.adapter import ModelSpec, Prepared, Settings
+from recorder.models.loading import load_model, load_processor
 from recorder.models.render import Rendered, parts_of, render
 from recorder.models.tokens import Tokens
 from recorder.models.weights import Weights
@@ -85,9 +86,9 @@ def load(spec: ModelSpec, weights: Weights, settings: Settings) -> MiniCPMO:
             "--trust-remote-code."
         )
     parts = {"init_vision": True, "init_audio": True, "init_tts": False}
-    outer = hf.AutoModel.from_pretrained(**spec.source, **weights.options, **parts)
-    processor = hf.AutoProcessor.from_pretrained(**spec.source)
-    return MiniCPMO(weights.settle(outer), processor, settings)
+    outer = load_model(spec, weights, hf.AutoModel, **parts)
+    processor = load_processor(spec, settings, hf.AutoProcessor)
+    return MiniCPMO(outer, processor, settings)
 
 
 class MiniCPMO(Tokens):

@@ -12,6 +12,7 @@ import transformers
 from transformers.models.qwen3_omni_moe import modeling_qwen3_omni_moe
 
 from recorder.models.adapter import ModelSpec, Settings
+from recorder.models.loading import load_model, load_processor
 from recorder.models.qwen_omni import QwenOmni
 from recorder.models.weights import Weights
 
@@ -21,11 +22,9 @@ _modeling: Any = modeling_qwen3_omni_moe
 
 def load(spec: ModelSpec, weights: Weights, settings: Settings) -> Qwen3Omni:
     """Load processor and thinker (never the talker), for inference."""
-    thinker = hf.Qwen3OmniMoeThinkerForConditionalGeneration.from_pretrained(
-        **spec.source, **weights.options
-    )
-    processor = hf.Qwen3OmniMoeProcessor.from_pretrained(**spec.source)
-    return Qwen3Omni(weights.settle(thinker), processor, settings)
+    thinker = load_model(spec, weights, hf.Qwen3OmniMoeThinkerForConditionalGeneration)
+    processor = load_processor(spec, settings, hf.Qwen3OmniMoeProcessor)
+    return Qwen3Omni(thinker, processor, settings)
 
 
 class Qwen3Omni(QwenOmni):

@@ -26,6 +26,7 @@ from recorder.inputs.media import Limits
 from recorder.inputs.samples import Content, Sample
 from recorder.models import layout
 from recorder.models.adapter import ModelSpec, Prepared, Settings
+from recorder.models.loading import load_model, load_processor
 from recorder.models.render import parts_of, render
 from recorder.models.tokens import Tokens
 from recorder.models.weights import Weights
@@ -55,11 +56,9 @@ class Size:
 
 def load(spec: ModelSpec, weights: Weights, settings: Settings) -> QwenOmni:
     """Load processor and thinker (never the talker), for inference."""
-    thinker: Any = transformers.Qwen2_5OmniThinkerForConditionalGeneration.from_pretrained(
-        **spec.source, **weights.options
-    )
-    processor = transformers.Qwen2_5OmniProcessor.from_pretrained(**spec.source)
-    return QwenOmni(weights.settle(thinker), processor, settings)
+    thinker = load_model(spec, weights, transformers.Qwen2_5OmniThinkerForConditionalGeneration)
+    processor = load_processor(spec, settings, transformers.Qwen2_5OmniProcessor)
+    return QwenOmni(thinker, processor, settings)
 
 
 class QwenOmni(Tokens):

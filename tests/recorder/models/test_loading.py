@@ -18,6 +18,7 @@ from omnitrace.trace import Trace
 from recorder import fingerprint
 from recorder.ablation.ablate import ablate_inputs
 from recorder.baselines.again import load_again
+from recorder.bundled import TINY_OMNI
 from recorder.config import AblateConfig, BaselineConfig, RecordConfig
 from recorder.inputs.samples import Sample
 from recorder.models.adapter import Settings, describe_model, load_adapter
@@ -259,3 +260,18 @@ def test_the_commit_of_a_model_of_the_hub_is_that_of_its_cache(
     assert spec.identity["revision"] == commit
     assert spec.source["revision"] == spec.processor["revision"] == commit
     assert load_adapter(spec, CPU).layers == 4
+
+
+def test_models_with_adapters_of_their_own_are_merged_too(tmp_path: Path) -> None:
+    auto = hf.Qwen2_5OmniThinkerForConditionalGeneration
+    plain = auto.from_pretrained(TINY_OMNI)
+    config: Any = peft.LoraConfig(target_modules=["q_proj"], init_lora_weights=False)
+    made: Any = peft.get_peft_model(plain, config)
+    made.save_pretrained(tmp_path)
+    rename_base(tmp_path, str(TINY_OMNI))
+    settings = Settings(chat_template=TEMPLATE)
+    adapter: Any = load_adapter(describe_model(str(tmp_path)), CPU, settings)
+    merged = made.merge_and_unload().state_dict()
+    for name, value in adapter.model.state_dict().items():
+        torch.testing.assert_close(value, merged[name])
+    assert adapter.processor.chat_template == adapter.tokenizer.chat_template == TEMPLATE
