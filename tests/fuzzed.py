@@ -190,6 +190,31 @@ CHAT = {
     ],
     "answer": {"any": ["thing"]},
 }
+TURNS = {
+    "id": "t",
+    "tools": [{"type": "function", "function": {"name": "f", "parameters": {"type": "object"}}}],
+    "continue_final_message": False,
+    "messages": [
+        {
+            "role": "user",
+            "content": [
+                {"type": "image_url", "image_url": {"url": "data:image/png;base64,iVBORw0KGgo="}},
+                {"type": "input_audio", "input_audio": {"data": "UklGRg==", "format": "wav"}},
+                {"type": "video", "video": ["a.png", "file:///b.png"], "fps": 1, "max_pixels": 99},
+            ],
+        },
+        {
+            "role": "assistant",
+            "content": None,
+            "reasoning_content": "Ask.",
+            "tool_calls": [
+                {"id": "1", "type": "function", "function": {"name": "f", "arguments": "{}"}}
+            ],
+        },
+        {"role": "tool", "tool_call_id": "1", "content": "4"},
+        {"role": "assistant", "content": "<think>x</think>y"},
+    ],
+}
 RELEASE = [
     {"id": 1, "prompt": "P", "question": [{"text": "T"}, {"image": "a.png"}], "answer": "x"},
     {"id": "2", "question": [{"video": "c.mp4"}, {"audio": "b.wav"}], "task": "t"},
@@ -263,7 +288,12 @@ def file_readers(folder: Path) -> list[Reader]:
 
     transcripts = {".srt": [SRT], ".vtt": [VTT], ".json": [lines(WHISPER)]}
     return [
-        of_file("samples", lambda p: read_samples(p, False), lines(CHAT, CHAT | {"id": "b"})),
+        of_file(
+            "samples",
+            lambda p: read_samples(p, False),
+            lines(CHAT, CHAT | {"id": "b"}),
+            lines(TURNS),
+        ),
         of_file("samples of the release", lambda p: read_samples(p, False), lines(RELEASE)),
         of_file("responses", lambda p: read_responses(p, ["a"]), *map(lines, RESPONSES)),
         *(of_file(f"x{end}", read_transcript, *transcripts[end]) for end in PARSERS),
