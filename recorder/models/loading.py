@@ -62,7 +62,7 @@ def load_model(spec: ModelSpec, weights: Weights, auto: Any, **more: Any) -> Any
         raise CommandError(f"{spec.path} is {kind} when it is loaded: leave out --quantize.")
     options = {**spec.source, **weights.options, **more}
     if found.gguf:
-        options |= _of_gguf(weights)
+        options |= _of_gguf(spec, weights)
     with _no_bar() if found.gguf else nullcontext():
         model = auto.from_pretrained(**options)
     if found.adapter:
@@ -70,8 +70,11 @@ def load_model(spec: ModelSpec, weights: Weights, auto: Any, **more: Any) -> Any
     return weights.settle(model)
 
 
-def _of_gguf(weights: Weights) -> dict[str, Any]:
-    options = {"dtype": torch.float32} if weights.dtype == "auto" else {}
+def _of_gguf(spec: ModelSpec, weights: Weights) -> dict[str, Any]:
+    # The configuration is given, since it takes transformers long to read it from the file again.
+    options: dict[str, Any] = {"config": spec.config}
+    if weights.dtype == "auto":
+        options["dtype"] = torch.float32
     if hasattr(hf, "GgufConfig"):
         # Blocks that stay packed would be multiplied by kernels of their own, not by plain modules.
         options["quantization_config"] = hf.GgufConfig(dequantize=True)
@@ -126,13 +129,9 @@ def _embedding_rows(folder: Path) -> int:
 
 def _adapter_tensors(folder: Path) -> dict[str, tuple[int, ...]]:
     """Name → shape of the tensors of an adapter's file."""
-    file = folder / ADAPTER_WEIGHTS[0]
-    if file.is_file():
-        with safe_open(file, "pt") as tensors:
-            names = list(tensors.keys())
-            return {name: tuple(tensors.get_slice(name).get_shape()) for name in names}
-    stored = torch.load(folder / ADAPTER_WEIGHTS[1], map_location="cpu", weights_only=True)
-    return {name: tuple(value.shape) for name, value in stored.items()}
+    with safe_open(folder / ADAPTER_WEIGHTS, "pt") as tensors:
+        names = list(tensors.keys())
+        return {name: tuple(tensors.get_slice(name).get_shape()) for name in names}
 
 
 def _refuse_left_out(tensors: Collection[str], changed: Any, folder: Path) -> None:
