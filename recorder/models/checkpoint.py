@@ -20,7 +20,7 @@ from recorder.models.gguf import is_gguf, read_metadata
 COMMIT = re.compile("[0-9a-f]{40}")
 HUB_ID = re.compile(r"[\w.-]+(/[\w.-]+)?", re.ASCII)
 ADAPTER = "adapter_config.json"
-ADAPTER_WEIGHTS = ("adapter_model.safetensors", "adapter_model.bin")
+ADAPTER_WEIGHTS = "adapter_model.safetensors"
 WEIGHTS = ("model*.safetensors", "model*.safetensors.index.json", "pytorch_model*.bin*")
 TOKENIZER = ("tokenizer.json", "tokenizer_config.json", "tokenizer.model", "vocab.json")
 MERGEABLE = frozenset({"LORA", "ADALORA", "LOHA", "LOKR", "IA3", "OFT", "BOFT", "HRA", "VERA"})
@@ -202,9 +202,10 @@ def _adapter(path: str, place: Path) -> Checkpoint:
 
 
 def _adapter_settings(path: str, place: Path) -> Mapping[str, Any]:
-    if not any((place / name).is_file() for name in ADAPTER_WEIGHTS):
+    if not (place / ADAPTER_WEIGHTS).is_file():
         raise CommandError(
-            f"the adapter {path} has no weights: {' or '.join(ADAPTER_WEIGHTS)} is missing."
+            f"the adapter {path} has no {ADAPTER_WEIGHTS}; a pickle (adapter_model.bin) is not "
+            "read: save the adapter with safe_serialization=True."
         )
     try:
         settings = json.loads((place / ADAPTER).read_text("utf-8"))

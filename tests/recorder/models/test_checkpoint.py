@@ -197,7 +197,7 @@ def test_folders_of_adapters_that_are_not_whole(tmp_path: Path) -> None:
     (folder / "adapter_config.json").write_text("[]")
     assert "no JSON object" in refused(folder)
     (folder / "adapter_model.safetensors").unlink()
-    assert "has no weights" in refused(folder)
+    assert "has no adapter_model.safetensors" in refused(folder)
     both = model(tmp_path / "both")
     (both / "adapter_config.json").write_text("{}")
     assert "holds a model and a PEFT adapter" in refused(both)
