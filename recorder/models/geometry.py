@@ -71,7 +71,7 @@ def side_of(processor: Any, config: Any) -> int:
 
 
 def _tilings(config: Any) -> tuple[Shape, ...]:
-    """Into how many rows and columns of tiles an image may be cut, () if that is not said."""
+    """Into how many rows and columns of tiles an image may be cut, () if unknown."""
     points = getattr(config, "image_grid_pinpoints", None) or ()
     tile = getattr(getattr(config, "vision_config", None), "image_size", None)
     if not isinstance(tile, int):

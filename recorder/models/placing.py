@@ -33,7 +33,7 @@ class Region:
 @dataclass(frozen=True)
 class Geometry:
     """What a processor says of how it lays out one image or video: `grid`, frames, rows and columns
-    of tokens; `together`, how many frames share tokens, 0 if that is not said; `side`, `shapes`,
+    of tokens; `together`, how many frames share tokens, 0 if unknown; `side`, `shapes`,
     `by_row` and `tilings` as in `Runs`."""
 
     grid: tuple[int, int, int] | None = None

@@ -16,6 +16,7 @@ from omnitrace.timeline import Modality
 from recorder.inputs.samples import Sample, read_samples
 from recorder.models.adapter import Prepared, Settings
 from tests.recorder.families.models import load, media_folder, plain
+from tests.recorder.toys import TOYS
 
 Row = dict[str, Any]
 
@@ -455,3 +456,31 @@ def test_placeholders_among_the_tools_are_refused(read: Callable[[Row], Sample])
     for content in ([image], "Hi"):
         with pytest.raises(OmniTraceError, match="image"):
             adapter.prepare(read({"tools": [tool], "messages": [user(content)]}))
+
+
+OTHERS = [name for name, family in TOYS.items() if family.group != "text"]
+
+
+@pytest.mark.parametrize("family", sorted({*OTHERS} - {"minicpm_o", "voxtral"}))
+def test_contents_that_are_strings(family: str, read: Callable[[Row], Sample]) -> None:
+    """Processors' templates get lists of parts, and write what they write of the strings.
+
+    MiniCPM-o's processor has no template, and that of Voxtral's tokenizer is no text.
+    """
+    adapter: Any = plain(family)
+    row = {
+        "messages": [
+            {"role": "system", "content": "Be brief."},
+            user("What is it?"),
+            assistant("A lamp."),
+            user("Whose? "),
+        ]
+    }
+    prepared = adapter.prepare(read(row))
+    text = adapter.processor.apply_chat_template(row["messages"], add_generation_prompt=True)
+    bos = adapter.tokenizer.bos_token
+    begun = bos is not None and text.startswith(bos)
+    expected = adapter.tokenizer(text, **({"add_special_tokens": False} if begun else {}))
+    assert prepared.ids.tolist() == expected["input_ids"]
+    texts = ["Bebrief.", "Whatisit?", "Alamp.", "Whose?"]
+    assert list(map(bare, texts_of(adapter, prepared))) == texts
