@@ -162,18 +162,20 @@ class MiniCPMO(Tokens):
         """The prompt, one placeholder a slot; parts stand on lines but where films sound."""
         between = "" if any(m.film and m.sounds for m in loaded) else "\n"
         written = iter([m.written(between) for m in loaded])
-        said = [
+        filled = [
             {
-                "role": message["role"],
+                **message,
                 "content": between.join(
                     part["text"] if part["type"] == "text" else next(written)
                     for part in message["content"]
                 ),
             }
+            if "content" in message
+            else message
             for message in messages
         ]
         text: str = self.tokenizer.apply_chat_template(
-            said, **{"enable_thinking": False, **options}
+            filled, **{"enable_thinking": False, **options}
         )
         return text
 
