@@ -249,20 +249,20 @@ def describe_model(
         config = transformers.AutoConfig.from_pretrained(
             found.weights, trust_remote_code=trusted, **asked, **gguf
         )
-        commit = "" if found.is_local else _commit(found)
+        commit = "" if found.is_local else hub_commit(found.weights, found.revision)
     except (OSError, ValueError, KeyError, ImportError) as error:
         raise _unreadable(path, error, trusted) from error
     return ModelSpec(path, commit, config, trusted, found)
 
 
-def _commit(found: Checkpoint) -> str:
-    """The hub's commit whose configuration was read; ValueError if the cache does not tell."""
-    asked = {"revision": found.revision} if found.revision else {}
+def hub_commit(path: str, revision: str = "") -> str:
+    """The hub's commit whose configuration is read; ValueError if the cache does not tell."""
+    asked = {"revision": revision} if revision else {}
     hub: Any = transformers.utils.hub
-    file = hub.cached_file(found.weights, "config.json", **asked)
+    file = hub.cached_file(path, "config.json", **asked)
     commit = hub.extract_commit_hash(file, None)
     if commit is None:
-        raise ValueError(f"the commit of {found.weights} is not known; name it with --revision")
+        raise ValueError(f"the commit of {path} is not known; name it with --revision")
     return str(commit)
 
 

@@ -18,6 +18,7 @@ from omnitrace.text import one_line
 from omnitrace.timeline import Segments
 from recorder import fingerprint
 from recorder.config import SegmentConfig
+from recorder.models.adapter import hub_commit
 from recorder.models.weights import choose_device
 from recorder.segmenters import RATE, Sound
 from recorder.segmenters.words import Piece, stretches
@@ -89,7 +90,8 @@ def load(config: SegmentConfig) -> Whisper:
     if found.model_type != "whisper":
         raise CommandError(f"'{model}' is a {found.model_type}, not a Whisper checkpoint.")
     folder = Path(model)
-    revision = f"sha256:{fingerprint.of_folder(folder)}" if folder.is_dir() else found._commit_hash
+    own = folder.is_dir()
+    revision = f"sha256:{fingerprint.of_folder(folder)}" if own else hub_commit(model)
     return Whisper(model, revision, config.granularity, config.language, config.device)
 
 
