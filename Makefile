@@ -5,6 +5,10 @@ READY := .venv/.ready
 # One thread a worker: the toy models are too small for more, and two workers fill two cores.
 THREADS := OMP_NUM_THREADS=1
 
+# Before Python 3.13 mistral-common asks for numpy < 2.4, which would hold back all that is pinned;
+# with the pinned numpy its tests pass. The others are what it needs beside what is installed.
+MISTRAL := mistral-common==1.13.1 tiktoken==0.14.0 pydantic-extra-types==2.11.1 pycountry==26.2.16
+
 .PHONY: setup demo test real lint check constraints clean
 
 setup: $(READY)
@@ -15,10 +19,7 @@ $(READY): pyproject.toml constraints.txt
 	$(PYTHON) -m venv .venv
 	$(BIN)/python -m pip install --quiet --upgrade 'pip>=25.1'
 	$(BIN)/python -m pip install --quiet -c constraints.txt -e '.[all]' --group dev
-	# Before Python 3.13 it asks for numpy < 2.4, which would hold back all that is pinned; with the
-	# pinned numpy its tests pass. The others are what it needs beside what is installed.
-	$(BIN)/python -m pip install --quiet --no-deps mistral-common==1.13.1 tiktoken==0.14.0 \
-		pydantic-extra-types==2.11.1 pycountry==26.2.16
+	$(BIN)/python -m pip install --quiet --no-deps $(MISTRAL)
 	@touch $(READY)
 
 demo: $(READY)

@@ -100,7 +100,7 @@ class Live:
 
 def _laid(adapter: Adapter, prepared: Any, said: torch.Tensor) -> Strip:
     """Prompt and response on their way into the decoder, as tensors that gradients may reach."""
-    strip = lay(adapter, prepared)
+    strip, _ = lay(adapter, prepared)
     with torch.no_grad():
         strip = strip.then(adapter.model.get_input_embeddings()(said[:-1]))
         return replace(
