@@ -228,7 +228,7 @@ class ChatModel(Tokens):
         media: Sequence[Loaded],
     ) -> None:
         """Fill in what the tokens of all media are; `part` (n,) the content part of each token."""
-        laid_out = {
+        layouts = {
             kind: Layouts(self.processor, self.model.config, processed, kind)
             for kind in ("image", "video")
         }
@@ -242,7 +242,7 @@ class ChatModel(Tokens):
             if own.kind == "audio":
                 self._place_audio(timeline, region, loaded)
                 continue
-            geometry = laid_out[own.kind].next([len(run) for run in region.runs])
+            geometry = layouts[own.kind].next([len(run) for run in region.runs])
             place = placing.place_image if own.kind == "image" else placing.place_video
             place(timeline, region, loaded, geometry)
 
