@@ -38,8 +38,9 @@ NO_LIMIT = 1 << 30
 NO_AUDIO_RATE = 16_000
 """A video's audio is decoded with it; no model here takes it."""
 SILENCE = Medium("audio", "silence", "")
-LONG, SHORT = 20, 10
-"""Seconds of silence from which the length of an audio token is found."""
+LENGTHS = ((20, 10), (60, 30))
+"""Pairs of seconds of silence from which the length of an audio token is found; the second is for
+processors that fill audio up to windows of 30 s."""
 
 AUTO_CLASSES = {
     "AutoModelForMultimodalLM": modeling_auto.MODEL_FOR_MULTIMODAL_LM_MAPPING_NAMES,
@@ -260,13 +261,11 @@ class ChatModel(Tokens):
     @cached_property
     def _token_seconds(self) -> float:
         """Seconds of audio that a token stands for: what silence of two lengths takes."""
-        long, short = (self._audio_tokens(seconds) for seconds in (LONG, SHORT))
-        if long > short:
-            return (LONG - SHORT) / (long - short)
-        longer = self._audio_tokens(6 * SHORT)
-        if longer > self._audio_tokens(3 * SHORT):
-            return 3 * SHORT / (longer - self._audio_tokens(3 * SHORT))
-        return self._seconds_of_fixed(long)
+        for long, short in LENGTHS:
+            counts = [self._audio_tokens(seconds) for seconds in (long, short)]
+            if counts[0] > counts[1]:
+                return (long - short) / (counts[0] - counts[1])
+        return self._seconds_of_fixed(counts[0])
 
     def _seconds_of_fixed(self, count: int) -> float:
         """The same where every audio becomes `count` tokens, the last of them padding: what the
