@@ -36,7 +36,7 @@ from omnitrace import Run, SignalRows, Trace, open_run
 from omnitrace.store.writer import RunWriter
 from omnitrace.timeline import Medium, Modality, Part, Timeline
 from replay import PRESETS, ReplayConfig
-from tui import BrowseApp, Start
+from tui.app import BrowseApp, Start
 from tui.trace.inspector import Inspector
 from tui.trace.screen import TraceScreen
 from tui.trace.tokens import TokenView
@@ -52,7 +52,7 @@ _CHILD = """
 import asyncio, sys, time
 began = time.perf_counter()
 from omnitrace import open_run
-from tui import BrowseApp
+from tui.app import BrowseApp
 from tui.runs.samples import SampleList
 
 async def first_paint():

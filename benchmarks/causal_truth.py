@@ -20,8 +20,8 @@ import numpy.typing as npt
 
 from benchmarks.common import Claim, print_claims, save
 from omnitrace import Run, Trace, UnitConfig, open_run
-from omnitrace.cli.recording.record import record
 from recorder.bundled import TINY_OMNI
+from recorder.cli.record import record
 from recorder.inputs.samples import read_samples
 from recorder.models.adapter import Adapter, describe_model, load_adapter
 from recorder.models.weights import Weights

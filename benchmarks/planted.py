@@ -16,7 +16,7 @@ from pathlib import Path
 
 from benchmarks.common import ROOT, Claim, print_claims, put_between, save
 from omnitrace import Run, open_run
-from omnitrace.cli.recording.record import record
+from recorder.cli.record import record
 from recorder.planted.samples import KINDS, SPLITS, make_sample, write_samples
 from replay import PRESETS, ReplayConfig, attribute
 from replay.evaluation import COLUMNS, Gold, Scores, evaluate, golds_of_truths, read_truths

@@ -21,7 +21,7 @@ import numpy.typing as npt
 
 from benchmarks.common import RESULTS, save
 from omnitrace import Run
-from omnitrace.cli.causes.benchmark import Making, made
+from omnitrace.cli.benchmark import Making, made
 from omnitrace.errors import OmniTraceError
 from replay.evaluation import Gold, golds_of_truths, judge, read_truths
 from replay.methods import METHODS, Question, attribution_of, naming

@@ -23,7 +23,7 @@ from benchmarks.peers.entries import SINGLE_PASS, TEXT_ONLY, context_cite_weight
 from benchmarks.peers.on_text import units_of_tokens
 from benchmarks.peers.table import compete, differences, markdown, of_text, rows
 from omnitrace import Run, Trace
-from omnitrace.cli.causes.benchmark import Making, made
+from omnitrace.cli.benchmark import Making, made
 from replay.evaluation import golds_of_truths, read_truths
 from replay.methods import METHODS, Question
 from replay.methods.contextcite import scores as contextcite

@@ -13,7 +13,7 @@ from textual.pilot import Pilot
 
 from omnitrace import Run
 from tests.tui.samples import PLAIN, done, settle
-from tui import BrowseApp, Start
+from tui.app import BrowseApp, Start
 from tui.draw.lines import Lines
 from tui.memory import Look
 from tui.trace.tokens import TokenView

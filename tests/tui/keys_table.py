@@ -10,7 +10,7 @@ from pathlib import Path
 from textual.binding import Binding
 from textual.keys import format_key
 
-from tui import BrowseApp
+from tui.app import BrowseApp
 from tui.draw.table import Table
 from tui.knobs.panel import Knobs
 from tui.readings.side_by_side import SideBySide

@@ -19,7 +19,7 @@ from textual.pilot import Pilot
 from omnitrace import Run, SignalRows
 from tests.build import make_trace
 from tests.tui.samples import settle, with_response, write_run
-from tui import BrowseApp
+from tui.app import BrowseApp
 from tui.trace.tokens import TokenView
 
 STEPS = 4_000

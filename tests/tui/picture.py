@@ -14,7 +14,8 @@ from pathlib import Path
 
 from omnitrace import Run, open_run
 from tests.tui.samples import settle
-from tui import BrowseApp, Labels, Start
+from tui.app import BrowseApp, Start
+from tui.labels import Labels
 
 DOCS = Path(__file__).parents[2] / "docs"
 

@@ -8,7 +8,7 @@ from textual.binding import Binding
 from omnitrace import CommandError, Run
 from tests.tui.drive import browsing, press, text, tokens
 from tests.tui.samples import settle
-from tui import BrowseApp, Start, browse
+from tui.app import BrowseApp, Start, browse
 from tui.trace.screen import TraceScreen
 from tui.trace.tokens import TokenView
 

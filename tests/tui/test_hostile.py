@@ -35,7 +35,8 @@ import os, sys
 from pathlib import Path
 from omnitrace import open_run
 from replay import PRESETS
-from tui import Labels, Start, browse
+from tui.app import Start, browse
+from tui.labels import Labels
 folder = Path(sys.argv[1])
 os.chdir(folder)
 labels, config = Labels.read(folder / "truth.jsonl"), PRESETS["release"]

@@ -22,7 +22,7 @@ from textual.widget import Widget
 import tui
 from omnitrace import Run
 from tests.tui.drive import browsing, press, shown
-from tui import BrowseApp
+from tui.app import BrowseApp
 from tui.ask import Ask
 from tui.draw.lines import Lines
 from tui.draw.table import Table

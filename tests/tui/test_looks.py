@@ -16,7 +16,7 @@ from tests.tui.drive import LARGE, SMALL
 from tests.tui.keys_table import PAGE, page_with, tables
 from tests.tui.picture import DOCS, PICTURES, take_picture
 from tests.tui.samples import PLAIN, settle, write_ablated
-from tui import BrowseApp, Start
+from tui.app import BrowseApp, Start
 
 DARK, LIGHT = "textual-dark", "textual-light"
 LOOKS = [

@@ -16,8 +16,6 @@ from rich.table import Table
 from omnitrace import Run, open_run
 from omnitrace.cli.cluster import HERE, Workers
 from omnitrace.cli.console import STYLES, narrate, out, plain, progress_bar, table
-from omnitrace.cli.rates import cells, interval, percent, scores_json
-from omnitrace.cli.replaying.replay import check_added
 from omnitrace.config import to_dict, to_toml
 from omnitrace.engines.resources import jobs_folder, located
 from omnitrace.errors import CommandError
@@ -26,6 +24,8 @@ from omnitrace.whole import written_whole
 from replay import ReplayConfig
 from replay import preset as preset_of
 from replay.cache import MassCache, default_folder
+from replay.cli.rates import cells, interval, percent, scores_json
+from replay.cli.replay import check_added
 from replay.evaluation.sources import read_golds
 from replay.sweep.blocks import Work
 from replay.sweep.cluster.team import Cluster

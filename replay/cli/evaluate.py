@@ -17,11 +17,11 @@ from rich.table import Table
 from omnitrace import OmniTraceError, Run, Trace, open_run
 from omnitrace.cli.console import STYLES, narrate, out, plain, table, tracked
 from omnitrace.cli.flags import flags_of, layered
-from omnitrace.cli.replaying.replay import attribute_all, check_added
 from omnitrace.config import to_dict
 from omnitrace.text import one_line
 from replay import PRESETS, ReplayConfig
 from replay import preset as preset_of
+from replay.cli.replay import attribute_all, check_added
 from replay.evaluation import Judgement, Score, Scores, judge, score
 from replay.evaluation.report import grouped, scores_json
 from replay.evaluation.rows import read_bytes

@@ -14,7 +14,7 @@ from omnitrace.config import load_toml
 from replay import PRESETS
 from replay.evaluation.labels import Labels, write_labels
 from tests.omnitrace.cli.runs import damage_a_segment, write_kitchen
-from tests.omnitrace.cli.test_evaluate import RIGHT
+from tests.replay.cli.test_evaluate import RIGHT
 
 GRID = '[grid]\nsignal = ["attmean", "rawatt"]\n"curation.gamma" = [1.0, 2.0]\n'
 
@@ -162,7 +162,7 @@ def test_interrupted_says_so_and_leaves_no_file(
     def interrupt(*_: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("omnitrace.cli.replaying.sweep.rows", interrupt)
+    monkeypatch.setattr("replay.cli.sweep.rows", interrupt)
     assert main(command(run_path, labels, grid, "--out", tmp_path / "t.csv")) == 130
     assert capsys.readouterr().err == "omnitrace: interrupted.\n"
     assert sorted(path.name for path in tmp_path.iterdir()) == ["grid.toml", "labels.jsonl"]

@@ -7,6 +7,15 @@ from pathlib import Path
 from omnitrace import open_run
 from omnitrace.errors import CommandError
 
+VERBS = {
+    "browse": (
+        "Replay",
+        "tui.cli:browse",
+        "Read a run in the terminal: tokens, spans and their sources.",
+    ),
+}
+"""Verb → its heading in the help, its function, what it does."""
+
 
 def browse(
     run: Path,
@@ -36,8 +45,9 @@ def browse(
         name and its sha256 are those that were recorded
     """
     try:
-        from tui import Labels, Start
-        from tui import browse as open_browser
+        from tui.app import Start
+        from tui.app import browse as open_browser
+        from tui.labels import Labels
     except ImportError as error:
         raise CommandError(
             f"the browser needs {error.name}: pip install 'omnitrace-replay[tui]'."

@@ -107,6 +107,6 @@ def test_what_ends_it(
 
 
 def test_the_estimate_needs_no_client() -> None:
-    code = "import omnitrace.cli.judging.judge, sys; print(*sys.modules)"
+    code = "import replay.cli.judge, sys; print(*sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert not {"openai", "av", "PIL", "torch", "recorder"} & set(done.stdout.split())

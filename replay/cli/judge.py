@@ -14,9 +14,9 @@ from cyclopts.validators import Number
 from omnitrace import Trace, open_run
 from omnitrace.cli.console import narrate, plain, tracked
 from omnitrace.cli.console import out as stdout
-from omnitrace.cli.judging.evaluate import readable
 from omnitrace.errors import CommandError
 from omnitrace.text import one_line
+from replay.cli.evaluate import readable
 from replay.evaluation.sources import GoldFile
 from replay.judge import Estimate, JudgeConfig, Labeller, MediaFolder, estimate
 from replay.judge.client import Server

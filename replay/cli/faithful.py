@@ -13,13 +13,13 @@ from cyclopts import Parameter
 from omnitrace import Run, open_run
 from omnitrace.cli.console import narrate, out, plain, table, tracked
 from omnitrace.cli.flags import flags_of, layered
-from omnitrace.cli.replaying.replay import check_added
 from omnitrace.config import to_dict
 from omnitrace.errors import CommandError, nearest
 from omnitrace.store.additions import ABLATIONS
 from omnitrace.text import one_line
 from replay import PRESETS
 from replay import preset as preset_of
+from replay.cli.replay import check_added
 from replay.faithfulness import METRICS, metric
 from replay.faithfulness.measure import Faithfulness, Tally, measure, to_json
 from replay.methods import Question, method

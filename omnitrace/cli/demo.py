@@ -11,11 +11,11 @@ from rich.text import Text
 
 from omnitrace import Trace, open_run
 from omnitrace.cli.console import narrate, out, plain, table
-from omnitrace.cli.recording.record import record
-from omnitrace.cli.replaying.replay import unit_text
 from omnitrace.errors import CommandError
 from omnitrace.text import one_line
+from recorder.cli.record import record
 from replay import Attribution, attribute
+from replay.cli.replay import unit_text
 from replay.evaluation.truth import Evidence, Truth, evidence_of, read_truths, true_units
 
 KINDS = ("image", "audio", "video", "mixed")

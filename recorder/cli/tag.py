@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from omnitrace.cli.console import samples_bar
-from omnitrace.cli.recording.segment import tell
+from recorder.cli.segment import tell
 from recorder.retag import tag as retag
 
 

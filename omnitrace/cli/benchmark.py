@@ -18,9 +18,9 @@ from cyclopts.validators import Number
 
 from omnitrace import Run, open_run
 from omnitrace.cli.console import narrate, out, plain, samples_bar, table
-from omnitrace.cli.recording.record import progress_bar, recorder
 from omnitrace.config import load_toml
 from omnitrace.errors import CommandError, nearest
+from recorder.cli.record import progress_bar, recorder
 
 if TYPE_CHECKING:
     from replay.methods.leaderboard import Entry, Standing

@@ -13,8 +13,8 @@ from cyclopts.validators import Number
 
 from omnitrace import open_run
 from omnitrace.cli.console import STYLES, narrate, out, plain, table, tracked
-from omnitrace.cli.judging.evaluate import percent
 from omnitrace.text import one_line
+from replay.cli.evaluate import percent
 from replay.evaluation import Scores, score
 from replay.evaluation.agree import agreement, kinds_of
 from replay.evaluation.labels import Labels, read_labels

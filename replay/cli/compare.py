@@ -15,12 +15,12 @@ from rich.text import Text
 from omnitrace import OmniTraceError, open_run
 from omnitrace.cli.console import STYLES, narrate, out, plain, table, tracked
 from omnitrace.cli.flags import flags_of, layered
-from omnitrace.cli.replaying.replay import check_added
 from omnitrace.errors import CommandError
 from omnitrace.text import one_line
 from omnitrace.timeline import Modality
 from omnitrace.trace import NotAdded
 from replay import PRESETS
+from replay.cli.replay import check_added
 from replay.methods import Question
 from replay.methods.compare import REASONS, Comparison, side, summary, to_json
 from replay.methods.compare import compare as compared

@@ -7,8 +7,8 @@ from typing import Any
 
 from omnitrace.cli.console import samples_bar
 from omnitrace.cli.flags import flags_of, layered
-from omnitrace.cli.recording.record import recorder
-from omnitrace.cli.recording.segment import tell
+from recorder.cli.record import recorder
+from recorder.cli.segment import tell
 from recorder.config import AblateConfig
 
 

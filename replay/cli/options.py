@@ -12,12 +12,12 @@ from typing import Any
 from omnitrace import OmniTraceError, Run, open_run
 from omnitrace.cli.console import narrate, out, plain, table, tracked
 from omnitrace.cli.flags import flags_of, layered
-from omnitrace.cli.judging.evaluate import percent
-from omnitrace.cli.replaying.replay import attribute_all, check_added
 from omnitrace.config import to_dict
 from omnitrace.text import one_line
 from replay import PRESETS, ReplayConfig
 from replay import preset as preset_of
+from replay.cli.evaluate import percent
+from replay.cli.replay import attribute_all, check_added
 from replay.evaluation.options import Choice, Options, choose, consistency, read_options
 from replay.evaluation.rows import Rows
 

@@ -12,10 +12,10 @@ from cyclopts.validators import Number
 from omnitrace import open_run
 from omnitrace.cli.console import narrate, waiting
 from omnitrace.cli.flags import flags_of, layered
-from omnitrace.cli.replaying.replay import check_added
 from replay import PRESETS
 from replay import preset as preset_of
 from replay.analyses import material_of
+from replay.cli.replay import check_added
 from replay.evaluation.sources import read_golds
 from replay.report.formats import Job, check_format, write_report
 from replay.report.media import Shelf

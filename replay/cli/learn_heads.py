@@ -7,13 +7,13 @@ from pathlib import Path
 from typing import Any
 
 from omnitrace import open_run
-from omnitrace.cli.causes.faithful import check_ablated
 from omnitrace.cli.console import narrate, tracked
 from omnitrace.cli.flags import flags_of, layered
 from omnitrace.config import to_toml
 from omnitrace.errors import OmniTraceError
 from replay import PRESETS
 from replay import preset as preset_of
+from replay.cli.faithful import check_ablated
 
 
 @flags_of(PRESETS["default"])

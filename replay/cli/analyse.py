@@ -12,13 +12,13 @@ from cyclopts import Parameter
 from omnitrace import open_run
 from omnitrace.cli.console import narrate, out, plain, table, waiting
 from omnitrace.cli.flags import flags_of, layered
-from omnitrace.cli.replaying.replay import check_added
 from omnitrace.config import to_dict
 from omnitrace.errors import CommandError
 from replay import PRESETS
 from replay import preset as preset_of
 from replay.analyses import ANALYSES, Material, Result, analysis, material_of
 from replay.analyses.figure import check_format, save
+from replay.cli.replay import check_added
 from replay.evaluation.sources import read_golds
 
 

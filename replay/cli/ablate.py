@@ -15,12 +15,12 @@ from rich.table import Table
 from omnitrace import open_run
 from omnitrace.cli.console import STYLES, narrate, out, plain, progress_bar, table
 from omnitrace.cli.flags import flags_of, layered
-from omnitrace.cli.rates import cells, scores_json
-from omnitrace.cli.replaying.replay import check_added
 from omnitrace.config import to_dict
 from replay import PRESETS
 from replay import preset as preset_of
 from replay.cache import MassCache, default_folder
+from replay.cli.rates import cells, scores_json
+from replay.cli.replay import check_added
 from replay.evaluation import COLUMNS
 from replay.evaluation.sources import read_golds
 from replay.sweep.ablation import Row, ablated

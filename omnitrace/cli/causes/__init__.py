@@ -1,1 +1,0 @@
-"""Verbs that set attributions beside what the answer depends on."""

@@ -1,1 +1,0 @@
-"""Verbs that set attributions beside labels, judges and simpler methods."""

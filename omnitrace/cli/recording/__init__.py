@@ -1,1 +1,0 @@
-"""Verbs that need a model, or prepare what a model will read."""

@@ -1,1 +1,0 @@
-"""Verbs that attribute what was recorded, and show it."""
