@@ -10,7 +10,6 @@ another. These seeds are for choosing only; what is reported is measured on othe
 from __future__ import annotations
 
 import argparse
-import json
 import tempfile
 from collections.abc import Mapping
 from pathlib import Path
@@ -19,7 +18,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from benchmarks.common import RESULTS, save
+from benchmarks.common import save
 from omnitrace import Run
 from omnitrace.cli.benchmark import Making, made
 from omnitrace.errors import OmniTraceError
@@ -65,13 +64,6 @@ def summary(f1: Float64) -> dict[str, Any]:
             for j, n in enumerate(LEASTS)
         },
     }
-
-
-def chosen() -> Mapping[str, tuple[float, float]]:
-    """Method → share and least, as they were chosen; empty where they never were."""
-    path = RESULTS / "thresholds.json"
-    methods = json.loads(path.read_text("utf-8"))["methods"] if path.exists() else {}
-    return {name: (found["share"], found["least"]) for name, found in methods.items()}
 
 
 def main() -> None:

@@ -6,7 +6,8 @@ that a threshold of its own lets through (benchmarks.thresholds). Needs their en
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import json
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
 
@@ -14,8 +15,8 @@ import numpy as np
 import numpy.typing as npt
 from context_cite.solver import LassoRegression
 
-from benchmarks import thresholds
 from benchmarks.causal_truth import load
+from benchmarks.common import RESULTS
 from benchmarks.peers.live import Live
 from benchmarks.peers.on_text import ABLATIONS, asked_by_context_cite, asked_by_inseq
 from benchmarks.peers.text_model import export
@@ -72,12 +73,19 @@ def register(folder: Path) -> tuple[str, ...]:
             for name, method in INSEQ.items()
         },
     }
-    best = thresholds.chosen()
+    best = chosen_thresholds()
     for name, (scores, calls) in peers.items():
         METHODS[name] = Method(name, once(scores), naming(*best.get(name, (SHARE, 0.0))), calls)
         ENTRIES[name] = Entry(name, CAUSAL)
     ENTRIES.update(PAPER)
     return tuple(peers)
+
+
+def chosen_thresholds() -> Mapping[str, tuple[float, float]]:
+    """Method → share and least, as benchmarks.thresholds chose them; empty where it never ran."""
+    path = RESULTS / "thresholds.json"
+    methods = json.loads(path.read_text("utf-8"))["methods"] if path.exists() else {}
+    return {name: (found["share"], found["least"]) for name, found in methods.items()}
 
 
 def once(ask: Scores) -> Scores:
