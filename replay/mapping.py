@@ -16,7 +16,7 @@ from omnitrace.units import Units
 
 Float32 = npt.NDArray[np.float32]
 
-_COLUMNS = 4096
+BLOCK_COLUMNS = 4096
 """Steps mapped at once, so that a processor's cache holds what is compared."""
 
 
@@ -50,8 +50,8 @@ def best_of_columns(mass: Float32) -> tuple[Int32, Float32]:
     units, steps = mass.shape
     earliest = np.arange(units, 0, -1).astype(np.int8 if units < 128 else np.int32)[:, None]
     unit, confidence = np.empty(steps, np.int32), np.empty(steps, np.float32)
-    for first in range(0, steps, _COLUMNS):
-        part = slice(first, first + _COLUMNS)
+    for first in range(0, steps, BLOCK_COLUMNS):
+        part = slice(first, first + BLOCK_COLUMNS)
         among = mass[:, part]
         confidence[part] = np.maximum.reduce(among, axis=0)
         unit[part] = ((among == confidence[part]) * earliest).max(axis=0)

@@ -15,7 +15,7 @@ Float64 = npt.NDArray[np.float64]
 Array = npt.NDArray[Any]
 Int64 = npt.NDArray[np.int64]
 
-_BLOCK = 1 << 19
+BLOCK_CELLS = 1 << 19
 """Scores summed at once: numpy takes them to float64 in a copy of its own, which stays in cache."""
 
 
@@ -89,7 +89,7 @@ def _over_units(ufunc: np.ufunc, rows: Rows, units: Units, dtype: npt.DTypeLike)
     order = np.argsort(units.ranges[:, 0])
     edges, which = np.unique(units.ranges[order], return_inverse=True)
     by_edge = np.empty((rows.T, len(edges)), dtype)
-    height = max(1, _BLOCK // (rows.n + rows.T))
+    height = max(1, BLOCK_CELLS // (rows.n + rows.T))
     for first in range(0, rows.T, height):
         _over_edges(ufunc, rows, edges.astype(np.int64), by_edge[first : first + height], first)
     by_range = by_edge[:, which.reshape(-1, 2)[np.argsort(order), 0]]

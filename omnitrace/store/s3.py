@@ -23,7 +23,7 @@ from omnitrace.text import one_line
 READERS = 32
 """Requests at once: each takes some 30 ms."""
 _TIMEOUT = timedelta(minutes=5)  # of one request: a shard of 256 MiB at 1 MiB a second
-_RETRIES: Any = {"max_retries": 8, "retry_timeout": timedelta(minutes=1)}
+RETRIES: Any = {"max_retries": 8, "retry_timeout": timedelta(minutes=1)}
 _URL = re.compile(r"s3:/{1,2}([^/@]+)(?:/(.*?))?/*")
 
 
@@ -61,7 +61,7 @@ class S3Files:
         self._store: Any = S3Store.from_url(
             url,
             client_options={"timeout": _TIMEOUT, "allow_http": endpoint.startswith("http://")},
-            retry_config=_RETRIES,
+            retry_config=RETRIES,
         )
         self._is_probed = False
 

@@ -30,7 +30,7 @@ SHARD_BYTES = 2**28
 LARGEST_CHUNK_BYTES = 2**26
 LARGEST_SHARD_CHUNKS = 2**16
 _ABSENT = 2**64 - 1
-_CLEVEL = 5
+COMPRESSION_LEVEL = 5
 _CRC_BYTES = 4
 _BLOSC_HEADER_BYTES = 16
 
@@ -181,7 +181,7 @@ def _document(data: Array, chunk: Sequence[int], shard: Sequence[int]) -> dict[s
     """The members of an array's `zarr.json`; one-byte elements have no byte order."""
     little = {"configuration": {"endian": "little"}}
     size = data.dtype.itemsize
-    blosc = {"cname": "lz4", "clevel": _CLEVEL, "shuffle": "bitshuffle"}
+    blosc = {"cname": "lz4", "clevel": COMPRESSION_LEVEL, "shuffle": "bitshuffle"}
     sharding = {
         "chunk_shape": chunk,
         "codecs": [
@@ -222,7 +222,7 @@ def _encode_chunk(data: Array, chunk: tuple[int, ...]) -> bytes:
     fill = np.nan if data.dtype.kind == "f" else 0
     whole = np.full(chunk, fill, data.dtype.newbyteorder("<"))
     whole[..., : data.shape[-1]] = data
-    return _with_crc(blosc.compress(whole, b"lz4", _CLEVEL, blosc.BITSHUFFLE))
+    return _with_crc(blosc.compress(whole, b"lz4", COMPRESSION_LEVEL, blosc.BITSHUFFLE))
 
 
 def _with_crc(data: bytes) -> bytes:

@@ -26,7 +26,7 @@ SAMPLE_RATE = 16_000
 FILM_FPS = 8
 SCENE_SECONDS = 2
 
-_RGB = {
+RGB = {
     "red": (214, 24, 28),
     "green": (20, 150, 40),
     "blue": (24, 60, 214),
@@ -34,20 +34,20 @@ _RGB = {
     "purple": (140, 30, 160),
     "black": (12, 12, 12),
 }
-_CENTRES = {
+CENTRES = {
     "at the top": (0.5, 0.22),
     "at the bottom": (0.5, 0.78),
     "at the left": (0.22, 0.5),
     "at the right": (0.78, 0.5),
     "at the centre": (0.5, 0.5),
 }
-_MOVES = {
+MOVES = {
     "to the left": (-1.0, 0.0),
     "to the right": (1.0, 0.0),
     "up": (0.0, -1.0),
     "down": (0.0, 1.0),
 }
-_HERTZ = {"low": 240.0, "middle": 800.0, "high": 2600.0}
+HERTZ = {"low": 240.0, "middle": 800.0, "high": 2600.0}
 
 
 @dataclass(frozen=True)
@@ -131,7 +131,7 @@ def _render_picture(spec: Picture) -> Image:
     rng = np.random.default_rng(spec.seed)
     width, height = spec.size
     canvas = _ground(rng, spec.size)
-    x, y = _CENTRES[spec.place]
+    x, y = CENTRES[spec.place]
     x += rng.uniform(-0.04, 0.04)
     y += rng.uniform(-0.04, 0.04)
     radius = min(spec.size) * rng.uniform(0.2, 0.23)
@@ -142,7 +142,7 @@ def _render_picture(spec: Picture) -> Image:
 def _draw(
     canvas: Pillow.Image, shape: str, colour: str, centre: tuple[float, float], radius: float
 ) -> None:
-    pen, ink = ImageDraw.Draw(canvas), _RGB[colour]
+    pen, ink = ImageDraw.Draw(canvas), RGB[colour]
     (x, y), r = centre, radius
     box = (x - r, y - r, x + r, y + r)
     if shape == "circle":
@@ -173,7 +173,7 @@ def _render_scene(
     """The shape crosses the frame in its direction, off the middle line by a random amount."""
     shape, colour, direction = scene
     width, height = spec.size
-    dx, dy = _MOVES[direction]
+    dx, dy = MOVES[direction]
     aside, reach = rng.uniform(-0.15, 0.15), rng.uniform(0.24, 0.3)
     radius = min(spec.size) * rng.uniform(0.2, 0.24)
     frames = []
@@ -204,7 +204,7 @@ def _tone(pitch: str, rng: np.random.Generator) -> npt.NDArray[np.float64]:
         low, octaves = 400.0 * detune, 2.5 * time / time[-1]
         phase = 2 * math.pi * np.cumsum(low * 2**octaves) / SAMPLE_RATE
     else:
-        phase = 2 * math.pi * _HERTZ[pitch] * detune * time
+        phase = 2 * math.pi * HERTZ[pitch] * detune * time
     wave = np.sin(phase) + rng.uniform(0.0, 0.2) * np.sin(2 * phase)
     fade = np.minimum(1.0, np.minimum(time, time[::-1]) / 0.02)
     shaped: npt.NDArray[np.float64] = rng.uniform(0.3, 0.6) * wave * fade

@@ -62,7 +62,7 @@ class Whisper:
             raise OmniTraceError(
                 f"{self.model} cannot hear {sound.path}: {one_line(str(error), 200)}."
             ) from error
-        return stretches(_words(found["chunks"], sound.seconds), self.granularity)
+        return stretches(words_of(found["chunks"], sound.seconds), self.granularity)
 
     @cached_property
     def _pipeline(self) -> Any:
@@ -95,7 +95,7 @@ def load(config: SegmentConfig) -> Whisper:
     return Whisper(model, revision, config.granularity, config.language, config.device)
 
 
-def _words(chunks: list[dict[str, Any]], seconds: float) -> Iterator[Piece]:
+def words_of(chunks: list[dict[str, Any]], seconds: float) -> Iterator[Piece]:
     """The last word may have no end, and padding is heard too: both end with the sound."""
     for chunk in chunks:
         start, end = chunk["timestamp"]

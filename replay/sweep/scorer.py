@@ -20,7 +20,7 @@ from replay.evaluation.gold import Gold
 from replay.evaluation.space import COLUMNS
 from replay.sweep.tallies import tallies
 
-_TOGETHER = 1024
+CONFIGS_AT_ONCE = 1024
 """Configurations curated at once, so that their tables stay small whatever the sweep's size."""
 
 
@@ -62,7 +62,7 @@ def grouped(configs: Sequence[ReplayConfig]) -> list[list[int]]:
 
 
 def _pieces(numbers: list[int]) -> list[list[int]]:
-    return [numbers[at : at + _TOGETHER] for at in range(0, len(numbers), _TOGETHER)]
+    return [numbers[at : at + CONFIGS_AT_ONCE] for at in range(0, len(numbers), CONFIGS_AT_ONCE)]
 
 
 def _of_group(replayer: Replayer, gold: Gold, group: Group) -> Float64:

@@ -20,7 +20,7 @@ from replay.sweep.grid import leaves
 from replay.sweep.sweep import METRICS, Half, Swept
 
 CHOSEN_ON, HELD_OUT = "chosen-on", "held-out"
-_ROWS = 10_000
+BLOCK_ROWS = 10_000
 """Rows in memory at a time."""
 
 Row = dict[str, Any]
@@ -83,11 +83,11 @@ def _write_csv(path: Path, table: Rows) -> None:
 
 def _write_parquet(path: Path, table: Rows) -> None:
     arrow, parquet = _pyarrow()
-    block = arrow.Table.from_pylist(list(islice(table, _ROWS)))
+    block = arrow.Table.from_pylist(list(islice(table, BLOCK_ROWS)))
     with parquet.ParquetWriter(path, block.schema) as writer:
         while block.num_rows:
             writer.write_table(block)
-            block = arrow.Table.from_pylist(list(islice(table, _ROWS)), schema=block.schema)
+            block = arrow.Table.from_pylist(list(islice(table, BLOCK_ROWS)), schema=block.schema)
 
 
 def _pyarrow() -> tuple[Any, Any]:

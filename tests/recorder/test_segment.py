@@ -189,7 +189,7 @@ def test_a_damaged_sample_is_named_and_the_rest_go_on(run: Path) -> None:
     with RunWriter.open(run, {"model": "m"}) as writer:
         writer.add(make_trace("whole"), "5")
     opened = open_run(run)
-    folder = run / "segments" / opened._index["first"][0].marker.segment
+    folder = run / "segments" / opened.segment_of("first")
     next(folder.glob("prompt/c*")).unlink()
     summary = segment(run, "bins", SegmentConfig(seconds=0.75))
     assert set(summary.failed) == {"first", "gone", "second"}

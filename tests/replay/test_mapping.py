@@ -27,5 +27,5 @@ def test_columns_are_mapped_as_rows_are(units: int, steps: int, seed: int) -> No
 def test_columns_in_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
     mass = np.random.default_rng(0).random((7, 20), np.float32)
     whole = best_of_columns(mass)
-    monkeypatch.setattr(mapping, "_COLUMNS", 3)
+    monkeypatch.setattr(mapping, "BLOCK_COLUMNS", 3)
     assert [found.tolist() for found in best_of_columns(mass)] == [w.tolist() for w in whole]

@@ -159,7 +159,7 @@ def test_rows_summed_block_by_block_are_the_same_to_the_bit(n: int, steps: int, 
     units = make_units(rng.integers(-1, 5, n).tolist())
     rows = random_rows(n, steps, seed)
     whole = mass(rows, units, "sum")
-    with patch("replay.mass._BLOCK", 1):
+    with patch("replay.mass.BLOCK_CELLS", 1):
         assert np.array_equal(mass(rows, units, "sum"), whole)
 
 

@@ -110,7 +110,7 @@ def write_ablated(folder: Path, id: str = "kitchen-1") -> Run:
 
 def damage(folder: Path, run: Run, id: str) -> None:
     """Overwrite the middle of every file of the sample's segment."""
-    segment = run._index[id][0].marker.segment
+    segment = run.segment_of(id)
     files = [f for f in folder.rglob("*") if f.is_file() and segment in str(f.parent)]
     assert files
     for file in files:

@@ -85,7 +85,7 @@ def test_additions_and_several_segments_come_back(store: MemoryFiles, exported: 
 def test_files_compressed_otherwise_hold_the_same(
     store: MemoryFiles, exported: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(shards, "_CLEVEL", 1)
+    monkeypatch.setattr(shards, "COMPRESSION_LEVEL", 1)
     files = imported(exported)
     assert files.content != store.content
     assert all_of(Run(files)) == all_of(Run(store))

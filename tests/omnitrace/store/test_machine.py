@@ -28,6 +28,8 @@ from tests.omnitrace.care.runs import IDENTITY, words
 from tests.omnitrace.store.stores import MemoryFiles, describe
 
 HOUR = 3600.0
+ENDLESS = 10**9
+"""Operations; more than any test makes."""
 
 
 class Killed(BaseException):
@@ -42,7 +44,7 @@ class Mortal(MemoryFiles):
     or the other, as `luck` has it.
     """
 
-    left: int = 10**9
+    left: int = ENDLESS
     luck: bool = True
     dies: bool = True
 
@@ -89,7 +91,8 @@ class RunMachine(RuleBasedStateMachine):
 
     def open_writers(self) -> None:
         """Two that know of one another only what was committed when they began."""
-        self.writers = [RunWriter(self.files, IDENTITY) for _ in range(2)]
+        self.disk = Mortal(self.files.content, dies=False)
+        self.writers = [RunWriter(files, IDENTITY) for files in (self.files, self.disk)]
         self.buffers: list[dict[str, int]] = [{}, {}]
 
     @rule(which=st.integers(0, 1), count=st.integers(1, 3))
@@ -118,13 +121,13 @@ class RunMachine(RuleBasedStateMachine):
     @precondition(lambda self: self.buffers[0])
     @rule(operations=st.integers(0, 40), luck=st.booleans())
     def be_killed(self, operations: int, luck: bool) -> None:
-        mortal = Mortal(self.files.content, left=operations, luck=luck)
-        writer = RunWriter(self.files, IDENTITY)
+        mortal = Mortal(self.files.content, luck=luck)
+        writer = RunWriter(mortal, IDENTITY)
         again = {id: n for id, n in self.buffers[0].items() if id not in writer.done}
-        writer._files = mortal
         for number in again.values():
             writer.add(trace_of(number), f"key {number}")
         before = set(self.files.names("commits"))
+        mortal.left = operations
         with suppress(Killed):
             writer.commit()
         if set(self.files.names("commits")) - before:
@@ -135,8 +138,7 @@ class RunMachine(RuleBasedStateMachine):
     @rule(operations=st.integers(0, 40))
     def run_out_of_room(self, operations: int) -> None:
         """The segment is dropped with a sentence; nothing of it stays but for the last moment."""
-        full = Mortal(self.files.content, left=operations, dies=False)
-        self.writers[1]._files = full
+        self.disk.left = operations
         try:
             self.writers[1].commit()
             self.model |= self.buffers[1]
@@ -144,7 +146,7 @@ class RunMachine(RuleBasedStateMachine):
             told = str(error)
             assert "No space left on device" in told
         self.buffers[1] = {}
-        self.writers[1]._files = self.files
+        self.disk.left = ENDLESS
 
     @rule()
     def add_words(self) -> None:

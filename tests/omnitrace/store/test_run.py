@@ -401,7 +401,7 @@ def test_refresh_takes_in_what_was_committed_since() -> None:
 
 def test_of_a_sample_committed_twice_the_smallest_segment_counts() -> None:
     files = MemoryFiles()
-    first, second = (RunWriter(files, {}) for _ in range(2))
+    first, second, third = (RunWriter(files, {}) for _ in range(3))
     first.add(make_trace("a", 1), "k")
     second.add(make_trace("a", 2), "k")
     segments = {}
@@ -415,9 +415,7 @@ def test_of_a_sample_committed_twice_the_smallest_segment_counts() -> None:
     assert run.damage == []
     assert describe(run["a"]) == describe(make_trace("a", segments[min(segments)]))
 
-    third = RunWriter(files, {})
-    third._done.clear()  # a writer that opened the run before the others committed
-    third.add(make_trace("a", 3), "another key")
+    third.add(make_trace("a", 3), "another key")  # it knows nothing of the others' commits
     third.commit()
     run.refresh()
     assert run.damage

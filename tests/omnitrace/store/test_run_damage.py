@@ -50,7 +50,7 @@ def store(pristine: Path, tmp_path: Path) -> Path:
 
 def segment_with(store: Path, id: str) -> str:
     run = open_run(store)
-    return run._index[id][0].marker.segment
+    return run.segment_of(id)
 
 
 def outcome(run: Run, id: str) -> dict[str, Any] | str:

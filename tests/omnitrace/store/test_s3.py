@@ -235,7 +235,7 @@ def test_what_is_not_there_is_one_sentence(
     fill(S3Files(url), range(1))
     marker = commit.marker_name(open_run(url).segment_of("s0"))
     assert S3Files(url).get(marker)
-    monkeypatch.setattr("omnitrace.store.s3._RETRIES", {"max_retries": 0})
+    monkeypatch.setattr("omnitrace.store.s3.RETRIES", {"max_retries": 0})
     monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:9")
     assert main(["info", url]) == 1
     err = capsys.readouterr().err

@@ -170,13 +170,13 @@ def test_pictures_show_their_colour_at_their_place(written: Path) -> None:
             assert isinstance(spec, Picture)
             image = media.load_image(written / "media" / f"{plan.id}-{name}.png")
             x, y = _centre(np.asarray(image), spec.colour)
-            wanted = planted_media._CENTRES[spec.place]
+            wanted = planted_media.CENTRES[spec.place]
             assert (x, y) == pytest.approx(wanted, abs=0.12)
 
 
 def _centre(pixels: npt.NDArray[np.uint8], colour: str) -> tuple[float, float]:
     """Where the pixels of a colour are, as shares of width and height."""
-    distance = np.abs(pixels.astype(int) - planted_media._RGB[colour]).sum(axis=-1)
+    distance = np.abs(pixels.astype(int) - planted_media.RGB[colour]).sum(axis=-1)
     rows, columns = np.nonzero(distance < 90)
     assert len(rows) > 50
     return columns.mean() / pixels.shape[1], rows.mean() / pixels.shape[0]
@@ -198,8 +198,8 @@ def _check_tones(
     loud = {s for s in range(seconds) if np.abs(sound[s * RATE : (s + 1) * RATE]).max() > 0.1}
     assert loud == {second for _, second in tones}
     for pitch, second in tones:
-        if pitch in planted_media._HERTZ:
-            wanted = planted_media._HERTZ[pitch]
+        if pitch in planted_media.HERTZ:
+            wanted = planted_media.HERTZ[pitch]
             heard = sound[second * RATE : (second + 1) * RATE]
             strongest = int(np.argmax(np.abs(np.fft.rfft(heard))))  # bins are 1 Hz apart
             assert strongest == pytest.approx(wanted, rel=0.07)
@@ -225,5 +225,5 @@ def _check_motion(frames: npt.NDArray[np.uint8], spec: Film) -> None:
     for scene, (_, colour, direction) in enumerate(spec.scenes):
         first, last = (_centre(frames[4 * scene + at], colour) for at in (0, 3))
         moved = np.subtract(last, first)
-        wanted = planted_media._MOVES[direction]
+        wanted = planted_media.MOVES[direction]
         assert np.sign(np.where(np.abs(moved) > 0.15, moved, 0)).tolist() == list(wanted)

@@ -13,7 +13,7 @@ from omnitrace.timeline import Medium
 from recorder.bundled import TINY_OMNI
 from recorder.config import SegmentConfig
 from recorder.segmenters import Sound, load_segmenter
-from recorder.segmenters.whisper import _words
+from recorder.segmenters.whisper import words_of
 from tests.recorder.conftest import MP4_SECONDS, WAV_SECONDS
 from tests.recorder.tiny_whisper import SECONDS, write_tiny_whisper
 
@@ -74,4 +74,4 @@ def test_times_stay_within_the_sound() -> None:
         {"text": "d", "timestamp": (2.5, 3.0)},
         {"text": "e", "timestamp": (None, None)},
     ]
-    assert list(_words(heard, 2.0)) == [(0.0, 1.0, "a"), (1.0, 2.0, "b"), (1.5, 2.0, "c")]
+    assert list(words_of(heard, 2.0)) == [(0.0, 1.0, "a"), (1.0, 2.0, "b"), (1.5, 2.0, "c")]

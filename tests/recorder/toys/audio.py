@@ -157,7 +157,7 @@ MARKS = (*TURNS, *TOOLS, *IMAGES, *OTHERS, *UNUSED, *AUDIO)
 """Voxtral's special tokens: `VoxtralProcessor` takes number 24 as the audio's."""
 
 
-def _tekken() -> dict[str, Any]:
+def tekken_file() -> dict[str, Any]:
     """The content of a `tekken.json`: bytes and the merged pieces after the special tokens."""
     pieces = [bytes([byte]) for byte in range(256)]
     pieces += [piece.encode() for piece in (" the", "What", "do", "you", " hear", " in")]
@@ -194,7 +194,7 @@ def _tekken() -> dict[str, Any]:
 def _voxtral(folder: Path) -> None:
     """As published: the tokenizer is a `tekken.json`, which mistral_common alone can apply."""
     torch.manual_seed(0)
-    tekken = _tekken()
+    tekken = tekken_file()
     decoder = {
         "vocab_size": tekken["config"]["default_vocab_size"],
         "hidden_size": 64,

@@ -95,14 +95,14 @@ def _of_bytes() -> Vocabulary:
     return {piece: number for number, piece in enumerate(pieces)}, list(merges)
 
 
-def _of_pieces(specials: tuple[str, ...]) -> Vocabulary:
+def of_pieces(specials: tuple[str, ...]) -> Vocabulary:
     """SentencePiece's order: special tokens, bytes, pieces."""
     pieces, merges = _metaspace()
     everything = [*specials, *BYTES, *pieces]
     return {piece: number for number, piece in enumerate(everything)}, list(merges)
 
 
-def _bytes_tokenizer(marks: tuple[str, ...], *, adds: str | None = None, **settings: Any) -> Any:
+def bytes_tokenizer(marks: tuple[str, ...], *, adds: str | None = None, **settings: Any) -> Any:
     """A byte-level tokenizer; the post-processor writes `adds`."""
     vocabulary, merges = _of_bytes()
     backend = Tokenizer(models.BPE(vocab=vocabulary, merges=merges))
@@ -136,7 +136,7 @@ def llama3(*marks: str, **named: str) -> Any:
         "<|eot_id|>",
         "<|python_tag|>",
     )
-    return _bytes_tokenizer(
+    return bytes_tokenizer(
         (*own, *marks, *named.values()),
         adds=own[0],
         bos_token=own[0],
@@ -159,7 +159,7 @@ def llama4(*marks: str, **named: str) -> Any:
         "<|python_end|>",
         "<|finetune_right_pad|>",
     )
-    return _bytes_tokenizer(
+    return bytes_tokenizer(
         (*own, *marks, *named.values()),
         adds=own[0],
         bos_token=own[0],
@@ -187,7 +187,7 @@ def deepseek(*marks: str, **named: str) -> Any:
         "<｜tool▁output▁begin｜>",
         "<｜tool▁output▁end｜>",
     )
-    made = _bytes_tokenizer(
+    made = bytes_tokenizer(
         (*own, *marks, *named.values()),
         bos_token=own[0],
         eos_token=own[1],
@@ -237,7 +237,7 @@ def gpt_oss(*marks: str, **named: str) -> Any:
         "<|message|>",
         "<|call|>",
     )
-    return _bytes_tokenizer(
+    return bytes_tokenizer(
         (*own, *marks, *named.values()),
         bos_token=own[0],
         eos_token="<|return|>",
@@ -249,7 +249,7 @@ def gpt_oss(*marks: str, **named: str) -> Any:
 def phi4(*marks: str, **named: str) -> Any:
     """Phi-4's (14B): no BOS is written."""
     own = ("<|endoftext|>", "<|im_start|>", "<|im_end|>", "<|im_sep|>", "<|dummy_85|>")
-    return _bytes_tokenizer(
+    return bytes_tokenizer(
         (*own, *marks, *named.values()),
         bos_token=own[0],
         eos_token="<|im_end|>",
@@ -269,7 +269,7 @@ def phi4_mini(*marks: str, **named: str) -> Any:
         "<|tool|>",
         "<|/tool|>",
     )
-    return _bytes_tokenizer(
+    return bytes_tokenizer(
         (*own, *marks, *named.values()),
         bos_token=own[0],
         eos_token=own[0],
@@ -281,7 +281,7 @@ def phi4_mini(*marks: str, **named: str) -> Any:
 def olmo2(*marks: str, **named: str) -> Any:
     """OLMo 2's: BOS and EOS are one token, which only the template writes; roles are plain text."""
     own = ("<|endoftext|>", "<|pad|>")
-    return _bytes_tokenizer(
+    return bytes_tokenizer(
         (*own, *marks, *named.values()),
         bos_token=own[0],
         eos_token=own[0],
@@ -298,7 +298,7 @@ def granite(*marks: str, **named: str) -> Any:
         "<|end_of_role|>",
         "<|tool_call|>",
     )
-    return _bytes_tokenizer(
+    return bytes_tokenizer(
         (*own, *marks, *named.values()),
         bos_token=own[0],
         eos_token=own[0],
@@ -310,7 +310,7 @@ def granite(*marks: str, **named: str) -> Any:
 def smollm(*marks: str, **named: str) -> Any:
     """SmolLM2's: BOS is `<|im_start|>`, with which every turn of the template begins."""
     own = ("<|endoftext|>", "<|im_start|>", "<|im_end|>")
-    return _bytes_tokenizer(
+    return bytes_tokenizer(
         (*own, *marks, *named.values()),
         bos_token=own[1],
         eos_token=own[2],
@@ -336,7 +336,7 @@ def tekken(*marks: str, **named: str) -> Any:
         "[SYSTEM_PROMPT]",
         "[/SYSTEM_PROMPT]",
     )
-    return _bytes_tokenizer(
+    return bytes_tokenizer(
         (*own, *marks, *named.values()),
         adds="<s>",
         unk_token="<unk>",
@@ -349,7 +349,7 @@ def tekken(*marks: str, **named: str) -> Any:
 
 def _llama(specials: tuple[str, ...], named: dict[str, str], **settings: Any) -> Any:
     everything = ("<unk>", "<s>", "</s>", *specials, *named.values())
-    vocabulary, merges = _of_pieces(everything)
+    vocabulary, merges = of_pieces(everything)
     return hf.LlamaTokenizer(
         vocab=vocabulary,
         merges=merges,
@@ -385,7 +385,7 @@ def phi3(*marks: str, **named: str) -> Any:
     """Phi-3's: `▁` before the text after every mark; marks take the white space after them."""
     own = ("<|endoftext|>", "<|assistant|>", "<|system|>", "<|end|>", "<|user|>")
     everything = ("<unk>", "<s>", "</s>", *own, *marks, *named.values())
-    vocabulary, merges = _of_pieces(everything)
+    vocabulary, merges = of_pieces(everything)
     backend = Tokenizer(
         models.BPE(
             vocab=vocabulary, merges=merges, unk_token="<unk>", fuse_unk=True, byte_fallback=True
@@ -424,7 +424,7 @@ def gemma(*marks: str, **named: str) -> Any:
     """Gemma 2's to 3n's: `<bos>` is added, and the published template writes it too."""
     first = ("<pad>", "<eos>", "<bos>", "<unk>", "<mask>")
     own = ("<start_of_turn>", "<end_of_turn>")
-    vocabulary, merges = _of_pieces((*first, *own, *marks, *named.values()))
+    vocabulary, merges = of_pieces((*first, *own, *marks, *named.values()))
     return hf.GemmaTokenizer(
         vocab=vocabulary,
         merges=merges,

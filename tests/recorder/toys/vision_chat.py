@@ -218,7 +218,7 @@ def glm() -> Any:
     media = ("image", "video")
     marks = [f"<|{end}_of_{kind}|>" for kind in media for end in ("begin", "end")]
     roles = [f"<|{role}|>" for role in ("system", "user", "assistant", "observation", *media)]
-    return tokenizers._bytes_tokenizer(
+    return tokenizers.bytes_tokenizer(
         ("<|endoftext|>", "[gMASK]", "<sop>", *roles, *marks),
         eos_token="<|endoftext|>",
         pad_token="<|endoftext|>",
@@ -230,7 +230,7 @@ def lfm2() -> Any:
     tiles = [f"<|img_row_{row}_col_{column}|>" for row in range(1, 5) for column in range(1, 5)]
     own = ("<|pad|>", "<|startoftext|>", "<|endoftext|>", "<|im_start|>", "<|im_end|>", "<image>")
     image = ("<|image_start|>", "<|image_end|>", "<|img_thumbnail|>")
-    return tokenizers._bytes_tokenizer(
+    return tokenizers.bytes_tokenizer(
         (*own, *image, *tiles),
         adds="<|startoftext|>",
         bos_token="<|startoftext|>",
@@ -247,7 +247,7 @@ def gemma3n() -> Any:
     """Gemma 3n's: the ids of images and then those of audio follow the vocabulary of text."""
     names = {"boi_token": "<start_of_image>", "boa_token": "<start_of_audio>"}
     text = ("<pad>", "<eos>", "<bos>", "<unk>", "<mask>", "<start_of_turn>", "<end_of_turn>")
-    vocabulary, merges = tokenizers._of_pieces((*text, *names.values()))
+    vocabulary, merges = tokenizers.of_pieces((*text, *names.values()))
     after = max(vocabulary.values()) + 1
     for kind, letter in (("image", "i"), ("audio", "a")):
         names |= {f"eo{letter}_token": f"<end_of_{kind}>", f"{kind}_token": f"<{kind}_soft_token>"}

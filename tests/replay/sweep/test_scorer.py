@@ -84,7 +84,7 @@ def test_slices_of_a_large_group_are_the_same(monkeypatch: pytest.MonkeyPatch) -
         for p in range(20)
     ]
     whole = Scorer(chosen).tallies(Replayer(make_trace()), random_gold(3))
-    monkeypatch.setattr("replay.sweep.scorer._TOGETHER", 7)
+    monkeypatch.setattr("replay.sweep.scorer.CONFIGS_AT_ONCE", 7)
     assert np.array_equal(Scorer(chosen).tallies(Replayer(make_trace()), random_gold(3)), whole)
 
 

@@ -163,7 +163,7 @@ def test_a_table_has_a_row_a_configuration_half_and_modality(tmp_path: Path) -> 
 
 def test_parquet_holds_what_csv_does(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     parquet = pytest.importorskip("pyarrow.parquet")
-    monkeypatch.setattr("replay.sweep.table._ROWS", 7)
+    monkeypatch.setattr("replay.sweep.table.BLOCK_ROWS", 7)
     swept = sweep(work(samples(12)), replace(ALONE, holdout=0))
     write_rows(tmp_path / "t.parquet", rows(swept))
     assert parquet.read_table(tmp_path / "t.parquet").to_pylist() == list(rows(swept))
