@@ -54,9 +54,7 @@ def mass_id(recording: str, units: Units, settings: tuple[object, ...]) -> bytes
     configuration that masses depend on.
     """
     cut = hashlib.sha256(units.offset.tobytes() + units.ranges.tobytes()).hexdigest()
-    return hashlib.sha256(
-        "\n".join([code_digest(), recording, cut, repr(settings)]).encode()
-    ).digest()
+    return hashlib.sha256("\n".join([code_id(), recording, cut, repr(settings)]).encode()).digest()
 
 
 class MassCache:
@@ -171,7 +169,7 @@ def _checksum(data: bytes) -> bytes:
 
 
 @cache
-def code_digest() -> str:
+def code_id() -> str:
     """What computes masses: its source and numpy's version, so that no other code's are used."""
     sources = [Path(module.__file__ or "") for module in (mass, pooled, rows, attention)]
     digest = hashlib.sha256(b"".join(source.read_bytes() for source in sources))

@@ -192,5 +192,5 @@ def test_the_code_that_computes_masses_is_part_of_the_id(monkeypatch: pytest.Mon
     units = make_trace().units(UnitConfig())
     before = mass_id("recording", units, ())
     assert before == mass_id("recording", units, ())
-    monkeypatch.setattr("replay.cache.code_digest", lambda: "other code")
+    monkeypatch.setattr("replay.cache.code_id", lambda: "other code")
     assert mass_id("recording", units, ()) != before
