@@ -44,7 +44,7 @@ def plain(
         ids = thinker.model.generate(
             **prepared.inputs, max_new_tokens=steps, min_new_tokens=steps, do_sample=False
         )
-    return np.asarray(ids[0, len(prepared.ids) :].cpu().numpy(), np.int32)
+    return np.asarray(ids[0, prepared.prompt.n :].cpu().numpy(), np.int32)
 
 
 def timed(device: str, run: Callable[[], object]) -> float:

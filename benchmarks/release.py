@@ -28,7 +28,7 @@ def generate(thinker: Thinker, prepared: Prepared, steps: int) -> Any:
 
 def attention_signal(thinker: Thinker, prepared: Prepared, steps: int, last: bool) -> torch.Tensor:
     """`rawatt` if `last`, else `attmean`: (T, n) float32, as the release cuts it to the prompt."""
-    out, n = generate(thinker, prepared, steps), len(prepared.ids)
+    out, n = generate(thinker, prepared, steps), prepared.prompt.n
     rows = []
     for layers in out.attentions:
         taken = layers[-1:] if last else layers

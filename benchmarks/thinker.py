@@ -13,6 +13,7 @@ import numpy.typing as npt
 import torch
 import transformers
 
+from omnitrace.prompt import Prompt
 from omnitrace.timeline import Timeline
 from recorder.inputs.samples import Sample
 from recorder.models.adapter import Prepared
@@ -82,7 +83,9 @@ class Thinker:
         ids = numbers.astype(np.int32)
         tokens = torch.from_numpy(ids.astype(np.int64))[None].to(self.model.device)
         inputs = {"input_ids": tokens, "attention_mask": torch.ones_like(tokens)}
-        return Prepared(inputs, ids, Timeline.blank(len(ids)), "", (), ())
+        line = Timeline.blank(len(ids))
+        prompt = Prompt(id="", prompt_text="", prompt_ids=ids, timeline=line, parts=(), media=())
+        return Prepared(inputs, prompt)
 
 
 def _config(shape: Shape) -> Any:

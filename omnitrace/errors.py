@@ -1,4 +1,5 @@
-"""The two errors of the house. Messages say what, where, the legal values and what to do next.
+"""Errors: of the data, of one sample, of a command. Messages say what, where, the legal values and
+what to do next.
 
 The command (`omnitrace.cli`) is the only place that catches them.
 """
@@ -15,6 +16,13 @@ class OmniTraceError(Exception):
     """
 
     exit_code = 1
+
+
+class SampleError(OmniTraceError):
+    """One sample cannot be recorded, read or attributed; the other samples can.
+
+    Loops over samples report it and go on (`omnitrace.samples.each_sample`).
+    """
 
 
 class CommandError(OmniTraceError):

@@ -15,9 +15,10 @@ import numpy.typing as npt
 
 from omnitrace.ablations import Ablations
 from omnitrace.attention import HEAD_ARRAYS, QUERY_KEY_ARRAYS, HeadMass, QueryKeys
-from omnitrace.errors import CommandError, OmniTraceError, nearest
+from omnitrace.errors import CommandError, OmniTraceError, SampleError, nearest
+from omnitrace.prompt import Prompt
 from omnitrace.thinking import thinking_range
-from omnitrace.timeline import Int32, Medium, Part, Segmentation, Timeline
+from omnitrace.timeline import Int32
 from omnitrace.units import UnitConfig, Units, cut_units
 
 Float32 = npt.NDArray[np.float32]
@@ -52,10 +53,6 @@ class Tagging:
     prompt_sentences: Int32
 
 
-class NotAdded(CommandError):
-    """The sample has no segmentation, tags or ablations of that name."""
-
-
 @runtime_checkable
 class Sliced(Protocol):
     """Signals of which some values can be read without the others: a store's."""
@@ -65,50 +62,36 @@ class Sliced(Protocol):
     def some_values(self, name: str, part: range, /) -> Float32: ...
 
 
-@dataclass(frozen=True)
-class Trace:
-    """One recorded sample: n prompt tokens, T generated ones (DESIGN §3).
+@dataclass(frozen=True, kw_only=True)
+class Trace(Prompt):
+    """One recorded sample: a prompt of n tokens, and T generated ones.
 
-    - `id`: the user's sample id, data and never a path; `prompt_text`, `response`: str;
-    - `prompt_ids` (n,), `response_ids` (T,) int32; `chars` (T, 2) int32: half-open character
-      ranges of the steps in `response`;
+    - the prompt's fields as in `Prompt`; `response`: str;
+    - `response_ids` (T,) int32; `chars` (T, 2) int32: half-open character ranges of the steps in
+      `response`;
     - `logprob`, `entropy` (T,) float32, in nats; `pos`: T UPOS tags;
-    - `sentences` (K, 2) int32 in `response`, `prompt_sentences` (P, 2) int32 in `prompt_text`:
-      character ranges found by the recorder's sentence splitter;
-    - `timeline`, `parts`, `media`: what the prompt was made of;
+    - `sentences` (K, 2) int32: character ranges in `response`, found by the recorder's sentence
+      splitter;
     - `meta`: JSON data of this sample: generation options, seed, the reference answer if any;
     - `signals`: name → `SignalRows`; reading one may touch the disk;
     - `arrays`: what the finer levels keep, by the names that `heads` and `queries_and_keys` know;
       reading one may touch the disk;
-    - `segmentations`, `taggings`, `ablations`: what was added to the recording afterwards, by
-      name; looking at them may touch the disk. `RunWriter.add` stores none: `Adder` does.
+    - `taggings`, `ablations`: added to the recording afterwards, by name, as `segmentations` are;
+      reading one may touch the disk. `RunWriter.add` stores none of the three: `Adder` does.
     """
 
-    id: str
-    prompt_text: str
     response: str
-    prompt_ids: Int32
     response_ids: Int32
     chars: Int32
     logprob: Float32
     entropy: Float32
     pos: tuple[str, ...]
     sentences: Int32
-    prompt_sentences: Int32
-    timeline: Timeline
-    parts: tuple[Part, ...]
-    media: tuple[Medium, ...]
     signals: Mapping[str, SignalRows]
     meta: Mapping[str, Any] = field(default_factory=dict)
     arrays: Mapping[str, npt.NDArray[Any]] = field(default_factory=dict)
-    segmentations: Mapping[str, Segmentation] = field(default_factory=dict)
     taggings: Mapping[str, Tagging] = field(default_factory=dict)
     ablations: Mapping[str, Ablations] = field(default_factory=dict)
-
-    @property
-    def n(self) -> int:
-        """Number of prompt tokens."""
-        return len(self.prompt_ids)
 
     @property
     def T(self) -> int:
@@ -204,21 +187,11 @@ class Trace:
         """What any attention statistic follows from; CommandError unless recorded so."""
         return QueryKeys(**{f: self._array(name, "qk") for name, f in QUERY_KEY_ARRAYS.items()})
 
-    def segmentation(self, name: str) -> Segmentation:
-        """The segmentation of that name; NotAdded naming those that there are otherwise."""
-        if name not in self.segmentations:
-            hint = nearest(name, sorted(self.segmentations))
-            raise NotAdded(
-                f"sample '{self.id}' has no segmentation '{name}': {hint}. "
-                "`omnitrace segment` adds one."
-            )
-        return self.segmentations[name]
-
     def ablation(self, name: str) -> Ablations:
-        """The ablations of that name; NotAdded naming those that there are otherwise."""
+        """The ablations of that name; SampleError naming those that there are otherwise."""
         if name not in self.ablations:
             hint = nearest(name, sorted(self.ablations))
-            raise NotAdded(
+            raise SampleError(
                 f"sample '{self.id}' has no ablations '{name}': {hint}. "
                 "`omnitrace ablate-inputs` records some."
             )
@@ -227,13 +200,13 @@ class Trace:
     def tagged(self, name: str) -> Trace:
         """This trace with the tags and sentences of that name in place of the recorded ones.
 
-        The empty name stands for those recorded; NotAdded naming those that there are otherwise.
+        The empty name stands for those recorded; SampleError naming those that there are otherwise.
         """
         if not name:
             return self
         if name not in self.taggings:
             hint = nearest(name, sorted(self.taggings))
-            raise NotAdded(
+            raise SampleError(
                 f"sample '{self.id}' has no tags '{name}': {hint}. `omnitrace tag` adds some."
             )
         tags = self.taggings[name]

@@ -163,7 +163,7 @@ def _lay_out(
             continue
         steps = None if task.response is None else len(task.response)
         seconds = time.perf_counter() - began
-        found.append(_Layout(sample, given, len(task.prepared.ids), steps, seconds))
+        found.append(_Layout(sample, given, task.prepared.prompt.n, steps, seconds))
     return sorted(found, key=lambda layout: layout.n)
 
 

@@ -267,7 +267,7 @@ class _Loop:
             except OmniTraceError as error:
                 self._fail(sample, str(error))
                 continue
-            media = [medium.sha256 for medium in task.prepared.media]
+            media = [medium.sha256 for medium in task.prepared.prompt.media]
             keys[sample.id] = sample_key(sample, self.identity, given, media)
             yield task
 
@@ -328,11 +328,10 @@ def _batches(tasks: Sequence[Task], size: int, tokens: int | None) -> Iterator[l
     At most `size` of them, and of `tokens` in all, padding counted.
     """
     batch: list[Task] = []
-    for task in sorted(tasks, key=lambda task: len(task.prepared.ids), reverse=True):
+    for task in sorted(tasks, key=lambda task: task.prepared.prompt.n, reverse=True):
         if batch:
-            full = len(batch) == size or (
-                tokens is not None and (len(batch) + 1) * len(batch[0].prepared.ids) > tokens
-            )
+            padded = (len(batch) + 1) * batch[0].prepared.prompt.n
+            full = len(batch) == size or (tokens is not None and padded > tokens)
             if full or not fits(batch[0].prepared.inputs, task.prepared.inputs):
                 yield batch
                 batch = []

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import platform
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -16,6 +16,7 @@ import transformers
 
 from omnitrace.attention import HEAD_ARRAYS, QUERY_KEY_ARRAYS
 from omnitrace.errors import CommandError, OmniTraceError, nearest
+from omnitrace.prompt import Prompt
 from omnitrace.thinking import thinking_range
 from omnitrace.timeline import Int32
 from omnitrace.trace import Trace
@@ -44,7 +45,6 @@ class Task:
 
     sample: Sample
     prepared: Prepared
-    sentences: Int32
     response: Int32 | None = None
 
 
@@ -77,8 +77,10 @@ class Tracer:
         """Decode and lay out a sample; OmniTraceError if the model cannot take it."""
         prepared = self.adapter.prepare(sample)
         response = None if given is None else self._response_ids(given)
-        found = prompt_sentences(prepared.prompt_text, prepared.timeline, self.tagger)
-        return Task(sample, prepared, found, response)
+        prompt = prepared.prompt
+        sentences = prompt_sentences(prompt.prompt_text, prompt.timeline, self.tagger)
+        prompt = replace(prompt, prompt_sentences=sentences)
+        return Task(sample, replace(prepared, prompt=prompt), response)
 
     def traces(
         self, tasks: Sequence[Task], goes_on: Callable[[int], bool] = lambda step: True
@@ -97,11 +99,14 @@ class Tracer:
         left_out = self._left_out
         names = [name for name in signal_names(self.config) if name not in left_out]
         level = self.config.level
+        prompts = [task.prepared.prompt for task in tasks]
         return Wanted(
             {name: SIGNALS[name] for name in names if name in SIGNALS},
             {name: GRADIENT_SIGNALS[name] for name in names if name in GRADIENT_SIGNALS},
             prompt_mean=self.config.first_step == "both",
-            unit_of=[unit_of(task) for task in tasks] if level == "heads" else None,
+            unit_of=[base_units(prompt).unit_of for prompt in prompts]
+            if level == "heads"
+            else None,
             queries_and_keys=level == "qk",
         )
 
@@ -132,20 +137,14 @@ class Tracer:
     def _trace(self, task: Task, answer: Answer) -> Trace:
         tags, prepared = self.tagger.tag(answer.text), task.prepared
         return Trace(
-            id=task.sample.id,
-            prompt_text=prepared.prompt_text,
+            **vars(prepared.prompt),
             response=answer.text,
-            prompt_ids=prepared.ids,
             response_ids=answer.ids,
             chars=answer.chars,
             logprob=answer.logprob,
             entropy=answer.entropy,
             pos=align_pos(answer.chars, tags),
             sentences=tags.sentences,
-            prompt_sentences=task.sentences,
-            timeline=prepared.timeline,
-            parts=prepared.parts,
-            media=prepared.media,
             signals=answer.signals,
             meta=self._meta(task.sample, answer.finish)
             | self._thinking(prepared, answer.text)
@@ -169,7 +168,7 @@ class Tracer:
 
     def _thinking(self, prepared: Prepared, response: str) -> dict[str, Any]:
         """Which characters of the response are thinking, where any are."""
-        found = thinking_range(response, self.adapter.decode(_generation_prompt(prepared)))
+        found = thinking_range(response, self.adapter.decode(_generation_prompt(prepared.prompt)))
         return {"thinking": list(found)} if found else {}
 
 
@@ -180,11 +179,11 @@ def attention_about(config: Any) -> dict[str, Any]:
     return {} if len(layers) == len(layer_types(config)) else {"attention_layers": list(layers)}
 
 
-def _generation_prompt(prepared: Prepared) -> list[int]:
+def _generation_prompt(prompt: Prompt) -> list[int]:
     """The last ids of the prompt: those after all that others than the assistant wrote."""
-    others = [i for i, part in enumerate(prepared.parts) if part.role != "assistant"]
-    content = np.flatnonzero(np.isin(prepared.timeline.part, others))
-    ids: list[int] = prepared.ids[content[-1] + 1 if len(content) else 0 :].tolist()
+    others = [i for i, part in enumerate(prompt.parts) if part.role != "assistant"]
+    content = np.flatnonzero(np.isin(prompt.timeline.part, others))
+    ids: list[int] = prompt.prompt_ids[content[-1] + 1 if len(content) else 0 :].tolist()
     return ids
 
 
@@ -211,33 +210,6 @@ def signal_names(config: RecordConfig) -> list[str]:
                 f"level {config.level} has no signal '{name}': {nearest(name, legal)}."
             )
     return sorted(set(wanted)) or legal
-
-
-def unit_of(task: Task) -> Int32:
-    """(n,) int32: which of the prompt's base units each token belongs to, -1: none."""
-    return base_units(_prompt_trace(task)).unit_of
-
-
-def _prompt_trace(task: Task) -> Trace:
-    """The sample before it is answered: T = 0."""
-    prepared, none = task.prepared, np.zeros(0, np.float32)
-    return Trace(
-        id=task.sample.id,
-        prompt_text=prepared.prompt_text,
-        response="",
-        prompt_ids=prepared.ids,
-        response_ids=np.zeros(0, np.int32),
-        chars=np.zeros((0, 2), np.int32),
-        logprob=none,
-        entropy=none,
-        pos=(),
-        sentences=np.zeros((0, 2), np.int32),
-        prompt_sentences=task.sentences,
-        timeline=prepared.timeline,
-        parts=prepared.parts,
-        media=prepared.media,
-        signals={},
-    )
 
 
 def _arrays(answer: Answer) -> Mapping[str, Any]:

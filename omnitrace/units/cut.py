@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
+from omnitrace.prompt import Prompt
 from omnitrace.units.config import UnitConfig
 from omnitrace.units.data import Bool, Cut, Kind, Units
 from omnitrace.units.media import cut_media, speech_of
@@ -11,12 +10,9 @@ from omnitrace.units.naming import Named, collect
 from omnitrace.units.text import cut_text, pieces_of, request_tokens
 from omnitrace.units.user import cut_user, defined_units
 
-if TYPE_CHECKING:
-    from omnitrace.trace import Trace
 
-
-def cut_units(trace: Trace, config: UnitConfig) -> Units:
-    """The source units of `trace`'s prompt under `config` (paper §3.1; DESIGN §5).
+def cut_units(prompt: Prompt, config: UnitConfig) -> Units:
+    """The source units of `prompt` under `config` (paper §3.1).
 
     Text units hold the text tokens of content parts; a token belongs to the sentence in which its
     first non-space character lies (a blank one: its first character), so blank tokens between
@@ -26,28 +22,28 @@ def cut_units(trace: Trace, config: UnitConfig) -> Units:
     Under a segmentation, a medium in which it has stretches has those as its units of sound, for
     a film beside its units of vision; of stretches that overlap the later one counts, and what
     lies between them belongs to none, as a pause does. A medium without stretches keeps its time
-    bins. Raises NotAdded if the prompt has sound and no such segmentation.
+    bins. Raises SampleError if the prompt has sound and no such segmentation.
 
-    Parts that `config.file` cuts have the user's units alone; NotAdded if it lacks the sample.
+    Parts that `config.file` cuts have the user's units alone; SampleError if it lacks the sample.
     With `request = "leave-out"` the request (`request_tokens`) belongs to no unit, with "unnamed"
     its units compete but are not named, unless it is all there is.
     """
-    cut = Cut.blank(trace.n)
-    pieces, speech = pieces_of(trace, config.text), speech_of(trace, config)
-    user = defined_units(trace, config.file)
-    cut_text(cut, trace, config, pieces)
-    cut_media(cut, trace, config, speech)
-    cut_user(cut, trace, user)
-    request = _request(cut, trace)
+    cut = Cut.blank(prompt.n)
+    pieces, speech = pieces_of(prompt, config.text), speech_of(prompt, config)
+    user = defined_units(prompt, config.file)
+    cut_text(cut, prompt, config, pieces)
+    cut_media(cut, prompt, config, speech)
+    cut_user(cut, prompt, user)
+    request = _request(cut, prompt)
     left_out, unnamed = (
         request & (config.request == "leave-out"),
         request & (config.request == "unnamed"),
     )
     cut.drop(left_out)
-    return collect(cut, trace, config, Named(pieces, speech, user.units, left_out, unnamed))
+    return collect(cut, prompt, config, Named(pieces, speech, user.units, left_out, unnamed))
 
 
-def _request(cut: Cut, trace: Trace) -> Bool:
+def _request(cut: Cut, prompt: Prompt) -> Bool:
     """(n,): the tokens of the request, none where no other token is in a unit."""
-    request: Bool = request_tokens(trace) & (cut.kind != Kind.USER)
+    request: Bool = request_tokens(prompt) & (cut.kind != Kind.USER)
     return request & bool((cut.kind[~request] >= 0).any())

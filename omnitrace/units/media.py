@@ -6,46 +6,43 @@ Knows the media tokens of a prompt; no text.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING
 
 import numpy as np
 
+from omnitrace.prompt import Prompt
 from omnitrace.timeline import Float64, Int32, Modality, Segments
 from omnitrace.units.config import UnitConfig
 from omnitrace.units.data import Bool, Cut, Kind
-
-if TYPE_CHECKING:
-    from omnitrace.trace import Trace
 
 _SHORTEST = 0.04
 FUZZ = 1e-9
 """Bins are half-open; a boundary is a boundary in spite of floating point."""
 
 
-def cut_media(cut: Cut, trace: Trace, config: UnitConfig, speech: Mapping[int, Segments]) -> None:
+def cut_media(cut: Cut, prompt: Prompt, config: UnitConfig, speech: Mapping[int, Segments]) -> None:
     """Cut all media; those in `speech` have these stretches as their units of sound."""
-    _cut_images(cut, trace, config)
-    _cut_audio(cut, trace, config)
-    _cut_video(cut, trace, config)
+    _cut_images(cut, prompt, config)
+    _cut_audio(cut, prompt, config)
+    _cut_video(cut, prompt, config)
     for medium, segments in speech.items():
-        if not (config.video == "vision" and trace.media[medium].kind == "video"):
-            _cut_speech(cut, trace, medium, segments)
+        if not (config.video == "vision" and prompt.media[medium].kind == "video"):
+            _cut_speech(cut, prompt, medium, segments)
 
 
-def speech_of(trace: Trace, config: UnitConfig) -> Mapping[int, Segments]:
+def speech_of(prompt: Prompt, config: UnitConfig) -> Mapping[int, Segments]:
     """The media whose sound is cut by a segmentation, with their stretches."""
-    sound = trace.timeline.modality == Modality.AUDIO
+    sound = prompt.timeline.modality == Modality.AUDIO
     if not config.audio_segments or not sound.any():
         return {}
-    chosen = trace.segmentation(config.audio_segments)
+    chosen = prompt.segmentation(config.audio_segments)
     return {medium: segments for medium, segments in chosen.media.items() if len(segments)}
 
 
-def _cut_images(cut: Cut, trace: Trace, config: UnitConfig) -> None:
-    line = trace.timeline
+def _cut_images(cut: Cut, prompt: Prompt, config: UnitConfig) -> None:
+    line = prompt.timeline
     tokens = line.modality == Modality.IMAGE
     medium, side = line.medium[tokens], side_of(config)
-    rows, columns = (size[medium] for size in patches_of(trace))
+    rows, columns = (size[medium] for size in patches_of(prompt))
     row, column = (np.maximum(position[tokens], 0) for position in (line.row, line.column))
     cut.put(tokens, Kind.IMAGE, medium, (row * side // rows) * side + column * side // columns)
 
@@ -54,49 +51,49 @@ def side_of(config: UnitConfig) -> int:
     return config.grid if config.image == "grid" else 1
 
 
-def patches_of(trace: Trace) -> tuple[Int32, Int32]:
+def patches_of(prompt: Prompt) -> tuple[Int32, Int32]:
     """Rows and columns of each medium's patch grid, (media,) each, at least 1."""
-    line = trace.timeline
-    rows, columns = (np.ones(len(trace.media), np.int32) for _ in range(2))
+    line = prompt.timeline
+    rows, columns = (np.ones(len(prompt.media), np.int32) for _ in range(2))
     placed = line.medium >= 0
     np.maximum.at(rows, line.medium[placed], line.row[placed] + 1)
     np.maximum.at(columns, line.medium[placed], line.column[placed] + 1)
     return rows, columns
 
 
-def _cut_audio(cut: Cut, trace: Trace, config: UnitConfig) -> None:
-    sound = trace.timeline.modality == Modality.AUDIO
-    _cut_bins(cut, trace, sound & ~_in_video(trace), Kind.AUDIO, config.audio_seconds)
+def _cut_audio(cut: Cut, prompt: Prompt, config: UnitConfig) -> None:
+    sound = prompt.timeline.modality == Modality.AUDIO
+    _cut_bins(cut, prompt, sound & ~_in_video(prompt), Kind.AUDIO, config.audio_seconds)
 
 
-def _cut_video(cut: Cut, trace: Trace, config: UnitConfig) -> None:
-    line = trace.timeline
+def _cut_video(cut: Cut, prompt: Prompt, config: UnitConfig) -> None:
+    line = prompt.timeline
     vision = line.modality == Modality.VIDEO
-    sound = (line.modality == Modality.AUDIO) & _in_video(trace)
+    sound = (line.modality == Modality.AUDIO) & _in_video(prompt)
     if config.video == "united":
-        _cut_bins(cut, trace, vision | sound, Kind.VIDEO, config.video_seconds)
+        _cut_bins(cut, prompt, vision | sound, Kind.VIDEO, config.video_seconds)
     elif config.video == "vision":
-        _cut_bins(cut, trace, vision, Kind.VIDEO, config.video_seconds)
+        _cut_bins(cut, prompt, vision, Kind.VIDEO, config.video_seconds)
     elif config.video == "sound":
-        _cut_bins(cut, trace, sound, Kind.SOUND, config.video_seconds)
+        _cut_bins(cut, prompt, sound, Kind.SOUND, config.video_seconds)
     elif config.vision_seconds:
-        _cut_bins(cut, trace, vision, Kind.VIDEO, max(config.vision_seconds, _SHORTEST))
-        _cut_bins(cut, trace, sound, Kind.SOUND, config.audio_seconds)
+        _cut_bins(cut, prompt, vision, Kind.VIDEO, max(config.vision_seconds, _SHORTEST))
+        _cut_bins(cut, prompt, sound, Kind.SOUND, config.audio_seconds)
     else:
-        _cut_by_frames(cut, trace, vision, sound)
+        _cut_by_frames(cut, prompt, vision, sound)
 
 
-def _cut_by_frames(cut: Cut, trace: Trace, vision: Bool, sound: Bool) -> None:
-    line = trace.timeline
+def _cut_by_frames(cut: Cut, prompt: Prompt, vision: Bool, sound: Bool) -> None:
+    line = prompt.timeline
     cut.put(vision, Kind.VIDEO, line.medium[vision], np.maximum(line.frame[vision], 0))
     cut.start_s[vision], cut.end_s[vision] = line.start_s[vision], line.end_s[vision]
     for medium in np.unique(line.medium[sound]):
-        _cut_sound(cut, trace, vision & (line.medium == medium), sound & (line.medium == medium))
+        _cut_sound(cut, prompt, vision & (line.medium == medium), sound & (line.medium == medium))
 
 
-def _cut_sound(cut: Cut, trace: Trace, vision: Bool, sound: Bool) -> None:
+def _cut_sound(cut: Cut, prompt: Prompt, vision: Bool, sound: Bool) -> None:
     """A video's sound in the bins of its groups of frames, as the release has it."""
-    line = trace.timeline
+    line = prompt.timeline
     starts, first = np.unique(line.start_s[vision], return_index=True)
     frame = np.flatnonzero(vision)[first]
     midpoint = (line.start_s[sound] + line.end_s[sound]) / 2
@@ -105,9 +102,9 @@ def _cut_sound(cut: Cut, trace: Trace, vision: Bool, sound: Bool) -> None:
     cut.start_s[sound], cut.end_s[sound] = line.start_s[own], line.end_s[own]
 
 
-def _cut_speech(cut: Cut, trace: Trace, medium: int, segments: Segments) -> None:
+def _cut_speech(cut: Cut, prompt: Prompt, medium: int, segments: Segments) -> None:
     """Cut a medium's sound anew, in its stretches, to the millisecond."""
-    line = trace.timeline
+    line = prompt.timeline
     sound = np.flatnonzero((line.modality == Modality.AUDIO) & (line.medium == medium))
     middle = (line.start_s[sound] + line.end_s[sound]) / 2
     order = np.argsort(middle)
@@ -116,22 +113,22 @@ def _cut_speech(cut: Cut, trace: Trace, medium: int, segments: Segments) -> None
     cell = np.full(len(sound), -1)
     for index, (first, last) in enumerate(bounds.tolist()):
         cell[order[first:last]] = index
-    kind = Kind.SOUND if trace.media[medium].kind == "video" else Kind.AUDIO
+    kind = Kind.SOUND if prompt.media[medium].kind == "video" else Kind.AUDIO
     cut.kind[sound] = np.where(cell < 0, -1, kind)
     cut.item[sound], cut.cell[sound] = medium, cell
     cut.start_s[sound], cut.end_s[sound] = starts[cell], ends[cell]
 
 
-def _in_video(trace: Trace) -> Bool:
-    is_video: Bool = np.array([medium.kind == "video" for medium in trace.media] + [False])
-    of_token: Bool = is_video[trace.timeline.medium]
+def _in_video(prompt: Prompt) -> Bool:
+    is_video: Bool = np.array([medium.kind == "video" for medium in prompt.media] + [False])
+    of_token: Bool = is_video[prompt.timeline.medium]
     return of_token
 
 
-def _cut_bins(cut: Cut, trace: Trace, tokens: Bool, kind: int, seconds: float) -> None:
-    line = trace.timeline
+def _cut_bins(cut: Cut, prompt: Prompt, tokens: Bool, kind: int, seconds: float) -> None:
+    line = prompt.timeline
     medium = line.medium[tokens]
-    duration = _durations(trace)[medium]
+    duration = _durations(prompt)[medium]
     midpoint = (line.start_s[tokens] + line.end_s[tokens]) / 2
     last = np.ceil(duration / seconds - FUZZ) - 1
     cell = np.clip(np.floor(midpoint / seconds + FUZZ), 0, np.maximum(last, 0))
@@ -140,11 +137,11 @@ def _cut_bins(cut: Cut, trace: Trace, tokens: Bool, kind: int, seconds: float) -
     cut.end_s[tokens] = np.minimum((cell + 1) * seconds, duration)
 
 
-def _durations(trace: Trace) -> Float64:
+def _durations(prompt: Prompt) -> Float64:
     """Seconds of each medium (media,): as recorded, else until its last token ends."""
-    line = trace.timeline
-    last = np.zeros(len(trace.media))
+    line = prompt.timeline
+    last = np.zeros(len(prompt.media))
     timed = (line.medium >= 0) & ~np.isnan(line.end_s)
     np.maximum.at(last, line.medium[timed], line.end_s[timed])
-    known = [medium.duration_s for medium in trace.media]
+    known = [medium.duration_s for medium in prompt.media]
     return np.array([end if known[i] is None else known[i] for i, end in enumerate(last)], float)

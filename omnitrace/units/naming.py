@@ -4,20 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
 
+from omnitrace.prompt import Prompt
 from omnitrace.timeline import Float64, Int32, Modality, Segments
 from omnitrace.units.config import UnitConfig
 from omnitrace.units.data import MODALITY, Bool, Cut, Kind, Units, ranges_by_key
 from omnitrace.units.media import patches_of, side_of
 from omnitrace.units.text import Pieces, said_by
 from omnitrace.units.user import UserUnit
-
-if TYPE_CHECKING:
-    from omnitrace.trace import Trace
 
 
 @dataclass(frozen=True)
@@ -32,21 +29,21 @@ class Named:
     unnamed: Bool
 
 
-def collect(cut: Cut, trace: Trace, config: UnitConfig, said: Named) -> Units:
+def collect(cut: Cut, prompt: Prompt, config: UnitConfig, said: Named) -> Units:
     """The units of a finished cut, in the order of their first token."""
     ranges, offset = ranges_by_key(cut.key)
     first = ranges[offset[:-1], 0]
-    modality, medium = _made_of(cut, trace, first)
-    names = _names(cut, trace, config, first)
+    modality, medium = _made_of(cut, prompt, first)
+    names = _names(cut, prompt, config, first)
     mine = np.flatnonzero(cut.kind[first] == Kind.USER).tolist()
-    texts, box = _texts(cut, trace, said, first), _boxes(cut, trace, config, first)
+    texts, box = _texts(cut, prompt, said, first), _boxes(cut, prompt, config, first)
     for index in mine:
         number = int(cut.cell[first[index]])
         unit = said.user[number]
         names[index] = (f"user-{number}", unit.label)
         box[index] = unit.box or np.nan
         if modality[index] == Modality.TEXT:
-            texts[index] = unit.text or _words(trace, ranges[offset[index] : offset[index + 1]])
+            texts[index] = unit.text or _words(prompt, ranges[offset[index] : offset[index + 1]])
     return Units(
         id=tuple(id for id, _ in names),
         label=tuple(label for _, label in names),
@@ -72,10 +69,10 @@ def _all_of(tokens: Bool, ranges: Int32, offset: Int32) -> Bool:
     return found
 
 
-def _made_of(cut: Cut, trace: Trace, first: Int32) -> tuple[npt.NDArray[np.uint8], Int32]:
+def _made_of(cut: Cut, prompt: Prompt, first: Int32) -> tuple[npt.NDArray[np.uint8], Int32]:
     """(m,) modality and (m,) medium of the units whose first tokens are `first`."""
-    kind, line = cut.kind[first], trace.timeline
-    parts = [trace.parts[part] for part in line.part[first].tolist()]
+    kind, line = cut.kind[first], prompt.timeline
+    parts = [prompt.parts[part] for part in line.part[first].tolist()]
     own = np.array([Modality[part.kind.upper()] for part in parts], np.uint8)
     of_kind = MODALITY[np.where(kind == Kind.USER, 0, kind)]
     modality = np.where(kind == Kind.USER, own, of_kind).astype(np.uint8)
@@ -83,9 +80,9 @@ def _made_of(cut: Cut, trace: Trace, first: Int32) -> tuple[npt.NDArray[np.uint8
     return modality, medium.astype(np.int32)
 
 
-def _names(cut: Cut, trace: Trace, config: UnitConfig, first: Int32) -> list[tuple[str, str]]:
+def _names(cut: Cut, prompt: Prompt, config: UnitConfig, first: Int32) -> list[tuple[str, str]]:
     """(id, label) of the units whose first tokens are `first`; blank for a user's."""
-    ordinal = _ordinals(trace)
+    ordinal = _ordinals(prompt)
     side, texts = side_of(config), 0
     names: list[tuple[str, str]] = []
     for token in first.tolist():
@@ -106,9 +103,9 @@ def _names(cut: Cut, trace: Trace, config: UnitConfig, first: Int32) -> list[tup
     return names
 
 
-def _ordinals(trace: Trace) -> list[int]:
+def _ordinals(prompt: Prompt) -> list[int]:
     """Each medium's place among those of its kind."""
-    kinds = [medium.kind for medium in trace.media]
+    kinds = [medium.kind for medium in prompt.media]
     return [kinds[:index].count(kind) for index, kind in enumerate(kinds)]
 
 
@@ -124,33 +121,33 @@ def _cell_name(cell: int, side: int) -> tuple[str, str]:
     return f"{row},{column}", f"row {row + 1} column {column + 1}"
 
 
-def _texts(cut: Cut, trace: Trace, said: Named, first: Int32) -> list[str | None]:
+def _texts(cut: Cut, prompt: Prompt, said: Named, first: Int32) -> list[str | None]:
     """The words of each unit: its piece of text, as far as it lies in the unit's part or message,
     or its speech."""
-    bounds = said_by(trace, said.pieces, said.left_out)
+    bounds = said_by(prompt, said.pieces, said.left_out)
     texts: list[str | None] = [None] * len(first)
     for index in np.flatnonzero(cut.kind[first] == Kind.TEXT).tolist():
         low, high = bounds[cut.item[first[index]]]
         start, end = said.pieces.ranges[cut.cell[first[index]]].tolist()
-        texts[index] = trace.prompt_text[max(start, low) : min(end, high)].strip()
+        texts[index] = prompt.prompt_text[max(start, low) : min(end, high)].strip()
     for index in np.flatnonzero(np.isin(cut.kind[first], (Kind.AUDIO, Kind.SOUND))).tolist():
         segments = said.speech.get(int(cut.item[first[index]]))
         texts[index] = (segments.text[cut.cell[first[index]]].strip() or None) if segments else None
     return texts
 
 
-def _words(trace: Trace, ranges: Int32) -> str:
+def _words(prompt: Prompt, ranges: Int32) -> str:
     """The text from the first to the last token of `ranges` (k, 2)."""
-    chars = trace.timeline.chars
-    return trace.prompt_text[chars[ranges[0, 0], 0] : chars[ranges[-1, 1] - 1, 1]].strip()
+    chars = prompt.timeline.chars
+    return prompt.prompt_text[chars[ranges[0, 0], 0] : chars[ranges[-1, 1] - 1, 1]].strip()
 
 
-def _boxes(cut: Cut, trace: Trace, config: UnitConfig, first: Int32) -> Float64:
+def _boxes(cut: Cut, prompt: Prompt, config: UnitConfig, first: Int32) -> Float64:
     """(m, 4): x0, y0, x1, y1 of image units as fractions; NaN for the others."""
     box = np.full((len(first), 4), np.nan)
     side = side_of(config)
     images = cut.kind[first] == Kind.IMAGE
-    rows, columns = (size[cut.item[first[images]]] for size in patches_of(trace))
+    rows, columns = (size[cut.item[first[images]]] for size in patches_of(prompt))
     row, column = np.divmod(cut.cell[first[images]], side)
     for axis, (cell, patches) in enumerate(((column, columns), (row, rows))):
         box[images, axis] = np.ceil(cell * patches / side) / patches

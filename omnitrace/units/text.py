@@ -7,17 +7,14 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import numpy as np
 
+from omnitrace.prompt import Prompt
 from omnitrace.sentences import containing, first_visible, release_sentences
 from omnitrace.timeline import Int32, Modality
 from omnitrace.units.config import UnitConfig
 from omnitrace.units.data import Bool, Cut, Kind
-
-if TYPE_CHECKING:
-    from omnitrace.trace import Trace
 
 _RELEASE_SKIPS = np.array([ord(mark) for mark in "\n!\"#$%&'()*+,-./"], np.uint32)
 _PARAGRAPH = re.compile(r"\S(?:(?!\n[^\S\n]*\n)[\s\S])*")
@@ -40,13 +37,13 @@ class Pieces:
     group: Int32
 
 
-def pieces_of(trace: Trace, text: str) -> Pieces:
+def pieces_of(prompt: Prompt, text: str) -> Pieces:
     """How `text` cuts the prompt's text. A piece ends with its part, of `turn` with its message."""
-    apart = np.arange(len(trace.parts), dtype=np.int32)
+    apart = np.arange(len(prompt.parts), dtype=np.int32)
     if text in ("part", "turn"):
-        whole = np.array([[0, len(trace.prompt_text)]], np.int32)
-        return Pieces(whole, _messages(trace) if text == "turn" else apart)
-    return Pieces(_ranges(trace.prompt_text, trace.prompt_sentences, text), apart)
+        whole = np.array([[0, len(prompt.prompt_text)]], np.int32)
+        return Pieces(whole, _messages(prompt) if text == "turn" else apart)
+    return Pieces(_ranges(prompt.prompt_text, prompt.prompt_sentences, text), apart)
 
 
 def _ranges(text: str, sentences: Int32, cut: str) -> Int32:
@@ -77,58 +74,60 @@ def clauses(text: str, sentences: Int32) -> Int32:
     return np.array(found, np.int32).reshape(-1, 2)
 
 
-def _messages(trace: Trace) -> Int32:
+def _messages(prompt: Prompt) -> Int32:
     """(parts,) int32: the first part of each part's message, neighbours of one role being one."""
     first: list[int] = []
-    for index, part in enumerate(trace.parts):
-        goes_on = index > 0 and trace.parts[index - 1].role == part.role
+    for index, part in enumerate(prompt.parts):
+        goes_on = index > 0 and prompt.parts[index - 1].role == part.role
         first.append(first[-1] if goes_on else index)
     return np.array(first, np.int32)
 
 
-def cut_text(cut: Cut, trace: Trace, config: UnitConfig, pieces: Pieces) -> None:
+def cut_text(cut: Cut, prompt: Prompt, config: UnitConfig, pieces: Pieces) -> None:
     """A token belongs to the piece in which its first non-space character lies."""
-    line = trace.timeline
-    piece = containing(places(trace), pieces.ranges)
-    tokens = text_tokens(trace) & (piece >= 0)
+    line = prompt.timeline
+    piece = containing(places(prompt), pieces.ranges)
+    tokens = text_tokens(prompt) & (piece >= 0)
     if config.text == "release":
-        tokens &= ~_skipped_by_release(trace)
+        tokens &= ~_skipped_by_release(prompt)
     cut.put(tokens, Kind.TEXT, pieces.group[line.part[tokens]], piece[tokens].astype(np.int64))
 
 
-def text_tokens(trace: Trace) -> Bool:
+def text_tokens(prompt: Prompt) -> Bool:
     """(n,): the text tokens of content parts."""
-    tokens: Bool = (trace.timeline.modality == Modality.TEXT) & (trace.timeline.part >= 0)
+    tokens: Bool = (prompt.timeline.modality == Modality.TEXT) & (prompt.timeline.part >= 0)
     return tokens
 
 
-def places(trace: Trace) -> Int32:
+def places(prompt: Prompt) -> Int32:
     """(n,) int32: the character of the prompt's text at which each token counts as lying: its
     first that is no space, of a blank token its first."""
-    visible = first_visible(trace.prompt_text, trace.timeline.chars)
-    return np.where(visible < 0, trace.timeline.chars[:, 0], visible).astype(np.int32)
+    visible = first_visible(prompt.prompt_text, prompt.timeline.chars)
+    return np.where(visible < 0, prompt.timeline.chars[:, 0], visible).astype(np.int32)
 
 
-def _skipped_by_release(trace: Trace) -> Bool:
+def _skipped_by_release(prompt: Prompt) -> Bool:
     """Tokens that are one newline or one ASCII mark: the release counts them as special."""
-    chars = trace.timeline.chars
-    codes = np.frombuffer(trace.prompt_text.encode("utf-32-le", "surrogatepass"), np.uint32)
+    chars = prompt.timeline.chars
+    codes = np.frombuffer(prompt.prompt_text.encode("utf-32-le", "surrogatepass"), np.uint32)
     mark = np.append(np.isin(codes, _RELEASE_SKIPS), False)
     skipped: Bool = (chars[:, 1] - chars[:, 0] == 1) & mark[np.minimum(chars[:, 0], len(codes))]
     return skipped
 
 
-def request_tokens(trace: Trace) -> Bool:
+def request_tokens(prompt: Prompt) -> Bool:
     """(n,): the text tokens of the request: of the sentences that ask, in the first and in the last
     text part of the last user message.
 
     A sentence asks if it ends in a question mark or begins, after "please", with a verb that tells
     the model what to do (English; `_ASKING`). Options that stand between or after are not it.
     """
-    asks = np.array([_asks(trace.prompt_text[a:b]) for a, b in trace.prompt_sentences.tolist()])
-    sentence = containing(places(trace), trace.prompt_sentences)
+    asks = np.array([_asks(prompt.prompt_text[a:b]) for a, b in prompt.prompt_sentences.tolist()])
+    sentence = containing(places(prompt), prompt.prompt_sentences)
     asking = np.append(asks, False).astype(np.bool_)[sentence]
-    tokens: Bool = text_tokens(trace) & np.isin(trace.timeline.part, _outer_parts(trace)) & asking
+    tokens: Bool = (
+        text_tokens(prompt) & np.isin(prompt.timeline.part, _outer_parts(prompt)) & asking
+    )
     return tokens
 
 
@@ -136,20 +135,22 @@ def _asks(sentence: str) -> bool:
     return sentence.rstrip().endswith(_QUESTION) or bool(_ASKING.match(sentence))
 
 
-def _outer_parts(trace: Trace) -> list[int]:
+def _outer_parts(prompt: Prompt) -> list[int]:
     """The first and the last text part of the last user message."""
-    users = [index for index, part in enumerate(trace.parts) if part.role == "user"]
-    message = _messages(trace)
-    texts = [i for i in users if message[i] == message[users[-1]] and trace.parts[i].kind == "text"]
+    users = [index for index, part in enumerate(prompt.parts) if part.role == "user"]
+    message = _messages(prompt)
+    texts = [
+        i for i in users if message[i] == message[users[-1]] and prompt.parts[i].kind == "text"
+    ]
     return [texts[0], texts[-1]] if texts else []
 
 
-def said_by(trace: Trace, pieces: Pieces, left_out: Bool) -> list[tuple[int, int]]:
+def said_by(prompt: Prompt, pieces: Pieces, left_out: Bool) -> list[tuple[int, int]]:
     """The characters of each group's tokens but those left out, (parts,) half-open."""
-    line = trace.timeline
-    words = text_tokens(trace) & ~left_out
-    low = np.full(len(trace.parts), len(trace.prompt_text))
-    high = np.zeros(len(trace.parts), np.int64)
+    line = prompt.timeline
+    words = text_tokens(prompt) & ~left_out
+    low = np.full(len(prompt.parts), len(prompt.prompt_text))
+    high = np.zeros(len(prompt.parts), np.int64)
     group = pieces.group[line.part[words]]
     np.minimum.at(low, group, line.chars[words, 0])
     np.maximum.at(high, group, line.chars[words, 1])

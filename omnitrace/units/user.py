@@ -9,21 +9,18 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import msgspec
 import numpy as np
 from msgspec import Struct
 
-from omnitrace.errors import CommandError
+from omnitrace.errors import CommandError, SampleError
+from omnitrace.prompt import Prompt
 from omnitrace.text import safe_text
 from omnitrace.timeline import Modality, Part
 from omnitrace.units.data import Bool, Cut, Kind
 from omnitrace.units.media import FUZZ, patches_of
 from omnitrace.units.text import places, text_tokens
-
-if TYPE_CHECKING:
-    from omnitrace.trace import Trace
 
 
 class UserUnit(Struct, frozen=True, forbid_unknown_fields=True):
@@ -55,10 +52,9 @@ class Defined:
     units: tuple[UserUnit, ...] = ()
 
 
-def defined_units(trace: Trace, file: str) -> Defined:
+def defined_units(prompt: Prompt, file: str) -> Defined:
     """What `file` defines for this sample, nothing if it is empty; CommandError naming the line if
-    the file cannot be read, NotAdded if it has no line for the sample."""
-    from omnitrace.trace import NotAdded
+    the file cannot be read, SampleError if it has no line for the sample."""
 
     if not file:
         return Defined("")
@@ -67,12 +63,12 @@ def defined_units(trace: Trace, file: str) -> Defined:
         lines = _read(file, status.st_mtime_ns, status.st_size)
     except OSError as error:
         raise CommandError(f"cannot read the units {file}: {error.strerror}.") from error
-    if trace.id not in lines:
-        raise NotAdded(
-            f"sample '{trace.id}' has no line in {file}; a line with \"units\": [] leaves it as "
+    if prompt.id not in lines:
+        raise SampleError(
+            f"sample '{prompt.id}' has no line in {file}; a line with \"units\": [] leaves it as "
             "the other keys say."
         )
-    return lines[trace.id]
+    return lines[prompt.id]
 
 
 @lru_cache(maxsize=4)
@@ -99,11 +95,11 @@ def _safe(unit: UserUnit) -> UserUnit:
     return msgspec.structs.replace(unit, label=safe_text(unit.label), text=quote)
 
 
-def cut_user(cut: Cut, trace: Trace, defined: Defined) -> None:
+def cut_user(cut: Cut, prompt: Prompt, defined: Defined) -> None:
     """Give the parts that the user cut their units and no others; CommandError naming the unit
     that means nothing, no token, or tokens of another."""
-    tokens = [_checked(trace, defined, index) for index in range(len(defined.units))]
-    line = trace.timeline
+    tokens = [_checked(prompt, defined, index) for index in range(len(defined.units))]
+    line = prompt.timeline
     for own in tokens:
         cut.drop(np.isin(line.part, np.unique(line.part[own])) & (line.part >= 0))
     for index, (unit, own) in enumerate(zip(defined.units, tokens, strict=True)):
@@ -114,13 +110,13 @@ def cut_user(cut: Cut, trace: Trace, defined: Defined) -> None:
             cut.start_s[own], cut.end_s[own] = unit.start_s, unit.end_s
 
 
-def _checked(trace: Trace, defined: Defined, index: int) -> Bool:
+def _checked(prompt: Prompt, defined: Defined, index: int) -> Bool:
     """(n,): the tokens of one unit."""
     unit = defined.units[index]
     try:
         if unit.label in [other.label for other in defined.units[:index]]:
             raise ValueError("that label is taken")
-        tokens = _tokens(trace, unit)
+        tokens = _tokens(prompt, unit)
         if not tokens.any():
             raise ValueError("it holds no token of the prompt")
     except ValueError as error:
@@ -138,18 +134,18 @@ def _check_apart(cut: Cut, own: Bool, defined: Defined, index: int) -> None:
         )
 
 
-def _tokens(trace: Trace, unit: UserUnit) -> Bool:
+def _tokens(prompt: Prompt, unit: UserUnit) -> Bool:
     """(n,): the tokens that a unit means; ValueError saying what is wrong with it."""
     timed = unit.start_s is not None or unit.end_s is not None
     if (unit.text is not None) + timed + (unit.box is not None) > 1:
         raise ValueError("text, start_s and end_s, and box exclude one another")
     if unit.text is not None:
-        return _quoted(trace, unit.text, unit.part)
-    whole: Bool = trace.timeline.part == _part(trace.parts, unit.part)
+        return _quoted(prompt, unit.text, unit.part)
+    whole: Bool = prompt.timeline.part == _part(prompt.parts, unit.part)
     if timed:
-        whole = whole & _within(trace, whole, unit)
+        whole = whole & _within(prompt, whole, unit)
     elif unit.box is not None:
-        whole = whole & _boxed(trace, whole, unit.box)
+        whole = whole & _boxed(prompt, whole, unit.box)
     return whole
 
 
@@ -161,22 +157,22 @@ def _part(parts: Sequence[Part], part: int | None) -> int:
     return part
 
 
-def _quoted(trace: Trace, quote: str, part: int | None) -> Bool:
-    line, tokens = trace.timeline, text_tokens(trace)
-    legal = range(len(trace.parts)) if part is None else (_part(trace.parts, part),)
+def _quoted(prompt: Prompt, quote: str, part: int | None) -> Bool:
+    line, tokens = prompt.timeline, text_tokens(prompt)
+    legal = range(len(prompt.parts)) if part is None else (_part(prompt.parts, part),)
     found: list[tuple[int, int]] = []
     for index in legal:
         chars = line.chars[tokens & (line.part == index)]
         if len(chars):
             low, high = int(chars[:, 0].min()), int(chars[:, 1].max())
-            found += [(index, at) for at in _places_of(trace.prompt_text, quote, low, high)]
+            found += [(index, at) for at in _places_of(prompt.prompt_text, quote, low, high)]
     if len(found) != 1:
         where = "the texts" if part is None else f"part {part}"
         if not found:
             raise ValueError(f"its text stands nowhere in {where}")
         raise ValueError(f"its text stands {len(found)} times in {where}; quote more of it")
     [(index, at)] = found
-    position = places(trace)
+    position = places(prompt)
     inside: Bool = tokens & (line.part == index) & (position >= at) & (position < at + len(quote))
     return inside
 
@@ -191,8 +187,8 @@ def _places_of(text: str, quote: str, low: int, high: int) -> list[int]:
     return found
 
 
-def _within(trace: Trace, whole: Bool, unit: UserUnit) -> Bool:
-    line, start, end = trace.timeline, unit.start_s, unit.end_s
+def _within(prompt: Prompt, whole: Bool, unit: UserUnit) -> Bool:
+    line, start, end = prompt.timeline, unit.start_s, unit.end_s
     if start is None or end is None or not 0 <= start < end:
         raise ValueError("give both start_s and end_s, 0 <= start_s < end_s")
     if np.isnan(line.start_s[whole]).any():
@@ -202,15 +198,15 @@ def _within(trace: Trace, whole: Bool, unit: UserUnit) -> Bool:
     return inside
 
 
-def _boxed(trace: Trace, whole: Bool, box: tuple[float, float, float, float]) -> Bool:
+def _boxed(prompt: Prompt, whole: Bool, box: tuple[float, float, float, float]) -> Bool:
     """The patches whose centre lies in the box."""
-    line, (x0, y0, x1, y1) = trace.timeline, box
+    line, (x0, y0, x1, y1) = prompt.timeline, box
     if not (0 <= x0 < x1 <= 1 and 0 <= y0 < y1 <= 1):
         raise ValueError("a box is [x0, y0, x1, y1], fractions from 0 to 1 with x0 < x1, y0 < y1")
     if (line.modality[whole] != Modality.IMAGE).any():
         raise ValueError("a box is of an image's part")
-    inside = np.zeros(trace.n, np.bool_)
-    rows, columns = (size[line.medium[whole]] for size in patches_of(trace))
+    inside = np.zeros(prompt.n, np.bool_)
+    rows, columns = (size[line.medium[whole]] for size in patches_of(prompt))
     y, x = (line.row[whole] + 0.5) / rows, (line.column[whole] + 0.5) / columns
     inside[whole] = (x0 <= x) & (x < x1) & (y0 <= y) & (y < y1)
     return inside

@@ -186,7 +186,7 @@ class Maker:
         for kept in made.kept[1:]:
             part = int(base.part[~kept][0])
             prepared = self.adapter.prepare(without_part(self.samples[trace.id], part))
-            every = np.ones((1, len(prepared.ids)), bool)
+            every = np.ones((1, prepared.prompt.n), bool)
             rows.append(Masked(self.adapter, prepared).log_odds(trace.response_ids, every))
         return np.concatenate(rows)
 
@@ -213,10 +213,10 @@ def _weight(trace: Trace, base: Base) -> np.ndarray[Any, np.dtype[np.float64]]:
 
 
 def _refuse_other_prompt(trace: Trace, prepared: Prepared) -> None:
-    media = [medium.sha256 for medium in prepared.media]
+    media = [medium.sha256 for medium in prepared.prompt.media]
     if media != [medium.sha256 for medium in trace.media]:
         raise OmniTraceError("its media are not those that were recorded.")
-    if not np.array_equal(prepared.ids, trace.prompt_ids):
+    if not np.array_equal(prepared.prompt.prompt_ids, trace.prompt_ids):
         raise OmniTraceError("its prompt is not the one that was recorded.")
 
 

@@ -12,9 +12,9 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from omnitrace.prompt import Prompt
 from omnitrace.timeline import Int32, Modality
-from omnitrace.trace import Trace
-from omnitrace.units import UnitConfig
+from omnitrace.units import UnitConfig, cut_units
 from omnitrace.units.text import request_tokens
 from recorder.config import WHOLE
 
@@ -45,31 +45,31 @@ class Base:
         return seen
 
 
-def base_units(trace: Trace, whole: UnitConfig | None = None) -> Base:
-    """The base units of a trace: those of the default `UnitConfig`, vision and sound apart, cut
-    further where the units `whole`, by default `WHOLE`, cut them. NotAdded as for any units."""
+def base_units(prompt: Prompt, whole: UnitConfig | None = None) -> Base:
+    """The base units of a prompt: those of the default `UnitConfig`, vision and sound apart, cut
+    further where the units `whole`, by default `WHOLE`, cut them. SampleError as for any units."""
     fine, coarse = (
-        trace.units(config).owner_of_tokens(trace.n).astype(np.int64)
+        cut_units(prompt, config).owner_of_tokens(prompt.n).astype(np.int64)
         for config in (UnitConfig(), whole or WHOLE)
     )
-    apart = (fine * len(Modality) + trace.timeline.modality) * (trace.n + 1) + coarse + 1
+    apart = (fine * len(Modality) + prompt.timeline.modality) * (prompt.n + 1) + coarse + 1
     kinds, first = np.unique(apart[fine >= 0], return_index=True)
     rank = np.empty(len(kinds), np.int32)
     rank[np.argsort(first)] = np.arange(len(kinds))
-    unit_of = np.full(trace.n, -1, np.int32)
+    unit_of = np.full(prompt.n, -1, np.int32)
     unit_of[fine >= 0] = rank[np.searchsorted(kinds, apart[fine >= 0])]
     first_token = np.flatnonzero(fine >= 0)[np.sort(first)]
-    part, unit = trace.timeline.part[first_token], coarse[first_token].astype(np.int32)
+    part, unit = prompt.timeline.part[first_token], coarse[first_token].astype(np.int32)
     alone = np.flatnonzero(unit < 0)  # in none of the units: each a whole of its own
     unit[alone] = unit.max(initial=-1) + 1 + np.arange(len(alone))
-    return Base(unit_of, part, unit, _request(trace, unit_of, part))
+    return Base(unit_of, part, unit, _request(prompt, unit_of, part))
 
 
-def _request(trace: Trace, unit_of: Int32, part: Int32) -> Bool:
+def _request(prompt: Prompt, unit_of: Int32, part: Int32) -> Bool:
     """The units of the request (omnitrace/units/text.py); the last sentence where nothing asks."""
     asks = np.zeros(len(part), bool)
-    asks[np.unique(unit_of[request_tokens(trace) & (unit_of >= 0)])] = True
+    asks[np.unique(unit_of[request_tokens(prompt) & (unit_of >= 0)])] = True
     if asks.all() or not asks.any():
         asks[:] = False
-        asks[-1:] = bool(len(part)) and trace.parts[part[-1]].kind == "text"
+        asks[-1:] = bool(len(part)) and prompt.parts[part[-1]].kind == "text"
     return asks

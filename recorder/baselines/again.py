@@ -87,9 +87,9 @@ def load_again(identity: Mapping[str, Any], config: BaselineConfig) -> Adapter:
 def prepare_again(adapter: Adapter, sample: Sample, trace: Trace) -> Prepared:
     """The prompt as model input; OmniTraceError unless its tokens are those recorded."""
     prepared = adapter.prepare(sample)
-    if not np.array_equal(prepared.ids, trace.prompt_ids):
+    if not np.array_equal(prepared.prompt.prompt_ids, trace.prompt_ids):
         raise OmniTraceError(
-            f"its prompt has {len(prepared.ids)} tokens that are not the {trace.n} recorded ones: "
+            f"its prompt has {prepared.prompt.n} tokens that are not the {trace.n} recorded ones: "
             "the sample, or the library that prepares it, changed since."
         )
     return prepared

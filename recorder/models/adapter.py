@@ -17,7 +17,7 @@ import transformers
 from safetensors import SafetensorError
 
 from omnitrace.errors import CommandError
-from omnitrace.timeline import Int32, Medium, Part, Timeline
+from omnitrace.prompt import Prompt
 from recorder import fingerprint
 from recorder.config import RecordConfig
 from recorder.inputs.samples import Sample
@@ -31,18 +31,14 @@ hf: Any = transformers
 
 @dataclass(frozen=True)
 class Prepared:
-    """A sample as model input, and what each of its n tokens is.
+    """A sample as model input, and its prompt.
 
     `inputs` are the keyword arguments of `model.generate`, on the model's device, batch size 1.
     `absent`: the parts whose text the chat template leaves out (earlier thinking).
     """
 
     inputs: Mapping[str, Any]
-    ids: Int32
-    timeline: Timeline
-    prompt_text: str
-    parts: tuple[Part, ...]
-    media: tuple[Medium, ...]
+    prompt: Prompt
     absent: tuple[int, ...] = ()
 
 

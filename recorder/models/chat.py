@@ -18,6 +18,7 @@ import transformers
 from transformers.models.auto import modeling_auto
 
 from omnitrace.errors import CommandError, OmniTraceError
+from omnitrace.prompt import Prompt
 from omnitrace.timeline import Int32, Medium, Part, Timeline
 from recorder.inputs import loaded as inputs
 from recorder.inputs.loaded import Loaded
@@ -121,9 +122,15 @@ class ChatModel(Tokens):
         inputs = {
             key: processing.to_model(value, self.model) for key, value in processed.inputs.items()
         }
-        return Prepared(
-            inputs, ids, timeline, text, parts, tuple(one.medium for one in media), rendered.absent
+        prompt = Prompt(
+            id=sample.id,
+            prompt_text=text,
+            prompt_ids=ids,
+            timeline=timeline,
+            parts=parts,
+            media=tuple(one.medium for one in media),
         )
+        return Prepared(inputs, prompt, rendered.absent)
 
     def _load(self, content: Content) -> Loaded:
         kind = content.kind

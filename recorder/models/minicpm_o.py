@@ -21,6 +21,7 @@ import torch
 import transformers
 
 from omnitrace.errors import CommandError, OmniTraceError
+from omnitrace.prompt import Prompt
 from omnitrace.text import one_line
 from omnitrace.timeline import Int32, Medium, Modality, Timeline
 from recorder.inputs import media
@@ -140,8 +141,15 @@ class MiniCPMO(Tokens):
             tokens = np.flatnonzero(slot_of == number)
             self._place(timeline, tokens[held[tokens]], slot, loaded[slot.medium].medium)
             layout.place_medium(timeline, tokens, parts, slot.medium)
-        found = tuple(m.medium for m in loaded)
-        return Prepared(self._inputs(batch), ids, timeline, text, parts, found, rendered.absent)
+        prompt = Prompt(
+            id=sample.id,
+            prompt_text=text,
+            prompt_ids=ids,
+            timeline=timeline,
+            parts=parts,
+            media=tuple(m.medium for m in loaded),
+        )
+        return Prepared(self._inputs(batch), prompt, rendered.absent)
 
     def _owners(
         self, rendered: Rendered, written: Sequence[str], owners: Sequence[int], ids: Int32

@@ -18,6 +18,7 @@ import torch
 import transformers
 
 from omnitrace.errors import OmniTraceError
+from omnitrace.prompt import Prompt
 from omnitrace.text import one_line
 from omnitrace.timeline import Int32, Modality, Timeline
 from recorder.inputs.loaded import Loaded, frame_rate
@@ -110,8 +111,15 @@ class QwenOmni(Tokens):
             self._place(timeline, ids, regions[index], medium, size)
             layout.place_medium(timeline, regions[index], parts, index)
         inputs = self._inputs(batch, loaded, regions)
-        found = tuple(m.medium for m in loaded)
-        return Prepared(inputs, ids, timeline, text, parts, found, rendered.absent)
+        prompt = Prompt(
+            id=sample.id,
+            prompt_text=text,
+            prompt_ids=ids,
+            timeline=timeline,
+            parts=parts,
+            media=tuple(m.medium for m in loaded),
+        )
+        return Prepared(inputs, prompt, rendered.absent)
 
     def _load_media(self, sample: Sample) -> list[Loaded]:
         """The media, decoded: videos at one frame rate, that of the longest, unless a part sets

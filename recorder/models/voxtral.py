@@ -20,6 +20,7 @@ import torch
 import transformers
 
 from omnitrace.errors import CommandError, OmniTraceError
+from omnitrace.prompt import Prompt
 from omnitrace.timeline import Int32, Part, Timeline
 from recorder.inputs.samples import Sample
 from recorder.models import chat, layout, processing
@@ -94,8 +95,15 @@ class MistralChat(chat.ChatModel):
         inputs = {
             key: processing.to_model(value, self.model) for key, value in processed.inputs.items()
         }
-        found = tuple(one.medium for one in media)
-        return Prepared(inputs, ids, timeline, text, parts, found, rendered.absent)
+        prompt = Prompt(
+            id=sample.id,
+            prompt_text=text,
+            prompt_ids=ids,
+            timeline=timeline,
+            parts=parts,
+            media=tuple(one.medium for one in media),
+        )
+        return Prepared(inputs, prompt, rendered.absent)
 
     def _encode(
         self,

@@ -210,7 +210,7 @@ def force(
 
 
 def _lengths(adapter: Adapter, prepared: Sequence[Prepared], new: int) -> Lengths:
-    lengths = Lengths(tuple(len(each.ids) for each in prepared))
+    lengths = Lengths(tuple(each.prompt.n for each in prepared))
     if lengths.width + new > adapter.max_tokens:
         raise OmniTraceError(
             f"the prompt has {lengths.width} tokens; with {new} new ones that is more than the "

@@ -44,7 +44,7 @@ class Masked:
         self.adapter, self.model = adapter, adapter.model
         self._recurrent = is_recurrent(adapter.model.config)
         self._prompt, expected = lay(adapter, prepared)
-        modality = prepared.timeline.modality
+        modality = prepared.prompt.timeline.modality
         self._modality = torch.from_numpy(modality).to(self.model.device)
         # A window counts tokens, not positions: where there is one, nothing may be left out.
         config = self.model.config.get_text_config()

@@ -6,9 +6,9 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
 from omnitrace import Run
-from omnitrace.errors import CommandError, OmniTraceError
+from omnitrace.errors import CommandError, OmniTraceError, SampleError
 from omnitrace.store.additions import SEGMENTATION
-from omnitrace.trace import NotAdded, Trace
+from omnitrace.trace import Trace
 from replay.attribution import Attribution, attribute
 from replay.config import ReplayConfig
 from replay.evaluation import Gold
@@ -50,7 +50,7 @@ class Material:
             try:
                 attribution = attribute(trace, self.config)
             except OmniTraceError as error:
-                if isinstance(error, CommandError) and not isinstance(error, NotAdded):
+                if isinstance(error, CommandError) and not isinstance(error, SampleError):
                     raise
                 self.damaged[trace.id] = str(error)
             else:

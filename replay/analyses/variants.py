@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from omnitrace.trace import NotAdded, Trace
+from omnitrace.errors import SampleError
+from omnitrace.trace import Trace
 from replay.analyses.estimate import RESAMPLES
 from replay.analyses.figure import HUES, INK, new_axes
 from replay.analyses.result import Result, Table, number
@@ -87,7 +88,7 @@ def score_variants(
         for name, config in configs.items():
             try:
                 judgements[name].append(judge(replayer.attribute(config), golds[trace.id]))
-            except NotAdded:
+            except SampleError:
                 continue
     return judgements
 

@@ -15,10 +15,9 @@ from rich.text import Text
 from omnitrace import OmniTraceError, open_run
 from omnitrace.cli.console import STYLES, narrate, out, plain, table, tracked
 from omnitrace.cli.flags import flags_of, layered
-from omnitrace.errors import CommandError
+from omnitrace.errors import CommandError, SampleError
 from omnitrace.text import one_line
 from omnitrace.timeline import Modality
-from omnitrace.trace import NotAdded
 from replay import PRESETS
 from replay.cli.replay import check_added
 from replay.methods import Question
@@ -86,7 +85,7 @@ def compare(
             asked = [Question(opened[id], one.config, comparing.ablations) for one in sides]
             found = compared(asked[0], asked[1], (sides[0].method, sides[1].method))
         except OmniTraceError as error:
-            if isinstance(error, CommandError) and not isinstance(error, NotAdded):
+            if isinstance(error, CommandError) and not isinstance(error, SampleError):
                 raise
             name = f"sample '{one_line(id)}'"
             failed.append(f"{name}: {str(error).removeprefix(f'{name}: ')}")

@@ -13,11 +13,10 @@ from rich.text import Text
 from omnitrace import OmniTraceError, Run, Trace, open_run
 from omnitrace.cli.console import STYLES, narrate, out, plain, table
 from omnitrace.cli.flags import flags_of, layered
-from omnitrace.errors import CommandError, nearest
+from omnitrace.errors import CommandError, SampleError, nearest
 from omnitrace.store.additions import SEGMENTATION, TAGS
 from omnitrace.text import one_line
 from omnitrace.timeline import Modality
-from omnitrace.trace import NotAdded
 from replay import PRESETS, Attribution, ReplayConfig, attribute
 from replay import preset as preset_of
 from replay.output import json_pieces
@@ -95,7 +94,7 @@ def attribute_all(
     for id in ids:
         try:
             yield attribute(run[id], config)
-        except NotAdded as error:
+        except SampleError as error:
             damaged.append(str(error))
         except CommandError:
             raise

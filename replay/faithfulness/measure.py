@@ -11,9 +11,8 @@ from dataclasses import dataclass, field
 import numpy as np
 import numpy.typing as npt
 
-from omnitrace.errors import CommandError, OmniTraceError
+from omnitrace.errors import CommandError, OmniTraceError, SampleError
 from omnitrace.text import one_line
-from omnitrace.trace import NotAdded
 from replay.analyses.estimate import NOTHING, Estimate, pooled
 from replay.faithfulness import METRICS, Case, Unanswerable, case, sensitive
 from replay.methods import Method, Question
@@ -91,7 +90,7 @@ def measure(
         try:
             cases = cases_of(question, method, only_sensitive)
         except OmniTraceError as error:
-            if isinstance(error, CommandError) and not isinstance(error, NotAdded):
+            if isinstance(error, CommandError) and not isinstance(error, SampleError):
                 raise
             name = f"sample '{one_line(question.trace.id)}'"
             found.failed[question.trace.id] = f"{name}: {str(error).removeprefix(f'{name}: ')}"

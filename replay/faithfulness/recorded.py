@@ -50,7 +50,7 @@ class Recorded:
     def of(cls, trace: Trace, units: Units, name: str = "mask") -> Recorded:
         """The ablations `name` of a trace, by its `units`.
 
-        NotAdded if there are none; Unanswerable where a unit is no union of base units.
+        SampleError if there are none; Unanswerable where a unit is no union of base units.
         """
         first = trace.ablation(name)
         alike = (other for other in trace.ablations.values() if other is not first)

@@ -13,8 +13,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 import numpy.typing as npt
 
-from omnitrace.errors import CommandError, OmniTraceError
-from omnitrace.trace import NotAdded
+from omnitrace.errors import CommandError, OmniTraceError, SampleError
 from replay.config import ReplayConfig
 from replay.faithfulness import span_log_odds
 from replay.methods import Question
@@ -91,7 +90,7 @@ def learn(questions: Iterable[Question], failed: dict[str, str]) -> Learned:
         try:
             own = examples_of(question)
         except OmniTraceError as error:
-            if isinstance(error, CommandError) and not isinstance(error, NotAdded):
+            if isinstance(error, CommandError) and not isinstance(error, SampleError):
                 raise
             failed[question.trace.id] = str(error)
             continue

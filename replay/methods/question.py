@@ -58,7 +58,7 @@ class Question:
 
     @cached_property
     def recorded(self) -> Recorded:
-        """The ablations by the units; NotAdded or Unanswerable if there are none."""
+        """The ablations by the units; SampleError or Unanswerable if there are none."""
         return Recorded.of(self.trace, self.units, self.ablations)
 
     @cached_property

@@ -20,10 +20,10 @@ from typing import ParamSpec, Protocol, TypeVar
 
 import numpy as np
 
-from omnitrace.errors import CommandError, OmniTraceError
+from omnitrace.errors import CommandError, OmniTraceError, SampleError
 from omnitrace.store.run import Run
 from omnitrace.timeline import Float64
-from omnitrace.trace import NotAdded, Trace
+from omnitrace.trace import Trace
 from replay.attribution import Replayer
 from replay.cache import MassCache
 from replay.config import ReplayConfig
@@ -120,7 +120,7 @@ def _noted(damaged: list[str], read: Callable[P, R], *given: P.args, **named: P.
     """What `read` returns; None where a recording lacks something or is damaged, now noted."""
     try:
         return read(*given, **named)
-    except NotAdded as error:
+    except SampleError as error:
         damaged.append(str(error))
     except CommandError:
         raise

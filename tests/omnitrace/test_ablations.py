@@ -15,10 +15,11 @@ from hypothesis import strategies as st
 
 from omnitrace import CommandError, OmniTraceError, open_run
 from omnitrace.ablations import Ablations, AblationsData, Row, from_data, log_sigmoid, to_data
+from omnitrace.errors import SampleError
 from omnitrace.store.adder import Adder
 from omnitrace.store.additions import ABLATIONS
 from omnitrace.store.writer import RunWriter
-from omnitrace.trace import NotAdded, Trace
+from omnitrace.trace import Trace
 from tests.build import make_trace
 
 
@@ -75,7 +76,7 @@ def test_what_is_added_comes_back(store: Path) -> None:
     assert run.damage == []
     assert same(run["a"].ablation("mask"), make_ablations(make_trace("a")))
     assert dict(run["b"].ablations) == {}
-    with pytest.raises(NotAdded, match=r"no ablations 'mask'.*ablate-inputs"):
+    with pytest.raises(SampleError, match=r"no ablations 'mask'.*ablate-inputs"):
         run["b"].ablation("mask")
     with pytest.raises(CommandError, match="made otherwise"):
         Adder.open(store, ABLATIONS, "mask", {"masks": 10})

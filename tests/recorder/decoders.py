@@ -10,6 +10,7 @@ import numpy as np
 import torch
 import transformers
 
+from omnitrace.prompt import Prompt
 from omnitrace.timeline import Timeline
 from recorder.inputs.samples import Sample
 from recorder.models.adapter import Prepared
@@ -261,7 +262,9 @@ def prepared(ids: Sequence[int]) -> Prepared:
     every = np.array(ids, np.int32)
     row = torch.tensor([list(ids)])
     inputs = {"input_ids": row, "attention_mask": torch.ones_like(row)}
-    return Prepared(inputs, every, Timeline.blank(len(every)), "", (), ())
+    line = Timeline.blank(len(every))
+    prompt = Prompt(id="", prompt_text="", prompt_ids=every, timeline=line, parts=(), media=())
+    return Prepared(inputs, prompt)
 
 
 def drawn_ids(count: int, seed: int = 0) -> list[int]:

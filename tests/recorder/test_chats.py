@@ -59,9 +59,10 @@ def own_ids(tokenizer: Any, row: Row, **args: Any) -> list[int]:
 
 def texts_of(adapter: Any, prepared: Prepared) -> list[str]:
     """What the tokens of each part read."""
-    line, ids = prepared.timeline, prepared.ids
+    line, ids = prepared.prompt.timeline, prepared.prompt.prompt_ids
     return [
-        adapter.decode(ids[line.part == index].tolist()) for index in range(len(prepared.parts))
+        adapter.decode(ids[line.part == index].tolist())
+        for index in range(len(prepared.prompt.parts))
     ]
 
 
@@ -231,7 +232,7 @@ def test_chats(family: str, name: str, read: Callable[[Row], Sample]) -> None:
         assert "\n" not in str(caught.value)
         return
     prepared = adapter.prepare(sample)
-    assert prepared.ids.tolist() == own_ids(adapter.tokenizer, chat.row)
+    assert prepared.prompt.prompt_ids.tolist() == own_ids(adapter.tokenizer, chat.row)
     absent = () if family in chat.thinking else chat.absent
     assert prepared.absent == absent
     expected = ["" if index in absent else text for index, text in enumerate(chat.texts)]
@@ -240,8 +241,8 @@ def test_chats(family: str, name: str, read: Callable[[Row], Sample]) -> None:
     for text, own in zip(expected, read_back, strict=True):
         assert bare(own) == bare(adapter.tokenizer.backend_tokenizer.normalizer.normalize_str(text)
                                  if nfc else text)  # fmt: skip
-    assert bare(prepared.prompt_text) == bare("".join(read_back))
-    line = prepared.timeline
+    assert bare(prepared.prompt.prompt_text) == bare("".join(read_back))
+    line = prepared.prompt.timeline
     assert ((line.modality == Modality.TEXT) == (line.part >= 0)).all()
 
 
@@ -269,7 +270,7 @@ def test_thinking_between_tags(
     else:
         row = {"messages": [*messages, user("And one?")]}
     prepared = adapter.prepare(read(row))
-    assert prepared.ids.tolist() == own_ids(adapter.tokenizer, row)
+    assert prepared.prompt.prompt_ids.tolist() == own_ids(adapter.tokenizer, row)
     pieces = ["One and one?", *TAGS[text], *([] if last else ["And one?"])]
     kept = family == "olmo2" or (last and family in {"qwen3", "qwen3_5"})
     absent = [] if kept or len(TAGS[text]) == 1 else [1]
@@ -286,7 +287,7 @@ def test_thinking_by_its_three_names(read: Callable[[Row], Sample]) -> None:
             message = assistant(None, tool_calls=[CALL], **{name: "I must look."})
             row = {"tools": [TOOL], "messages": [user("Rain?"), message, RESULT]}
             prepared = adapter.prepare(read(row))
-            assert prepared.ids.tolist() == own_ids(adapter.tokenizer, row)
+            assert prepared.prompt.prompt_ids.tolist() == own_ids(adapter.tokenizer, row)
             assert bare(texts_of(adapter, prepared)[1]) == "Imustlook."
 
 
@@ -296,9 +297,9 @@ def test_a_continued_answer_after_its_thinking(read: Callable[[Row], Sample]) ->
         adapter: Any = plain(family)
         row = {"messages": [user("What?"), assistant("Two and", reasoning_content="I add them.")]}
         prepared = adapter.prepare(read(row))
-        assert prepared.ids.tolist() == own_ids(adapter.tokenizer, row)
+        assert prepared.prompt.prompt_ids.tolist() == own_ids(adapter.tokenizer, row)
         assert list(map(bare, texts_of(adapter, prepared))) == ["What?", "Iaddthem.", "Twoand"]
-        assert adapter.decode(prepared.ids.tolist()).endswith("\n</think>\n\nTwo and")
+        assert adapter.decode(prepared.prompt.prompt_ids.tolist()).endswith("\n</think>\n\nTwo and")
 
 
 def test_a_continued_answer_that_its_template_does_not_keep(read: Callable[[Row], Sample]) -> None:
@@ -324,14 +325,14 @@ def test_arguments_of_the_template(
     adapter: Any = load(family, Settings(template_args=args))
     row = {"messages": [user("One and one?"), assistant("Two."), user("And one?")]}
     prepared = adapter.prepare(read(row))
-    assert prepared.ids.tolist() == own_ids(adapter.tokenizer, row, **args)
-    text = adapter.decode(prepared.ids.tolist())
+    assert prepared.prompt.prompt_ids.tolist() == own_ids(adapter.tokenizer, row, **args)
+    text = adapter.decode(prepared.prompt.prompt_ids.tolist())
     assert text.endswith(end)
     if family == "gpt_oss":
         assert "Reasoning: high" in text
     if family == "llama3":
         assert "Today Date: 1 Jan 2026" in text
-    assert prepared.prompt_text.replace(" ", "") == "Oneandone?Two.Andone?"
+    assert prepared.prompt.prompt_text.replace(" ", "") == "Oneandone?Two.Andone?"
 
 
 def test_a_template_of_the_users_own(read: Callable[[Row], Sample]) -> None:
@@ -341,9 +342,11 @@ def test_a_template_of_the_users_own(read: Callable[[Row], Sample]) -> None:
     )
     adapter: Any = load("smollm", Settings(chat_template=source))
     prepared = adapter.prepare(read({"messages": [user("user ")]}))
-    assert adapter.decode(prepared.ids.tolist()) == "user: user\nassistant:"
+    assert adapter.decode(prepared.prompt.prompt_ids.tolist()) == "user: user\nassistant:"
     assert bare(texts_of(adapter, prepared)[0]) == "user"
-    assert adapter.decode(prepared.ids[prepared.timeline.part < 0].tolist()).startswith("user:")
+    assert adapter.decode(
+        prepared.prompt.prompt_ids[prepared.prompt.timeline.part < 0].tolist()
+    ).startswith("user:")
 
 
 def test_openais_tool_calls(read: Callable[[Row], Sample]) -> None:
@@ -355,8 +358,8 @@ def test_openais_tool_calls(read: Callable[[Row], Sample]) -> None:
     for family in ("llama3", "mistral", "qwen3", "gpt_oss", "granite"):
         adapter: Any = plain(family)
         prepared = adapter.prepare(read(row))
-        assert prepared.ids.tolist() == own_ids(adapter.tokenizer, object_row)
-        assert "Oslo" in adapter.decode(prepared.ids.tolist())
+        assert prepared.prompt.prompt_ids.tolist() == own_ids(adapter.tokenizer, object_row)
+        assert "Oslo" in adapter.decode(prepared.prompt.prompt_ids.tolist())
 
 
 def test_a_tools_result_that_a_template_writes_as_json(read: Callable[[Row], Sample]) -> None:
@@ -366,7 +369,7 @@ def test_a_tools_result_that_a_template_writes_as_json(read: Callable[[Row], Sam
     for family in ("mistral", "gpt_oss"):
         adapter: Any = plain(family)
         prepared = adapter.prepare(read(row))
-        assert prepared.ids.tolist() == own_ids(adapter.tokenizer, row)
+        assert prepared.prompt.prompt_ids.tolist() == own_ids(adapter.tokenizer, row)
         assert texts_of(adapter, prepared)[1].strip(' "') == 'It is \\"wet\\"\\nand 7 °C'
 
 
@@ -381,7 +384,7 @@ def test_texts_in_parts(read: Callable[[Row], Sample]) -> None:
         adapter: Any = plain(family)
         prepared = adapter.prepare(read({"messages": [user(parts)]}))
         joined = {"messages": [user("One and one?")]}
-        assert prepared.ids.tolist() == own_ids(adapter.tokenizer, joined)
+        assert prepared.prompt.prompt_ids.tolist() == own_ids(adapter.tokenizer, joined)
         first, *rest = map(bare, texts_of(adapter, prepared))
         assert first + "".join(rest) == "Oneandone?"
         assert first == "One"
@@ -409,10 +412,10 @@ def test_images_over_several_turns(family: str, style: str, read: Callable[[Row]
         ]
     }
     prepared = adapter.prepare(read(row))
-    assert [part.kind for part in prepared.parts] == [
+    assert [part.kind for part in prepared.prompt.parts] == [
         "image", "text", "text", "image", "image", "text",
     ]  # fmt: skip
-    line = prepared.timeline
+    line = prepared.prompt.timeline
     stretches = [(line.medium == medium).nonzero()[0] for medium in range(3)]
     assert len({len(tokens) for tokens in stretches}) == 1
     assert all(tokens[-1] - tokens[0] + 1 == len(tokens) for tokens in stretches)
@@ -420,7 +423,7 @@ def test_images_over_several_turns(family: str, style: str, read: Callable[[Row]
     read_back = texts_of(adapter, prepared)
     assert [bare(read_back[index]) for index in (1, 2, 5)] == ["Whatisit?", "Alamp.", "Andthese?"]
     between = (line.medium < 0) & (line.part < 0)
-    assert "A lamp." not in adapter.decode(prepared.ids[between].tolist())
+    assert "A lamp." not in adapter.decode(prepared.prompt.prompt_ids[between].tolist())
 
 
 @pytest.mark.parametrize("family", IMAGES)
@@ -429,7 +432,7 @@ def test_systems_of_models_that_take_images(family: str, read: Callable[[Row], S
     adapter: Any = plain(family)
     row = {"messages": [{"role": "system", "content": "Be brief."}, user("What is it?")]}
     prepared = adapter.prepare(read(row))
-    text = adapter.decode(prepared.ids.tolist())
+    text = adapter.decode(prepared.prompt.prompt_ids.tolist())
     assert "Be brief." in text
     assert "'type'" not in text
     assert list(map(bare, texts_of(adapter, prepared))) == ["Bebrief.", "Whatisit?"]
@@ -481,6 +484,6 @@ def test_contents_that_are_strings(family: str, read: Callable[[Row], Sample]) -
     bos = adapter.tokenizer.bos_token
     begun = bos is not None and text.startswith(bos)
     expected = adapter.tokenizer(text, **({"add_special_tokens": False} if begun else {}))
-    assert prepared.ids.tolist() == expected["input_ids"]
+    assert prepared.prompt.prompt_ids.tolist() == expected["input_ids"]
     texts = ["Bebrief.", "Whatisit?", "Alamp.", "Whose?"]
     assert list(map(bare, texts_of(adapter, prepared))) == texts

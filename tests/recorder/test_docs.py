@@ -47,11 +47,11 @@ def test_the_adapter_of_the_page_records(
     install(adapter.model, adapter.decoder)
     confirm(adapter.model, adapter.layers)
     prepared = adapter.prepare(make_sample("The lamp costs forty euros.", " What does it cost?"))
-    assert adapter.decode(prepared.ids.tolist()) == (
+    assert adapter.decode(prepared.prompt.prompt_ids.tolist()) == (
         "user:\nThe lamp costs forty euros. What does it cost?\nassistant:\n"
     )
-    assert prepared.prompt_text == "The lamp costs forty euros. What does it cost?"
-    assert (prepared.timeline.modality == Modality.TEXT).any()
+    assert prepared.prompt.prompt_text == "The lamp costs forty euros. What does it cost?"
+    assert (prepared.prompt.timeline.modality == Modality.TEXT).any()
     answer = answer_one(adapter, prepared, Options(max_new_tokens=4))
     check_rows(adapter, prepared.inputs, answer)
 

@@ -71,7 +71,7 @@ def write_frames(folder: Path, count: int, size: tuple[int, int]) -> list[str]:
 
 def groups(prepared: Prepared, medium: int = 0) -> list[tuple[float, float]]:
     """Start and end of each group of frames of a video."""
-    line = prepared.timeline
+    line = prepared.prompt.timeline
     own = (line.medium == medium) & (line.modality == Modality.VIDEO)
     return list(
         dict.fromkeys(zip(line.start_s[own].tolist(), line.end_s[own].tolist(), strict=True))
@@ -80,7 +80,7 @@ def groups(prepared: Prepared, medium: int = 0) -> list[tuple[float, float]]:
 
 def assert_rows_are_eagers(family: str, prepared: Prepared, answer: Answer) -> None:
     """Rows equal those of eager forward passes over prompt and answer."""
-    n, ids = len(prepared.ids), answer.ids.tolist()
+    n, ids = prepared.prompt.n, answer.ids.tolist()
     means, lasts = (rows_of(answer.signals[name], n, len(ids)) for name in ("attmean", "rawatt"))
     with torch.no_grad():
         for t in range(len(ids)):
@@ -94,7 +94,7 @@ def assert_plain_generation(family: str, prepared: Prepared, answer: Answer) -> 
     tokens = plain(family).model.generate(
         **prepared.inputs, max_new_tokens=OPTIONS.max_new_tokens, do_sample=False
     )
-    expected = tokens[0, len(prepared.ids) :].tolist()
+    expected = tokens[0, prepared.prompt.n :].tolist()
     if answer.finish == "eos":
         expected.pop()
     assert answer.ids.tolist() == expected
@@ -120,7 +120,7 @@ def test_patches_of_a_yes_or_no_answer_are_where_their_pixels_are(
     ]
     adapter, _ = watched(family)
     prepared = adapter.prepare(read(user(content)))
-    line = prepared.timeline
+    line = prepared.prompt.timeline
     tokens = np.flatnonzero(line.modality == Modality.IMAGE)
     place = (line.row[tokens], line.column[tokens])
     assert sorted(zip(*(each.tolist() for each in place), strict=True)) == [
@@ -134,7 +134,7 @@ def test_patches_of_a_yes_or_no_answer_are_where_their_pixels_are(
             adapter, [prepared], [np.array(adapter.encode(text), np.int32)], wanted(family)
         )
         assert_rows_are_eagers(family, prepared, answer)
-        weights = rows_of(answer.signals["attmean"], len(prepared.ids), len(answer.ids))[0]
+        weights = rows_of(answer.signals["attmean"], prepared.prompt.n, len(answer.ids))[0]
         assert weights[tokens].std() > 0
 
 
@@ -177,7 +177,7 @@ def test_silent_videos_have_no_audio_tokens(family: str, read: Callable[..., Sam
     text = {"type": "text", "text": "What do you hear?"}
     for content, heard in (([silent, text], [False]), ([sounding, silent, text], [True, False])):
         prepared = adapter.prepare(read(user(content)))
-        line = prepared.timeline
+        line = prepared.prompt.timeline
         audio = [
             (line.modality[line.medium == m] == Modality.AUDIO).sum() for m in range(len(heard))
         ]
@@ -203,12 +203,12 @@ def test_long_audio_keeps_its_seconds(
     content = [{"type": "audio", "audio": "long.wav"}, {"type": "text", "text": "What is it?"}]
     adapter, _ = watched("minicpm_o")
     prepared = adapter.prepare(read(user(content)))
-    line = prepared.timeline
+    line = prepared.prompt.timeline
     heard = line.modality == Modality.AUDIO
     assert heard.sum() == pytest.approx(10 * seconds, abs=1)
     np.testing.assert_allclose(line.start_s[heard], np.arange(heard.sum()) / 10, atol=1e-9)
     assert line.end_s[heard].max() == pytest.approx(seconds, abs=0.15)
-    assert prepared.media[0].duration_s == seconds
+    assert prepared.prompt.media[0].duration_s == seconds
     assert len(answer_one(adapter, prepared, OPTIONS, wanted("minicpm_o")).ids)
 
 
@@ -233,7 +233,7 @@ def test_a_batch_of_videos_under_flash_attention(
         for fps, text in ((1.0, "Describe what scatters, briefly."), (2.0, "Describe it."))
     ]
     prepared = [adapter.prepare(each) for each in samples]
-    assert len(prepared[0].ids) != len(prepared[1].ids)
+    assert prepared[0].prompt.n != prepared[1].prompt.n
     together = generate(adapter, prepared, OPTIONS, wanted(family))
     for one, answer in zip(prepared, together, strict=True):
         assert_same(answer_one(adapter, one, OPTIONS, wanted(family)), answer)
@@ -287,7 +287,7 @@ def test_four_frames_of_qwen3_5(tmp_path: Path, read: Callable[..., Sample]) -> 
     adapter, confirmed = watched("qwen3_5")
     prepared = adapter.prepare(read(user(content)))
     [grid] = prepared.inputs["video_grid_thw"].tolist()
-    line = prepared.timeline
+    line = prepared.prompt.timeline
     own = np.flatnonzero(line.modality == Modality.VIDEO)
     assert grid[0] == 2
     assert len(own) == grid[0] * grid[1] * grid[2] // 4
@@ -345,12 +345,12 @@ def test_thinking_between_calls_of_tools(family: str, read: Callable[..., Sample
     adapter: Any = watched(family)[0]
     prepared = adapter.prepare(read(*messages, tools=[TOOL]))
     row = {"messages": messages, "tools": [TOOL]}
-    assert prepared.ids.tolist() == own_ids(adapter.tokenizer, row)
+    assert prepared.prompt.prompt_ids.tolist() == own_ids(adapter.tokenizer, row)
     assert prepared.absent == (1,)
     expected = ["Is it warm in Rome?", "", "Yes.", "And in Oslo?", "I must look.",
                 RESULT["content"], "Wet; once more.", "", "8 degrees, dry"]  # fmt: skip
     assert list(map(bare, texts_of(adapter, prepared))) == list(map(bare, expected))
-    roles = [part.role for part in prepared.parts]
+    roles = [part.role for part in prepared.prompt.parts]
     assert [roles[index] for index in (4, 5, 6, 8)] == ["assistant", "tool", "assistant", "tool"]
     answer = answer_one(adapter, prepared, OPTIONS, wanted(family))
     assert_plain_generation(family, prepared, answer)
@@ -372,14 +372,16 @@ def test_thinking_whose_opening_tag_the_prompt_wrote(
         messages += [user("And one more?")]
     adapter: Any = watched("qwen3_5")[0]
     prepared = adapter.prepare(read(*messages, **more))
-    assert prepared.ids.tolist() == own_ids(adapter.tokenizer, {"messages": messages, **more})
+    assert prepared.prompt.prompt_ids.tolist() == own_ids(
+        adapter.tokenizer, {"messages": messages, **more}
+    )
     texts = list(map(bare, texts_of(adapter, prepared)))
     assert texts[2] == "Four."
     if later:
         assert (prepared.absent, texts[1]) == ((1,), "")
         return
     assert (prepared.absent, texts[1]) == ((), "Twoandtwoarefour.")
-    thinking = np.flatnonzero(prepared.timeline.part == 1)
-    around = adapter.decode(prepared.ids[thinking[0] - 2 : thinking[-1] + 3].tolist())
+    thinking = np.flatnonzero(prepared.prompt.timeline.part == 1)
+    around = adapter.decode(prepared.prompt.prompt_ids[thinking[0] - 2 : thinking[-1] + 3].tolist())
     assert bare(around).startswith("<think>Two")
     assert bare(around).endswith("four.</think>")

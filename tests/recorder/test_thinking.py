@@ -35,7 +35,7 @@ def test_the_generation_prompt_is_what_follows_all_content(
     adapter: QwenOmni, make_sample: MakeSample
 ) -> None:
     prepared = adapter.prepare(make_sample("image:photo.png", QUESTION))
-    end = adapter.decode(_generation_prompt(prepared))
+    end = adapter.decode(_generation_prompt(prepared.prompt))
     assert end == "<|im_end|>\n<|im_start|>assistant\n"
 
 

@@ -15,7 +15,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from omnitrace.errors import CommandError, OmniTraceError
+from omnitrace.errors import CommandError, OmniTraceError, SampleError
 from omnitrace.store import additions, commit
 from omnitrace.store.adder import Adder
 from omnitrace.store.additions import SEGMENTATION, TAGS, Addition
@@ -23,7 +23,7 @@ from omnitrace.store.files import LocalFiles
 from omnitrace.store.run import Run, open_run
 from omnitrace.store.writer import RunWriter
 from omnitrace.timeline import Segmentation, Segments
-from omnitrace.trace import NotAdded, Tagging, Trace
+from omnitrace.trace import Tagging, Trace
 from recorder.adding import add_to_run
 from tests.build import make_trace
 from tests.omnitrace.store.stores import FullDisk, MemoryFiles, describe
@@ -109,7 +109,7 @@ def test_tags_come_back_and_take_the_place_of_the_recorded(store: Path) -> None:
     assert trace.sentences.tolist() == [[0, 54], [55, len(trace.response)]]
     assert trace.prompt_sentences.shape == (0, 2)
     assert run["s0"].tagged("").pos == make_trace("s0").pos
-    with pytest.raises(NotAdded, match="sample 's1' has no tags 'other'"):
+    with pytest.raises(SampleError, match="sample 's1' has no tags 'other'"):
         run["s1"].tagged("other")
 
 

@@ -11,8 +11,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from omnitrace.errors import SampleError
 from omnitrace.timeline import Medium, Modality, Part, Segmentation, Segments, Timeline
-from omnitrace.trace import NotAdded, Trace
+from omnitrace.trace import Trace
 from omnitrace.units import UnitConfig, Units
 from tests.build import make_trace
 
@@ -204,7 +205,9 @@ def test_a_medium_without_stretches_keeps_its_bins() -> None:
 
 
 def test_an_unknown_segmentation_names_those_there_are_where_there_is_sound() -> None:
-    with pytest.raises(NotAdded, match=r"no segmentation 'word': did you mean 'words'\? Legal: wo"):
+    with pytest.raises(
+        SampleError, match=r"no segmentation 'word': did you mean 'words'\? Legal: wo"
+    ):
         spoken().units(UnitConfig(audio_segments="word"))
     silent = text_trace(["One"], [(0, 3)], [0])
     assert silent.units(WORDS).id == ("text-0",)

@@ -10,9 +10,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from omnitrace.errors import CommandError
+from omnitrace.errors import CommandError, SampleError
 from omnitrace.timeline import Modality
-from omnitrace.trace import NotAdded
 from omnitrace.units import UnitConfig, Units
 from tests.build import make_trace
 
@@ -103,7 +102,7 @@ def test_what_is_wrong_with_a_unit_is_named(
         CommandError, match=f"units.jsonl, line 2: unit 1 '.': .*{message}"
     ) as error:
         cut(tmp_path, first, {"label": "b", **unit})
-    assert not isinstance(error.value, NotAdded)
+    assert not isinstance(error.value, SampleError)
 
 
 @pytest.mark.parametrize(
@@ -129,7 +128,7 @@ def test_what_is_wrong_with_a_line_is_named(lines: str, message: str, tmp_path: 
 def test_a_sample_without_a_line_is_named_and_a_file_that_is_not_there(tmp_path: Path) -> None:
     (tmp_path / "u").write_text("", "utf-8")
     with pytest.raises(
-        NotAdded, match=r"sample 'sample-0' has no line in .*u; a line with \"units"
+        SampleError, match=r"sample 'sample-0' has no line in .*u; a line with \"units"
     ):
         make_trace().units(UnitConfig(file=str(tmp_path / "u")))
     with pytest.raises(CommandError, match=r"cannot read the units .*: No such file"):

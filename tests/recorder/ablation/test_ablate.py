@@ -86,8 +86,8 @@ def test_removal_lays_the_prompt_out_again(folder: Path, adapter: QwenOmni) -> N
         gone = trace.timeline.part[np.isin(found.unit_of, np.flatnonzero(~found.kept[1]))]
         [part] = set(gone.tolist())
         prepared = adapter.prepare(without_part(samples[id], part))
-        assert len(prepared.ids) < trace.n
-        every = np.ones((1, len(prepared.ids)), bool)
+        assert prepared.prompt.n < trace.n
+        every = np.ones((1, prepared.prompt.n), bool)
         wanted = Masked(adapter, prepared).log_odds(trace.response_ids, every)
         np.testing.assert_allclose(found.log_odds[1], wanted[0], atol=1e-4)
 

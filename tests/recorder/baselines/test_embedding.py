@@ -64,7 +64,7 @@ def test_every_family_says_what_enters_its_decoder(
     with nothing_decoded(adapter.model):
         found = prompt_embeddings(adapter, prepared)
     table = adapter.model.get_input_embeddings().weight.detach().double().numpy()
-    line, rows = prepared.timeline, table[prepared.ids]
+    line, rows = prepared.prompt.timeline, table[prepared.prompt.prompt_ids]
     media = np.isin(line.modality, [Modality.IMAGE, Modality.AUDIO])
     np.testing.assert_allclose(
         found[line.modality == Modality.TEXT], rows[line.modality == Modality.TEXT]

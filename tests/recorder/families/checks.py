@@ -151,28 +151,28 @@ def check_prompt(family: str, kind: str) -> None:
     asked = sample(*prompts(family)[kind])
     found = plain(family).prepare(asked)
     expected = transformers_inputs(family, asked)["input_ids"][0].tolist()
-    assert found.ids.tolist() == expected
+    assert found.prompt.prompt_ids.tolist() == expected
     texts = "".join(part.text for message in asked.messages for part in message.parts)
-    assert "".join(found.prompt_text.split()) == "".join(texts.split())
-    line = found.timeline
-    for medium, one in enumerate(found.media):
+    assert "".join(found.prompt.prompt_text.split()) == "".join(texts.split())
+    line = found.prompt.timeline
+    for medium, one in enumerate(found.prompt.media):
         own = line.medium == medium
         tokens = own & (line.modality == MODALITIES[one.kind])
         assert tokens.any()
         region = np.flatnonzero(own)
         assert region[-1] - region[0] + 1 == len(region)
-        assert set(line.part[own]) == {found.parts.index(_part(found, medium))}
+        assert set(line.part[own]) == {found.prompt.parts.index(_part(found, medium))}
         if one.kind != "image":
             _check_seconds(found, tokens, one.duration_s or 0.0)
     assert (line.modality == Modality.TEXT).any()
 
 
 def _part(found: Prepared, medium: int) -> Any:
-    return next(part for part in found.parts if part.medium == medium)
+    return next(part for part in found.prompt.parts if part.medium == medium)
 
 
 def _check_seconds(found: Prepared, tokens: Any, duration: float) -> None:
-    starts, ends = found.timeline.start_s[tokens], found.timeline.end_s[tokens]
+    starts, ends = found.prompt.timeline.start_s[tokens], found.prompt.timeline.end_s[tokens]
     assert starts[0] == 0
     assert (np.diff(starts) >= 0).all()
     assert (starts < ends).all()
@@ -201,7 +201,7 @@ def check_capture(family: str, kind: str) -> None:
     """Rows equal those of eager forward passes to 1e-6, in float32 to 4e-6."""
     double = can_double(family, kind)
     one, answer = prepared(family, kind, double), recorded(family, kind, double)
-    n, ids = len(one.ids), answer.ids.tolist()
+    n, ids = one.prompt.n, answer.ids.tolist()
     assert ids
     bound = 1e-6 if double else 4e-6
     means, lasts = (rows_of(answer.signals[name], n, len(ids)) for name in ("attmean", "rawatt"))
@@ -218,7 +218,7 @@ def check_gradients(family: str, kind: str) -> None:
     """Gradients equal autograd's on eager forward passes to 1e-5 of the largest product."""
     double = can_double(family, kind)
     one, answer = prepared(family, kind, double), recorded(family, kind, double)
-    n, ids = len(one.ids), answer.ids.tolist()
+    n, ids = one.prompt.n, answer.ids.tolist()
     rows = {name: rows_of(answer.signals[name], n, len(ids)) for name in GRADIENTS}
     for t, token in enumerate(ids):
         out = forward(eager(family, double), dict(one.inputs), ids[:t])
@@ -262,7 +262,7 @@ def check_tokens(family: str, kind: str) -> None:
         own = transformers_inputs(family, sample(*prompts(family)[kind]))
         inputs = {key: to_model(own[key], model) for key in inputs}
     tokens = model.generate(**inputs, max_new_tokens=STEPS, do_sample=False)[0].tolist()
-    expected = tokens[len(one.ids) :]
+    expected = tokens[one.prompt.n :]
     if answer.finish == "eos":
         assert expected.pop() in adapter.eos_ids
     assert answer.ids.tolist() == expected
@@ -283,7 +283,7 @@ def check_batch(family: str, kind: str) -> None:
     parts = prompts(family)[kind]
     texts = (*parts[:-1], "Who owns the lamp, and since when?")
     both = [adapter.prepare(sample(*each)) for each in (parts, texts)]
-    assert len(both[0].ids) != len(both[1].ids)
+    assert both[0].prompt.n != both[1].prompt.n
     assert fits(both[0].inputs, both[1].inputs)
     together = generate(adapter, both, OPTIONS, wanted(family))
     for one, answer in zip(both, together, strict=True):
@@ -312,8 +312,8 @@ def check_masked(family: str, kind: str) -> None:
     double = can_double(family, kind)
     adapter, one = watched(family, double)[0], prepared(family, kind, double)
     answer = recorded(family, kind, double)
-    visible = np.ones((3, len(one.ids)), bool)
-    hidden = np.random.default_rng(0).random((2, len(one.ids) - 13)) < 0.5
+    visible = np.ones((3, one.prompt.n), bool)
+    hidden = np.random.default_rng(0).random((2, one.prompt.n - 13)) < 0.5
     visible[1:, 5:-8] = hidden
     if reason := NOT_MASKED.get(family, NOT_MASKED.get((family, kind))):
         with pytest.raises((CommandError, OmniTraceError), match=reason):

@@ -39,7 +39,7 @@ def prepared(family: str, fps: float, monkeypatch: pytest.MonkeyPatch) -> Prepar
 
 def groups(found: Prepared) -> list[tuple[float, float]]:
     """Start and end of each group of frames, in the order of their tokens."""
-    line = found.timeline
+    line = found.prompt.timeline
     own = line.modality == Modality.VIDEO
     intervals = list(zip(line.start_s[own].tolist(), line.end_s[own].tolist(), strict=True))
     assert intervals == sorted(intervals)
@@ -48,9 +48,9 @@ def groups(found: Prepared) -> list[tuple[float, float]]:
 
 def written(found: Prepared, family: str) -> str:
     """What the processor writes among the video's tokens."""
-    line = found.timeline
+    line = found.prompt.timeline
     marks = (line.medium == 0) & (line.modality == Modality.SPECIAL)
-    return adapter(family).decode(found.ids[marks].tolist())
+    return adapter(family).decode(found.prompt.prompt_ids[marks].tolist())
 
 
 def clock(text: str) -> int:
@@ -82,10 +82,10 @@ def test_qwen2_5_vl(fps: float, monkeypatch: pytest.MonkeyPatch) -> None:
         second_per_grid_ts=found.inputs["second_per_grid_ts"],
         attention_mask=found.inputs["attention_mask"],
     )
-    own = found.timeline.modality == Modality.VIDEO
+    own = found.prompt.timeline.modality == Modality.VIDEO
     temporal = positions[0, 0].numpy()[own]
     rate = model.config.vision_config.tokens_per_second
-    expected = np.floor(found.timeline.start_s[own] * rate)
+    expected = np.floor(found.prompt.timeline.start_s[own] * rate)
     assert (temporal - temporal[0]).tolist() == expected.tolist()
 
 
@@ -167,7 +167,7 @@ def test_a_videos_own_rate_comes_before_the_recordings() -> None:
     slow, fast = (Content("video", path=path, fps=fps) for fps in (1.0, 4.0))
     for family, length in (("qwen2_5_vl", 2), ("qwen3_vl", 2), ("gemma4", 1)):
         found = adapter(family).prepare(chat(Message("user", (slow, fast, Content("text", "?")))))
-        line = found.timeline
+        line = found.prompt.timeline
         for medium, fps in enumerate((1.0, 4.0)):
             own = (line.medium == medium) & (line.modality == Modality.VIDEO)
             starts = np.unique(line.start_s[own])

@@ -111,7 +111,7 @@ def test_audio_that_the_processor_would_cut(tmp_path: Path) -> None:
     with pytest.raises(OmniTraceError, match=r"long\.wav lasts 31\.0 s, .* only the first 30\.0 s"):
         plain("qwen2_audio").prepare(asked)
     found = plain("audioflamingo3").prepare(asked)
-    assert found.timeline.end_s[found.timeline.modality == Modality.AUDIO].max() == 31
+    assert found.prompt.timeline.end_s[found.prompt.timeline.modality == Modality.AUDIO].max() == 31
 
 
 def test_a_template_that_puts_images_first_swaps_no_tokens() -> None:
@@ -150,10 +150,11 @@ def test_runs_of_placeholders_place_what_the_report_places(
     expected = adapter.prepare(sample(*parts))
     request.getfixturevalue("unreported")
     found = adapter.prepare(sample(*parts))
-    assert found.prompt_text == expected.prompt_text
-    for field in dataclasses.fields(found.timeline):
+    assert found.prompt.prompt_text == expected.prompt.prompt_text
+    for field in dataclasses.fields(found.prompt.timeline):
         np.testing.assert_array_equal(
-            getattr(found.timeline, field.name), getattr(expected.timeline, field.name)
+            getattr(found.prompt.timeline, field.name),
+            getattr(expected.prompt.timeline, field.name),
         )
 
 
@@ -166,5 +167,5 @@ def test_images_that_run_together_without_a_report() -> None:
 
 def test_a_text_alone_has_no_media() -> None:
     found = plain("qwen3_vl").prepare(sample(FACT))
-    assert found.media == ()
-    assert set(found.timeline.medium) == {-1}
+    assert found.prompt.media == ()
+    assert set(found.prompt.timeline.medium) == {-1}

@@ -187,7 +187,7 @@ def test_a_file_is_recorded_as_the_checkpoint_that_it_was_made_of(
         prompts.append(adapter.prepare(make_sample("Look at the next frame.\n\n  How many, 12?")))
         answers.append(answer_one(adapter, prompts[-1], Options(max_new_tokens=4)))
         assert adapter.model.dtype == torch.float32
-    assert prompts[0].ids.tolist() == prompts[1].ids.tolist()
+    assert prompts[0].prompt.prompt_ids.tolist() == prompts[1].prompt.prompt_ids.tolist()
     assert answers[0].ids.tolist() == answers[1].ids.tolist()
     for name, rows in answers[0].signals.items():
         np.testing.assert_allclose(answers[1].signals[name].values, rows.values, atol=1e-6, rtol=0)

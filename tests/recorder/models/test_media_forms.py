@@ -60,7 +60,7 @@ def data_url(path: Path, media_type: str) -> str:
 
 def seconds(prepared: Prepared, medium: int) -> list[float]:
     """The different seconds at which tokens of a video's frames start."""
-    line = prepared.timeline
+    line = prepared.prompt.timeline
     own = (line.medium == medium) & (line.modality == Modality.VIDEO)
     return [float(start) for start in np.unique(line.start_s[own])]
 
@@ -94,7 +94,7 @@ def test_frames_stand_at_their_seconds(adapter: QwenOmni, make: Make, frames: li
         prepared = adapter.prepare(make({"type": "video", "video": frames, "fps": fps}))
         assert seconds(prepared, 0) == [0.0, 2 / fps, 4 / fps, 6 / fps]
         assert prepared.inputs["video_second_per_grid"].tolist() == [2 / fps]
-        assert prepared.media[0].duration_s == 8 / fps
+        assert prepared.prompt.media[0].duration_s == 8 / fps
 
 
 def test_silent_videos_keep_their_own_frame_rates(
@@ -114,7 +114,7 @@ def test_silent_videos_keep_their_own_frame_rates(
         attention_mask=prepared.inputs["attention_mask"],
         second_per_grids=prepared.inputs["video_second_per_grid"],
     )
-    line = prepared.timeline
+    line = prepared.prompt.timeline
     for medium in range(3):
         own = (line.medium == medium) & (line.modality == Modality.VIDEO)
         temporal = positions[0, 0].numpy()[own]
@@ -144,7 +144,7 @@ def test_bounds_on_pixels_are_the_parts_then_the_recordings(
     loaded = adapter._load_media(sample)
     sizes = [one.image.size if one.image else one.video.frames.shape[2:0:-1] for one in loaded]  # type: ignore[union-attr]
     assert sizes == [(101, 59), (89, 67), (65, 38), (320, 240)]
-    found = [(medium.width, medium.height) for medium in adapter.prepare(sample).media]
+    found = [(medium.width, medium.height) for medium in adapter.prepare(sample).prompt.media]
     assert found == [(517, 301), (320, 240)] * 2
 
 

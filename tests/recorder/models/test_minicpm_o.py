@@ -42,12 +42,15 @@ def test_pictures_with_their_slices_and_sounds_are_placed(
 ) -> None:
     prompt = ("See: <", "image:photo.png", "audio:speech.wav", "image:tall.jpg", "What, (1 > 0)?")
     prepared = model.prepare(make_sample(*prompt))
-    line = prepared.timeline
-    assert prepared.prompt_text == "See: <What, (1 > 0)?"
+    line = prepared.prompt.timeline
+    assert prepared.prompt.prompt_text == "See: <What, (1 > 0)?"
     held = line.modality != Modality.SPECIAL
     assert [((line.medium == m) & held).sum() for m in range(3)] == [8, 23, 4]
-    assert set(prepared.ids[(line.medium >= 0) & held]) == {model.encode("<unk>")[0]}
-    marks = [model.decode(prepared.ids[(line.medium == m) & ~held].tolist()) for m in range(3)]
+    assert set(prepared.prompt.prompt_ids[(line.medium >= 0) & held]) == {model.encode("<unk>")[0]}
+    marks = [
+        model.decode(prepared.prompt.prompt_ids[(line.medium == m) & ~held].tolist())
+        for m in range(3)
+    ]
     assert marks == [
         "<image_id>0</image_id><image></image><slice></slice>\n",
         "<|audio_start|><|audio_end|>" * 3,
@@ -56,11 +59,11 @@ def test_pictures_with_their_slices_and_sounds_are_placed(
     for medium, part in enumerate((1, 2, 3)):
         assert set(line.part[line.medium == medium]) == {part}
     for part, name in ((0, "See: <"), (4, "What, (1 > 0)?")):
-        assert model.decode(prepared.ids[line.part == part].tolist()) == name
+        assert model.decode(prepared.prompt.prompt_ids[line.part == part].tolist()) == name
     heard = (line.medium == 1) & held
     assert set(line.modality[heard]) == {Modality.AUDIO}
     np.testing.assert_allclose(line.start_s[heard], np.arange(23) / 10)
-    assert line.end_s[heard].max() <= (prepared.media[1].duration_s or 0)
+    assert line.end_s[heard].max() <= (prepared.prompt.media[1].duration_s or 0)
     for medium in (0, 2):
         assert set(line.modality[(line.medium == medium) & held]) == {Modality.IMAGE}
 
@@ -70,7 +73,7 @@ def test_films_are_a_frame_and_the_sound_of_each_second(
     name: str, sounds: bool, model: Adapter, make_sample: Callable[..., Sample]
 ) -> None:
     prepared = model.prepare(make_sample(f"video:{name}", "What moves?"))
-    line = prepared.timeline
+    line = prepared.prompt.timeline
     seen, heard = (line.modality == kind for kind in (Modality.VIDEO, Modality.AUDIO))
     assert line.frame[seen].tolist() == np.repeat(np.arange(4), 4).tolist()
     assert line.start_s[seen].tolist() == line.frame[seen].tolist()
@@ -79,8 +82,8 @@ def test_films_are_a_frame_and_the_sound_of_each_second(
     wraps = (line.medium == 0) & ~(seen | heard)
     assert set(line.modality[wraps]) == {Modality.SPECIAL}
     assert set(line.part[line.medium == 0]) == {0}
-    assert model.decode(prepared.ids.tolist()).count("<unit>") == (4 if sounds else 0)
-    assert "image_id" not in model.decode(prepared.ids.tolist())
+    assert model.decode(prepared.prompt.prompt_ids.tolist()).count("<unit>") == (4 if sounds else 0)
+    assert "image_id" not in model.decode(prepared.prompt.prompt_ids.tolist())
 
 
 def test_media_change_what_the_decoder_reads(
@@ -91,9 +94,9 @@ def test_media_change_what_the_decoder_reads(
     given = prepared.inputs["inputs_embeds"][0]
     own = model.model.get_input_embeddings()(prepared.inputs["input_ids"])[0]
     equal = (given == own).all(-1).numpy()
-    held = np.isin(prepared.timeline.modality, [Modality.IMAGE, Modality.AUDIO])
+    held = np.isin(prepared.prompt.timeline.modality, [Modality.IMAGE, Modality.AUDIO])
     assert (equal == ~held).all()
-    assert (prepared.timeline.medium[held] >= 0).all()
+    assert (prepared.prompt.timeline.medium[held] >= 0).all()
 
 
 def test_what_it_cannot_take(

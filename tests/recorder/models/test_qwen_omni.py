@@ -29,17 +29,17 @@ MIXED = (
 
 
 def of(prepared: Prepared, modality: Modality, medium: int | None = None) -> Any:
-    chosen = prepared.timeline.modality == modality
-    return chosen if medium is None else chosen & (prepared.timeline.medium == medium)
+    chosen = prepared.prompt.timeline.modality == modality
+    return chosen if medium is None else chosen & (prepared.prompt.timeline.medium == medium)
 
 
 def texts(prepared: Prepared) -> list[str]:
     """What the timeline says each text part says."""
     said = []
-    for index, part in enumerate(prepared.parts):
-        chars = prepared.timeline.chars[prepared.timeline.part == index]
+    for index, part in enumerate(prepared.prompt.parts):
+        chars = prepared.prompt.timeline.chars[prepared.prompt.timeline.part == index]
         if part.medium < 0:
-            said.append("".join(prepared.prompt_text[a:b] for a, b in chars))
+            said.append("".join(prepared.prompt.prompt_text[a:b] for a, b in chars))
     return said
 
 
@@ -59,7 +59,7 @@ def test_ids_are_the_processors(adapter: QwenOmni, make_sample: Callable[..., Sa
         return_dict=True,
         return_tensors="pt",
     )
-    assert prepared.ids.tolist() == expected["input_ids"][0].tolist()
+    assert prepared.prompt.prompt_ids.tolist() == expected["input_ids"][0].tolist()
     torch.testing.assert_close(prepared.inputs["pixel_values"], expected["pixel_values"])
 
 
@@ -85,9 +85,9 @@ def test_text_parts(adapter: QwenOmni, folder: Path) -> None:
     ]
     [sample] = read_samples(write_rows(folder, rows))
     prepared = adapter.prepare(sample)
-    assert prepared.parts == (Part("system", "text"), *[Part("user", "text")] * 4)
+    assert prepared.prompt.parts == (Part("system", "text"), *[Part("user", "text")] * 4)
     said = texts(prepared)
-    assert "".join(said) == prepared.prompt_text
+    assert "".join(said) == prepared.prompt.prompt_text
     # "user\n" + "\n\n" is one token: it stands with the part that it begins in.
     assert [piece.strip("\n") for piece in said] == [
         "Be\nkind.",
@@ -97,17 +97,17 @@ def test_text_parts(adapter: QwenOmni, folder: Path) -> None:
         " x",
     ]
     is_text = of(prepared, Modality.TEXT)
-    assert (prepared.timeline.part[is_text] >= 0).all()
-    assert (prepared.timeline.part[~is_text] == -1).all()
-    decoded = adapter.decode(prepared.ids[~is_text].tolist())
+    assert (prepared.prompt.timeline.part[is_text] >= 0).all()
+    assert (prepared.prompt.timeline.part[~is_text] == -1).all()
+    decoded = adapter.decode(prepared.prompt.prompt_ids[~is_text].tolist())
     assert decoded.count("<|im_start|>") == 3
     assert decoded.endswith("<|im_start|>assistant\n")
 
 
 def test_pictures(adapter: QwenOmni, make_sample: Callable[..., Sample]) -> None:
     prepared = adapter.prepare(make_sample("image:photo.png", "and", "image:tall.jpg", "?"))
-    line = prepared.timeline
-    assert [(m.kind, m.name, m.width, m.height) for m in prepared.media] == [
+    line = prepared.prompt.timeline
+    assert [(m.kind, m.name, m.width, m.height) for m in prepared.prompt.media] == [
         ("image", "photo.png", 517, 301),
         ("image", "tall.jpg", 32, 64),
     ]
@@ -127,12 +127,12 @@ def test_pictures(adapter: QwenOmni, make_sample: Callable[..., Sample]) -> None
 def test_sound(adapter: QwenOmni, make_sample: Callable[..., Sample]) -> None:
     """25 tokens a second, the last one ending with the sound."""
     prepared = adapter.prepare(make_sample("audio:speech.wav", "What?"))
-    line, tokens = prepared.timeline, of(prepared, Modality.AUDIO, 0)
+    line, tokens = prepared.prompt.timeline, of(prepared, Modality.AUDIO, 0)
     assert adapter.token_seconds == pytest.approx(0.04)
     assert tokens.sum() == round(25 * WAV_SECONDS)
     np.testing.assert_allclose(line.start_s[tokens], np.arange(tokens.sum()) * 0.04, atol=1e-9)
-    assert prepared.media[0].duration_s == pytest.approx(WAV_SECONDS, abs=1e-3)
-    assert line.end_s[tokens][-1] == prepared.media[0].duration_s
+    assert prepared.prompt.media[0].duration_s == pytest.approx(WAV_SECONDS, abs=1e-3)
+    assert line.end_s[tokens][-1] == prepared.prompt.media[0].duration_s
     assert (line.row[tokens] == -1).all()
 
 
@@ -140,7 +140,7 @@ def test_sound(adapter: QwenOmni, make_sample: Callable[..., Sample]) -> None:
 def test_films(name: str, adapter: QwenOmni, make_sample: Callable[..., Sample]) -> None:
     """Two frames share tokens: one group a second at two frames a second; sound lies between."""
     prepared = adapter.prepare(make_sample(f"video:{name}", "What?"))
-    line, seen = prepared.timeline, of(prepared, Modality.VIDEO, 0)
+    line, seen = prepared.prompt.timeline, of(prepared, Modality.VIDEO, 0)
     heard = of(prepared, Modality.AUDIO, 0)
     [[groups, height, width]] = prepared.inputs["video_grid_thw"].tolist()
     assert groups == MP4_SECONDS
@@ -149,9 +149,9 @@ def test_films(name: str, adapter: QwenOmni, make_sample: Callable[..., Sample])
         assert found[seen].tolist() == expected.tolist()
     np.testing.assert_allclose(line.start_s[seen], frame)
     np.testing.assert_allclose(line.end_s[seen], frame + 1)
-    assert prepared.media[0].duration_s == pytest.approx(4, abs=0.01)
+    assert prepared.prompt.media[0].duration_s == pytest.approx(4, abs=0.01)
     assert heard.sum() == (25 * MP4_SECONDS if name == "film.mp4" else 0)
-    assert (prepared.timeline.part[seen | heard] == 0).all()
+    assert (prepared.prompt.timeline.part[seen | heard] == 0).all()
     if heard.any():
         # Two seconds of picture, two of sound, and so on.
         order = line.modality[(line.part == 0)]
@@ -159,7 +159,10 @@ def test_films(name: str, adapter: QwenOmni, make_sample: Callable[..., Sample])
         wraps = (line.part == 0) & ~(seen | heard)
         assert set(line.modality[wraps]) == {Modality.SPECIAL}
         assert set(line.medium[wraps]) == {0}
-        assert adapter.decode(prepared.ids[wraps].tolist()) == "<|audio_bos|><|audio_eos|>"
+        assert (
+            adapter.decode(prepared.prompt.prompt_ids[wraps].tolist())
+            == "<|audio_bos|><|audio_eos|>"
+        )
         np.testing.assert_allclose(line.start_s[heard], np.arange(heard.sum()) * 0.04, atol=1e-9)
 
 
@@ -167,20 +170,20 @@ def test_other_frame_rates(folder: Path, adapter: QwenOmni) -> None:
     [sample] = read_samples(write_rows(folder, [{"id": "a", "messages": [user("video:film.mp4")]}]))
     prepared = QwenOmni(adapter.model, adapter.processor, Settings(fps=1.0)).prepare(sample)
     seen = of(prepared, Modality.VIDEO)
-    assert set(prepared.timeline.start_s[seen]) == {0.0, 2.0}
-    assert set(prepared.timeline.end_s[seen]) == {2.0, 4.0}
+    assert set(prepared.prompt.timeline.start_s[seen]) == {0.0, 2.0}
+    assert set(prepared.prompt.timeline.end_s[seen]) == {2.0, 4.0}
     assert prepared.inputs["video_second_per_grid"].tolist() == [2.0]
 
 
 def test_a_mixed_prompt(adapter: QwenOmni, make_sample: Callable[..., Sample]) -> None:
     prepared = adapter.prepare(make_sample(*MIXED))
     assert texts(prepared) == ["Look:\n", "and", "What?"]
-    assert [m.kind for m in prepared.media] == ["video", "audio", "image", "video"]
+    assert [m.kind for m in prepared.prompt.media] == ["video", "audio", "image", "video"]
     kinds = [Modality.VIDEO, Modality.AUDIO, Modality.IMAGE, Modality.VIDEO]
     for index, kind in enumerate(kinds):
         tokens = of(prepared, kind, index)
         assert tokens.any()
-        assert set(prepared.timeline.part[tokens]) == {[1, 2, 3, 5][index]}
+        assert set(prepared.prompt.timeline.part[tokens]) == {[1, 2, 3, 5][index]}
     assert of(prepared, Modality.AUDIO, 0).sum() == 0
     assert of(prepared, Modality.AUDIO, 3).sum() == 25 * MP4_SECONDS
 
@@ -190,9 +193,9 @@ def test_positions_of_silent_beside_sounding_films(
 ) -> None:
     """The model's temporal position runs at 25 a second within every medium, and never back."""
     prepared = adapter.prepare(make_sample(*MIXED))
-    line = prepared.timeline
+    line = prepared.prompt.timeline
     text, temporal = prepared.inputs["position_ids"][:2, 0].numpy()
-    assert text.tolist() == list(range(len(prepared.ids)))
+    assert text.tolist() == list(range(prepared.prompt.n))
     for medium in (0, 1, 3):
         tokens = (line.medium == medium) & np.isfinite(line.start_s)
         expected = np.floor(line.start_s[tokens] * 25 + 1e-6)
@@ -229,7 +232,7 @@ def test_positions_by_stretches_are_the_models(
         inputs.get("video_second_per_grid"),
     )
     cuts = [
-        int(np.flatnonzero(prepared.timeline.medium == index)[-1])
+        int(np.flatnonzero(prepared.prompt.timeline.medium == index)[-1])
         + (3 if medium.video and medium.audio is not None else 2)
         for index, medium in enumerate(loaded)
     ]
@@ -243,7 +246,9 @@ def test_several_films_beyond_the_frame_limit(
     monkeypatch.setattr(media, "MAX_FRAMES", 4)
     prepared = adapter.prepare(make_sample("video:film.mp4", "video:silent.mp4"))
     assert prepared.inputs["video_grid_thw"][:, 0].tolist() == [2, 2]
-    assert prepared.timeline.end_s[of(prepared, Modality.VIDEO)].max() == pytest.approx(4, abs=0.01)
+    assert prepared.prompt.timeline.end_s[of(prepared, Modality.VIDEO)].max() == pytest.approx(
+        4, abs=0.01
+    )
 
 
 @pytest.mark.parametrize("word", ["<|IMAGE|>", "<|im_end|>", "<|AUDIO|>", "<|vision_bos|>"])

@@ -90,7 +90,7 @@ def text_checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def write_language_model(path: Path) -> None:
     torch.manual_seed(0)
-    tekken = audio._tekken()
+    tekken = audio.tekken_file()
     del tekken["audio"]
     tekken["config"]["version"] = "v3"
     config = hf.MistralConfig(
@@ -133,8 +133,8 @@ def test_the_prompt_and_the_features_are_the_processors(
         [{"type": "audio", "path": str(waves[name])}] for name in ("short", "long")
     )
     expected = model.processor.apply_chat_template([{"role": "user", "content": given}])
-    assert found.ids.tolist() == expected["input_ids"][0].tolist()
-    assert (found.ids == model.tokenizer.bos_token_id).sum() == 1
+    assert found.prompt.prompt_ids.tolist() == expected["input_ids"][0].tolist()
+    assert (found.prompt.prompt_ids == model.tokenizer.bos_token_id).sum() == 1
     # Of paths, transformers takes the samples rounded to 16 bits; these are the file's.
     features = []
     for name, windows in (("short", 1), ("long", 2)):
@@ -153,17 +153,17 @@ def test_every_token_of_texts_and_audios_is_placed(
     texts = ("Of [INST] this </s>", "日本 é🙂", "?")
     asked = message("user", texts[0], waves["short"], waves["long"], *texts[1:])
     found = model.prepare(sample(asked))
-    line = found.timeline
+    line = found.prompt.timeline
     for part, text in zip((0, 3, 4), texts, strict=True):
         tokens = line.part == part
-        assert model.decode(found.ids[tokens].tolist()) == text
+        assert model.decode(found.prompt.prompt_ids[tokens].tolist()) == text
         assert set(line.modality[tokens]) == {Modality.TEXT}
-    assert found.prompt_text == "".join(texts)
+    assert found.prompt.prompt_text == "".join(texts)
     for medium, (seconds, windows) in enumerate(((2.31, 1), (31, 2))):
         tokens = np.flatnonzero(line.medium == medium)
         assert tokens[-1] - tokens[0] == len(tokens) - 1 == windows * WINDOW
         assert set(line.part[tokens]) == {medium + 1}
-        assert found.ids[tokens].tolist() == [BEGIN] + [AUDIO] * windows * WINDOW
+        assert found.prompt.prompt_ids[tokens].tolist() == [BEGIN] + [AUDIO] * windows * WINDOW
         assert line.modality[tokens[0]] == Modality.SPECIAL
         heard = tokens[line.modality[tokens] == Modality.AUDIO]
         assert heard.tolist() == tokens[1 : 1 + len(heard)].tolist()
@@ -172,7 +172,7 @@ def test_every_token_of_texts_and_audios_is_placed(
         np.testing.assert_allclose(line.end_s[heard], np.minimum(starts + TOKEN, seconds))
         assert starts[-1] < seconds <= starts[-1] + TOKEN
     others = (line.medium < 0) & (line.part < 0)
-    assert model.decode(found.ids[others].tolist()) == "<s>[INST]\n\n[/INST]"
+    assert model.decode(found.prompt.prompt_ids[others].tolist()) == "<s>[INST]\n\n[/INST]"
     assert set(line.modality[others]) == {Modality.SPECIAL}
 
 
@@ -196,16 +196,18 @@ def test_tools_and_an_answer_to_be_continued(model: MistralChat, waves: dict[str
         message("assistant", "It weighs"),
     )
     found = model.prepare(sample(*messages, tools=(TOOL,), continues=True))
-    read = model.decode(found.ids[found.ids != AUDIO].tolist())
+    read = model.decode(found.prompt.prompt_ids[found.prompt.prompt_ids != AUDIO].tolist())
     assert read == (
         f"<s>[AVAILABLE_TOOLS]{json.dumps([TOOL])}[/AVAILABLE_TOOLS]"
         "[INST]Weigh it:[BEGIN_AUDIO][/INST]"
         '[TOOL_CALLS][{"name": "weigh", "arguments": {"number": 3}, "id": "abcdefghi"}]</s>'
         '[TOOL_RESULTS]abcdefghi[TOOL_CONTENT]{"kilos": 7}[/TOOL_RESULTS]It weighs'
     )
-    assert found.prompt_text == 'Weigh it:{"kilos": 7}It weighs'
-    line = found.timeline
-    read_by_part = [model.decode(found.ids[line.part == part].tolist()) for part in (0, 2, 3)]
+    assert found.prompt.prompt_text == 'Weigh it:{"kilos": 7}It weighs'
+    line = found.prompt.timeline
+    read_by_part = [
+        model.decode(found.prompt.prompt_ids[line.part == part].tolist()) for part in (0, 2, 3)
+    ]
     assert read_by_part == ["Weigh it:", '{"kilos": 7}', "It weighs"]
 
 
@@ -309,10 +311,10 @@ def test_a_language_model_with_a_chat_template_is_recorded_with_it(tmp_path: Pat
     asked, found = sample(message("user", "Hi <s> you")), []
     for written in (False, True):
         if written:
-            (tmp_path / "tekken.json").write_text(json.dumps(audio._tekken()))
+            (tmp_path / "tekken.json").write_text(json.dumps(audio.tekken_file()))
         adapter = load_adapter(describe_model(str(tmp_path)), WEIGHTS)
         assert type(adapter) is chat.ChatModel
-        found.append(adapter.prepare(sample(message("user", "Hi you"))).ids.tolist())
+        found.append(adapter.prepare(sample(message("user", "Hi you"))).prompt.prompt_ids.tolist())
         with pytest.raises(OmniTraceError, match="a control token of the model"):
             adapter.prepare(asked)
     assert found[0] == found[1]

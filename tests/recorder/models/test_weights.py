@@ -53,7 +53,7 @@ def test_rows_are_those_of_the_model_as_it_is_loaded(
     # 8 bits turn the last digit, in which eager and sdpa differ, into the third.
     bound = 1e-6 if weights.quantize == "no" else 5e-3
     attentions = attentions_of(adapter.model, dict(prepared.inputs), len(answer.ids))
-    means = rows_of(answer.signals["attmean"], len(prepared.ids), len(answer.ids))
+    means = rows_of(answer.signals["attmean"], prepared.prompt.n, len(answer.ids))
     for mean, attention in zip(means, attentions, strict=True):
         np.testing.assert_allclose(mean, attention[:, :, -1].mean((0, 1)), atol=bound, rtol=0)
     assert np.isfinite(answer.signals["attnorm"].values).all()

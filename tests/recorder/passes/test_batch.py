@@ -45,7 +45,7 @@ def test_a_batch_equals_its_samples_alone(
 ) -> None:
     kinds = ["text", "images", "audio", "silent film"]
     prepared = [adapter.prepare(make_sample(*PROMPTS[kind])) for kind in kinds]
-    assert len({len(each.ids) for each in prepared}) == len(kinds)
+    assert len({each.prompt.n for each in prepared}) == len(kinds)
     options = Options(max_new_tokens=STEPS)
     together = generate(adapter, prepared, options, EVERYTHING)
     for one, answer in zip(prepared, together, strict=True):
@@ -110,7 +110,7 @@ def test_a_prompt_in_pieces_equals_a_whole_one(
     options = Options(max_new_tokens=STEPS)
     whole = answer_one(adapter, prepared, options, EVERYTHING)
     monkeypatch.setattr(prefill, "PIECE", 29)
-    assert len(prepared.ids) > 2 * 29
+    assert prepared.prompt.n > 2 * 29
     assert_same(whole, answer_one(adapter, prepared, options, EVERYTHING))
 
 

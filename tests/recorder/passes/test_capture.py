@@ -75,7 +75,7 @@ def test_rows_equal_eager_attention(
 ) -> None:
     prepared = adapter.prepare(make_sample(*PROMPTS[kind]))
     answer = answer_one(adapter, prepared, Options(max_new_tokens=STEPS))
-    n, steps = len(prepared.ids), len(answer.ids)
+    n, steps = prepared.prompt.n, len(answer.ids)
     attentions = attentions_of(eager, dict(prepared.inputs), steps)
     means = rows_of(answer.signals["attmean"], n, steps)
     lasts = rows_of(answer.signals["rawatt"], n, steps)
@@ -102,7 +102,7 @@ def test_tokens_equal_plain_generation(
     prepared = adapter.prepare(make_sample(*PROMPTS[kind]))
     answer = answer_one(adapter, prepared, Options(max_new_tokens=STEPS))
     tokens = plain.generate(**prepared.inputs, max_new_tokens=STEPS, do_sample=False)
-    expected = tokens[0, len(prepared.ids) :].tolist()
+    expected = tokens[0, prepared.prompt.n :].tolist()
     if answer.finish == "eos":
         assert expected.pop() in adapter.eos_ids
     assert answer.ids.tolist() == expected
@@ -120,7 +120,7 @@ def test_small_blocks_give_the_same_prompt_mean(
 ) -> None:
     prepared = adapter.prepare(make_sample(*PROMPTS["images"]))
     whole = answer_one(adapter, prepared, Options(max_new_tokens=1))
-    monkeypatch.setattr(observers, "CACHED_SCORES", 7 * 4 * len(prepared.ids))
+    monkeypatch.setattr(observers, "CACHED_SCORES", 7 * 4 * prepared.prompt.n)
     blocks = answer_one(adapter, prepared, Options(max_new_tokens=1))
     for name in ("attmean", "rawatt", "attnorm"):
         a, b = whole.signals[name].first_row, blocks.signals[name].first_row

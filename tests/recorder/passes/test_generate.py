@@ -23,8 +23,8 @@ def test_probabilities_are_the_models(
 ) -> None:
     prepared = adapter.prepare(make_sample(QUESTION))
     answer = answer_one(adapter, prepared, Options(max_new_tokens=6))
-    n, steps = len(prepared.ids), len(answer.ids)
-    ids = torch.tensor([[*prepared.ids, *answer.ids]])
+    n, steps = prepared.prompt.n, len(answer.ids)
+    ids = torch.tensor([[*prepared.prompt.prompt_ids, *answer.ids]])
     with torch.inference_mode():
         logits = adapter.model(input_ids=ids, attention_mask=torch.ones_like(ids)).logits[0]
     logprobs = logits[n - 1 : n - 1 + steps].log_softmax(-1)
@@ -51,7 +51,7 @@ def test_an_answer_that_ends_at_once_is_empty(
         if name == "attention":  # by layer: the mean row is made of them at replay
             continue
         assert rows.first_row is not None
-        assert rows.first_row.shape == prepared.ids.shape
+        assert rows.first_row.shape == prepared.prompt.prompt_ids.shape
 
 
 def test_the_token_that_ends_an_answer_is_left_out(
@@ -65,7 +65,7 @@ def test_the_token_that_ends_an_answer_is_left_out(
     answer = answer_one(adapter, prepared, Options(max_new_tokens=9))
     assert answer.finish == "eos"
     assert answer.ids.tolist() == long.ids[:kept].tolist()
-    n = len(prepared.ids)
+    n = prepared.prompt.n
     assert answer.signals["attmean"].values.shape == (kept * n + kept * (kept - 1) // 2,)
 
 

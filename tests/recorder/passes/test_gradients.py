@@ -70,7 +70,7 @@ def test_gradients_equal_full_forwards(
     prepared = adapter.prepare(make_sample(*PROMPTS[kind]))
     wanted = Wanted({}, GRADIENT_SIGNALS)
     answer = answer_one(adapter, prepared, Options(max_new_tokens=STEPS), wanted)
-    n, said = len(prepared.ids), answer.ids.tolist()
+    n, said = prepared.prompt.n, answer.ids.tolist()
     assert said
     reduced = {name: s for name, s in GRADIENT_SIGNALS.items() if not s.by_layer}
     rows = {name: rows_of(answer.signals[name], n, len(said)) for name in reduced}

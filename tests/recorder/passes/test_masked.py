@@ -59,12 +59,12 @@ def test_rows_are_those_of_the_whole_model(
 ) -> None:
     prepared = adapter.prepare(make_sample(*PROMPTS[kind]))
     answer = answer_one(adapter, prepared, Options(max_new_tokens=6))
-    passing, visible = Masked(adapter, prepared), masks_of(len(prepared.ids))
+    passing, visible = Masked(adapter, prepared), masks_of(prepared.prompt.n)
     found = passing.log_odds(answer.ids, visible)
     assert found.dtype == np.float32
     np.testing.assert_allclose(-np.logaddexp(0, -found[0]), answer.logprob, atol=ATOL)
     for row, seen in zip(found, visible, strict=True):
-        wanted = literal(passing, prepared.inputs, prepared.ids, answer.ids, seen)
+        wanted = literal(passing, prepared.inputs, prepared.prompt.prompt_ids, answer.ids, seen)
         np.testing.assert_allclose(row, wanted, atol=ATOL, rtol=1e-3)
 
 
@@ -73,7 +73,7 @@ def test_batches_windows_and_shared_beginnings_change_nothing(
 ) -> None:
     prepared = adapter.prepare(make_sample(*PROMPTS["audio"]))
     said = np.array([3, 5, 8, 2], np.int32)
-    passing, visible = Masked(adapter, prepared), masks_of(len(prepared.ids))
+    passing, visible = Masked(adapter, prepared), masks_of(prepared.prompt.n)
     wanted = passing.log_odds(said, visible)
     assert masked._shared(visible[:3]) > 32, "some rows begin alike"
     counted: list[int] = []
@@ -95,7 +95,7 @@ def test_rows_that_the_memory_does_not_hold_pass_in_halves(
 ) -> None:
     prepared = adapter.prepare(make_sample(*PROMPTS["text"]))
     said = np.array([3, 5], np.int32)
-    passing, visible = Masked(adapter, prepared), masks_of(len(prepared.ids))
+    passing, visible = Masked(adapter, prepared), masks_of(prepared.prompt.n)
     wanted, whole, fits = passing.log_odds(said, visible), Masked._forward, 2
 
     def small(self: Masked, response: Int32, seen: Bool, mean: bool) -> Any:
@@ -115,7 +115,7 @@ def test_where_the_memory_does_not_keep_the_prompt_each_batch_begins_anew(
 ) -> None:
     prepared = adapter.prepare(make_sample(*PROMPTS["audio"]))
     said = np.array([3, 5], np.int32)
-    passing, visible = Masked(adapter, prepared), masks_of(len(prepared.ids))
+    passing, visible = Masked(adapter, prepared), masks_of(prepared.prompt.n)
     monkeypatch.setattr(masked, "MOST_TOKENS", 1)
     kept: list[int] = []
     branch = Pass.branch
@@ -126,7 +126,7 @@ def test_where_the_memory_does_not_keep_the_prompt_each_batch_begins_anew(
 
     monkeypatch.setattr(Pass, "branch", counted)
     wanted = passing.log_odds(said, visible)
-    n = len(prepared.ids)
+    n = prepared.prompt.n
     assert sorted(kept) == sorted([n - 1, 2 * n // 3, n // 2])
 
     def full(self: Pass, tokens: int, rows: int) -> Pass:
@@ -141,16 +141,16 @@ def test_a_mean_embedding_is_that_of_the_modality(
 ) -> None:
     prepared = adapter.prepare(make_sample(*PROMPTS["mixed"]))
     said = np.array([3, 5, 8], np.int32)
-    passing, visible = Masked(adapter, prepared), masks_of(len(prepared.ids))
+    passing, visible = Masked(adapter, prepared), masks_of(prepared.prompt.n)
     found = passing.log_odds(said, visible, mean=True)
     np.testing.assert_allclose(found[0], passing.log_odds(said, visible[:1])[0], atol=ATOL)
     assert np.abs(found[1:] - passing.log_odds(said, visible[1:])).max() > 0.1
     embeds = passing._prompt.embeds.clone()
     for token in np.flatnonzero(~visible[3]):
-        own = prepared.timeline.modality == prepared.timeline.modality[token]
+        own = prepared.prompt.timeline.modality == prepared.prompt.timeline.modality[token]
         embeds[token] = passing._prompt.embeds[torch.from_numpy(own)].mean(dim=0)
     passing._prompt.embeds[:] = embeds
-    every = np.ones((1, len(prepared.ids)), bool)
+    every = np.ones((1, prepared.prompt.n), bool)
     np.testing.assert_allclose(found[3], passing.log_odds(said, every)[0], atol=ATOL)
 
 
@@ -158,7 +158,7 @@ def test_an_empty_response_has_empty_rows(
     adapter: QwenOmni, make_sample: Callable[..., Sample]
 ) -> None:
     prepared = adapter.prepare(make_sample(*PROMPTS["text"]))
-    visible = masks_of(len(prepared.ids))
+    visible = masks_of(prepared.prompt.n)
     found = Masked(adapter, prepared).log_odds(np.zeros(0, np.int32), visible)
     assert found.shape == (5, 0)
 
@@ -169,7 +169,7 @@ def test_answers_under_no_mask_are_the_models_own(
 ) -> None:
     prepared = adapter.prepare(make_sample(*PROMPTS[kind]))
     answer = answer_one(adapter, prepared, Options(max_new_tokens=9), ATTENTION)
-    visible = masks_of(len(prepared.ids))
+    visible = masks_of(prepared.prompt.n)
     passing = Masked(adapter, prepared)
     together = passing.answers(visible, 9)
     assert together[0] == answer.ids.tolist()

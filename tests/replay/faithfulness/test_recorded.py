@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from omnitrace.ablations import Row
-from omnitrace.trace import NotAdded
+from omnitrace.errors import SampleError
 from omnitrace.units import UnitConfig
 from replay.faithfulness.recorded import Recorded, Unanswerable, span_log_odds
 from tests.build import make_trace
@@ -83,7 +83,7 @@ def test_a_missing_mask_is_missing_and_said() -> None:
     other = replace(both, ablations={"mask": few, "asked": replace(more, mode="mean-embedding")})
     with pytest.raises(Unanswerable):
         Recorded.of(other, asked.units).without([gone])
-    with pytest.raises(NotAdded, match="no ablations 'mask'"):
+    with pytest.raises(SampleError, match="no ablations 'mask'"):
         Recorded.of(make_trace(), asked.units)
 
 

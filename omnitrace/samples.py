@@ -1,0 +1,33 @@
+"""Samples in turn: each is read and used; what is wrong with one never costs the others."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, MutableMapping
+from typing import TypeVar
+
+from omnitrace.errors import CommandError, OmniTraceError
+from omnitrace.trace import Trace
+
+R = TypeVar("R")
+
+
+def each_sample(
+    run: Mapping[str, Trace],
+    ids: Iterable[str],
+    use: Callable[[Trace], R],
+    failed: MutableMapping[str, str],
+) -> Iterator[tuple[str, R]]:
+    """(id, `use(trace)`) of each sample of `ids`, in order.
+
+    A sample that cannot be read or used (SampleError, or damage of the run) is entered in `failed`,
+    id → sentence, and the rest go on. Misuse of the command (CommandError) is raised.
+    """
+    for id in ids:
+        try:
+            used = use(run[id])
+        except CommandError:
+            raise
+        except OmniTraceError as error:
+            failed[id] = str(error)
+            continue
+        yield id, used
