@@ -6,6 +6,8 @@ The command (`omnitrace.cli`) is the only place that catches them.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import NamedTuple
 
 
@@ -31,6 +33,20 @@ class CommandError(OmniTraceError):
     def __init__(self, message: str, exit_code: int = 2) -> None:
         super().__init__(message)
         self.exit_code = exit_code
+
+
+@contextmanager
+def extra(name: str, what: str) -> Iterator[None]:
+    """Around the imports of an extra: CommandError saying `what` needs it, where it is absent.
+
+    `what` ends in a verb, as in "the browser needs"; `name` is the extra that installs it.
+    """
+    try:
+        yield
+    except ImportError as error:
+        raise CommandError(
+            f"{what} {error.name}: pip install 'omnitrace-replay[{name}]'."
+        ) from error
 
 
 class Fault(NamedTuple):

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
-from omnitrace.errors import CommandError, OmniTraceError
+from omnitrace.errors import CommandError, OmniTraceError, extra
 from omnitrace.text import one_line
 from omnitrace.timeline import Modality, Timeline
 
@@ -100,9 +100,11 @@ class Tagger:
 def load_tagger(name: str | None = None) -> Tagger:
     """The bundled pipeline, or the user's own by package name or path.
 
-    Raises `CommandError` if there is no such pipeline or it does not tag and split sentences, and
-    `OmniTraceError` if the bundled one is damaged.
+    Raises `CommandError` without spaCy, if there is no such pipeline, or if it does not tag and
+    split sentences, and `OmniTraceError` if the bundled one is damaged.
     """
+    with extra("tag", "tags and sentences need"):
+        import spacy  # noqa: F401
     if name is None:
         return _bundled()
     nlp = _users_own(name)

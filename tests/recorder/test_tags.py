@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from functools import cache
 from itertools import pairwise
 from pathlib import Path
@@ -278,4 +279,10 @@ def test_a_damaged_bundled_tagger_is_said_so(
 ) -> None:
     monkeypatch.setattr(tags_module, "BUNDLED", tmp_path)
     with pytest.raises(OmniTraceError, match=r"bundled tagger .* missing or damaged"):
+        load_tagger()
+
+
+def test_without_spacy_the_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "spacy", None)
+    with pytest.raises(CommandError, match=r"need spacy: pip install 'omnitrace-replay\[tag\]'"):
         load_tagger()
