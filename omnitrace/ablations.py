@@ -13,14 +13,9 @@ from enum import IntEnum
 from typing import Annotated, Any, Literal
 
 import numpy as np
-import numpy.typing as npt
 from msgspec import Meta, Struct
 
-from omnitrace.timeline import Int32
-
-Bool = npt.NDArray[np.bool_]
-Float32 = npt.NDArray[np.float32]
-Float64 = npt.NDArray[np.float64]
+from omnitrace.arrays import Array, Bool, Float32, Float64, Int32, UInt8
 
 MODES = ("mask", "mean-embedding", "remove")
 MOST_ROWS = MOST_UNITS = 1 << 16
@@ -63,7 +58,7 @@ class Ablations:
     unit_of: Int32
     request: Bool
     kept: Bool
-    why: npt.NDArray[np.uint8]
+    why: UInt8
     held_out: Bool
     log_odds: Float32
 
@@ -155,7 +150,7 @@ def _bits(flags: Bool) -> str:
     return _base64(np.packbits(flags.reshape(-1), bitorder="little"))
 
 
-def _base64(values: npt.NDArray[Any]) -> str:
+def _base64(values: Array) -> str:
     return base64.b64encode(np.ascontiguousarray(values).tobytes()).decode()
 
 
@@ -165,7 +160,7 @@ def _flags(text: str, shape: tuple[int, ...]) -> Bool:
     return np.unpackbits(packed, count=count, bitorder="little").astype(bool).reshape(shape)
 
 
-def _array(text: str, dtype: np.dtype[Any], shape: tuple[int, ...]) -> npt.NDArray[Any]:
+def _array(text: str, dtype: np.dtype[Any], shape: tuple[int, ...]) -> Array:
     size = int(np.prod(shape)) * dtype.itemsize
     if len(text) != -(-size // 3) * 4:
         raise ValueError(f"an array that should hold {size} bytes has {len(text)} characters")

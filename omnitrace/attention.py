@@ -6,12 +6,10 @@ Pure data over numpy arrays, and the attention that follows from it. Knows no tr
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
-Float32 = npt.NDArray[np.float32]
+from omnitrace.arrays import Array, Float32, Float64, Int32
 
 HEAD_ARRAYS = {"heads": "mass", "heads_unit": "unit_of"}
 QUERY_KEY_ARRAYS = {name: name for name in ("queries", "keys", "scaling", "windows")}
@@ -24,7 +22,7 @@ class HeadMass:
     to each unit; `unit_of` (n,) int32, the unit of each prompt token, -1: none."""
 
     mass: Float32
-    unit_of: npt.NDArray[np.int32]
+    unit_of: Int32
 
 
 @dataclass(frozen=True)
@@ -37,10 +35,10 @@ class QueryKeys:
     keys that a query of the layer sees, 0 for all.
     """
 
-    queries: npt.NDArray[Any]
-    keys: npt.NDArray[Any]
-    scaling: npt.NDArray[np.float64]
-    windows: npt.NDArray[np.int32]
+    queries: Array
+    keys: Array
+    scaling: Float64
+    windows: Int32
 
     def rows(self, layer: int) -> Float32:
         """(heads, T, n + T) float32: softmax(q kᵀ · scaling) of one layer, each row t zero from
@@ -64,7 +62,7 @@ class QueryKeys:
         return rows
 
 
-def float32_of(values: npt.NDArray[Any]) -> Float32:
+def float32_of(values: Array) -> Float32:
     """Queries or keys as numbers: uint16 holds the bits of bfloat16."""
     if values.dtype == np.uint16:
         return (values.astype(np.uint32) << 16).view(np.float32)

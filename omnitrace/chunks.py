@@ -8,11 +8,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 
-from omnitrace.timeline import Int32
-
-Float64 = npt.NDArray[np.float64]
+from omnitrace.arrays import Bool, Float64, Int32
 
 
 @dataclass(frozen=True)
@@ -32,7 +29,7 @@ class Chunks:
     steps: Int32
 
     @property
-    def comparable(self) -> npt.NDArray[np.bool_]:
+    def comparable(self) -> Bool:
         """(L,) bool: which sources have tokens."""
         return np.bincount(self.owner[self.owner >= 0], minlength=self.sources) > 0
 

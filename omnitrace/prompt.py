@@ -10,8 +10,9 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from omnitrace.arrays import Int32
 from omnitrace.errors import SampleError, nearest
-from omnitrace.timeline import Int32, Medium, Part, Segmentation, Timeline
+from omnitrace.timeline import Medium, Part, Segmentation, Timeline
 
 
 def no_sentences() -> Int32:

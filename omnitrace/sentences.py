@@ -9,9 +9,8 @@ from __future__ import annotations
 import re
 
 import numpy as np
-import numpy.typing as npt
 
-Int32 = npt.NDArray[np.int32]
+from omnitrace.arrays import Int32
 
 _SPACES = np.array([code for code in range(0x3001) if chr(code).isspace()], np.uint32)
 _LINE = re.compile(r"\S(?:[^\n]*\S)?")

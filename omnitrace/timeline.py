@@ -11,10 +11,10 @@ from enum import IntEnum
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
-Int32 = npt.NDArray[np.int32]
-Float64 = npt.NDArray[np.float64]
+from omnitrace.arrays import Float64 as Float64
+from omnitrace.arrays import Int32 as Int32
+from omnitrace.arrays import UInt8
 
 
 class Modality(IntEnum):
@@ -73,7 +73,7 @@ class Timeline:
       counts groups of frames that share tokens); -1 where there is none.
     """
 
-    modality: npt.NDArray[np.uint8]
+    modality: UInt8
     part: Int32
     medium: Int32
     chars: Int32

@@ -11,17 +11,14 @@ from functools import partial
 from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
-import numpy.typing as npt
 
 from omnitrace.ablations import Ablations
+from omnitrace.arrays import Array, Bool, Float32, Int32
 from omnitrace.attention import HEAD_ARRAYS, QUERY_KEY_ARRAYS, HeadMass, QueryKeys
 from omnitrace.errors import CommandError, OmniTraceError, SampleError, nearest
 from omnitrace.prompt import Prompt
 from omnitrace.thinking import thinking_range
-from omnitrace.timeline import Int32
 from omnitrace.units import UnitConfig, Units, cut_units
-
-Float32 = npt.NDArray[np.float32]
 
 
 @dataclass(frozen=True)
@@ -89,7 +86,7 @@ class Trace(Prompt):
     sentences: Int32
     signals: Mapping[str, SignalRows]
     meta: Mapping[str, Any] = field(default_factory=dict)
-    arrays: Mapping[str, npt.NDArray[Any]] = field(default_factory=dict)
+    arrays: Mapping[str, Array] = field(default_factory=dict)
     taggings: Mapping[str, Tagging] = field(default_factory=dict)
     ablations: Mapping[str, Ablations] = field(default_factory=dict)
 
@@ -229,7 +226,7 @@ class Trace(Prompt):
         rows = self.rows(signal)
         return rows.layers, lambda part: rows.values[part.start : part.stop]
 
-    def _array(self, name: str, level: str) -> npt.NDArray[Any]:
+    def _array(self, name: str, level: str) -> Array:
         if name not in self.arrays:
             raise CommandError(
                 f"sample '{self.id}' was not recorded at level {level}; record it again with "
@@ -248,7 +245,7 @@ def cells(n: int, steps: int) -> int:
     return steps * n + steps * (steps - 1) // 2
 
 
-def causal_mask(n: int, steps: int) -> npt.NDArray[np.bool_]:
+def causal_mask(n: int, steps: int) -> Bool:
     """(steps, n+steps) bool: which columns step t may score, i < n + t."""
     columns = np.arange(n + steps)
     return columns[None, :] < (n + np.arange(steps))[:, None]

@@ -16,8 +16,8 @@ from typing import Any
 import h5py
 import msgspec
 import numpy as np
-import numpy.typing as npt
 
+from omnitrace.arrays import Array
 from omnitrace.care.copy import writing
 from omnitrace.errors import CommandError, OmniTraceError
 from omnitrace.exchange.hdf5_write import FORMAT, digest
@@ -30,7 +30,6 @@ from omnitrace.store.segment import file_name, packed_files
 from omnitrace.store.shards import LARGEST_CHUNK_BYTES
 from omnitrace.text import one_line, safe_text
 
-Array = npt.NDArray[Any]
 Report = Callable[[int, int, str], None]
 
 MAX_BYTES = 2**34

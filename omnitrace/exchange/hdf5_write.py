@@ -17,8 +17,8 @@ from typing import Any
 
 import h5py
 import numpy as np
-import numpy.typing as npt
 
+from omnitrace.arrays import Array
 from omnitrace.errors import OmniTraceError
 from omnitrace.store import additions, commit
 from omnitrace.store.columns import OFFSET, column
@@ -93,7 +93,7 @@ def _put_segment(group: Any, files: Files, segment: Segment, codec: str) -> None
     _put(group, OFFSET, offsets, names, codec)
 
 
-def _put(group: Any, name: str, data: npt.NDArray[Any], rows: list[str], codec: str) -> None:
+def _put(group: Any, name: str, data: Array, rows: list[str], codec: str) -> None:
     little = np.ascontiguousarray(data, data.dtype.newbyteorder("<"))
     how: dict[str, Any] = {}
     if codec == "gzip" and data.size:
@@ -110,7 +110,7 @@ def _put_bytes(group: Any, name: str, data: bytes) -> None:
     group.create_dataset(name, data=np.frombuffer(data, np.uint8))
 
 
-def digest(data: npt.NDArray[Any]) -> str:
+def digest(data: Array) -> str:
     """sha256 of an array's little-endian bytes in C order."""
     return hashlib.sha256(data.tobytes()).hexdigest()
 

@@ -20,8 +20,8 @@ from typing import Any
 
 import msgspec
 import numpy as np
-import numpy.typing as npt
 
+from omnitrace.arrays import Float32
 from omnitrace.errors import OmniTraceError
 from omnitrace.exchange.safetensors import tensors
 from omnitrace.exchange.spelling import Tokens, text_trace
@@ -31,8 +31,6 @@ from omnitrace.trace import SignalRows, Trace, pack_rows
 
 MAX_BYTES = 2**31
 """Of the file, and of what a gzipped one unpacks to."""
-
-Float32 = npt.NDArray[np.float32]
 
 
 class _Token(msgspec.Struct):

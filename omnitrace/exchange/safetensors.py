@@ -11,9 +11,9 @@ from typing import Annotated, Any, Literal
 
 import msgspec
 import numpy as np
-import numpy.typing as npt
 from msgspec import Meta, Struct
 
+from omnitrace.arrays import Array, Float32, Int64
 from omnitrace.attention import float32_of
 from omnitrace.store.commit import ILLEGAL_JSON, Unreadable
 
@@ -65,14 +65,14 @@ class Tensors:
         if sum(entry.nbytes for entry in self.entries.values()) > size - self._start:
             raise Unreadable("its arrays overlap")
 
-    def array(self, name: str) -> npt.NDArray[np.float32]:
+    def array(self, name: str) -> Float32:
         """A whole array, as float32."""
         entry = self.entries[name]
         found = self._elements(entry, 0, math.prod(entry.shape)).reshape(entry.shape)
         native = found.astype(entry.stored.newbyteorder("="), copy=False)
         return _E4M3[native] if entry.dtype == "F8_E4M3" else float32_of(native)
 
-    def rows(self, name: str, places: npt.NDArray[np.int64]) -> npt.NDArray[Any]:
+    def rows(self, name: str, places: Int64) -> Array:
         """Some rows of an array, its bits as they are stored: (len(places), width).
 
         `places` rise and count rows of the last axis, the other axes taken as one.
@@ -85,7 +85,7 @@ class Tensors:
         ]
         return np.concatenate([np.zeros(0, entry.stored), *found]).reshape(len(places), width)
 
-    def _elements(self, entry: Entry, start: int, count: int) -> npt.NDArray[Any]:
+    def _elements(self, entry: Entry, start: int, count: int) -> Array:
         itemsize = entry.stored.itemsize
         place, length = self._start + entry.data_offsets[0] + start * itemsize, count * itemsize
         data = self._get(place, length)
@@ -94,7 +94,7 @@ class Tensors:
         return np.frombuffer(data, entry.stored)
 
 
-def tensors(data: bytes) -> dict[str, npt.NDArray[np.float32]]:
+def tensors(data: bytes) -> dict[str, Float32]:
     """Every array as float32; Unreadable if the bytes are no safetensors file of floats."""
     found = Tensors(lambda start, length: data[start : start + length], len(data))
     return {name: found.array(name) for name in found.entries}
@@ -109,7 +109,7 @@ def _entries(header: bytes) -> dict[str, Entry]:
         raise Unreadable(f"its header is not legal: {error}") from error
 
 
-def _e4m3() -> npt.NDArray[np.float32]:
+def _e4m3() -> Float32:
     """The 256 values of float8 e4m3 (finite, one NaN of either sign)."""
     codes = np.arange(256)
     exponent, fraction = codes >> 3 & 15, (codes & 7) / 8

@@ -11,13 +11,12 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from types import MappingProxyType
-from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
+from omnitrace.arrays import Array, Int32
 from omnitrace.text import safe_text
-from omnitrace.timeline import Int32, Modality, Part, Timeline
+from omnitrace.timeline import Modality, Part, Timeline
 from omnitrace.trace import SignalRows, Trace
 
 _BYTE = re.compile("<0x([0-9A-F]{2})>")
@@ -39,7 +38,7 @@ def text_trace(
     response: Tokens,
     source: str,
     signals: Mapping[str, SignalRows],
-    arrays: Mapping[str, npt.NDArray[Any]] = MappingProxyType({}),
+    arrays: Mapping[str, Array] = MappingProxyType({}),
 ) -> Trace:
     """A trace of one part of text; log-probabilities and entropies are NaN, tags `X`.
 

@@ -17,9 +17,9 @@ from typing import Annotated, Any, Literal
 
 import msgspec
 import numpy as np
-import numpy.typing as npt
 from msgspec import Meta, Struct
 
+from omnitrace.arrays import Array, Int64
 from omnitrace.attention import QUERY_KEY_ARRAYS, QueryKeys, float32_of
 from omnitrace.errors import OmniTraceError
 from omnitrace.exchange.safetensors import Tensors
@@ -29,10 +29,6 @@ from omnitrace.store.commit import ILLEGAL_JSON, Unreadable
 from omnitrace.store.files import Files, LocalFiles, get_document
 from omnitrace.text import one_line
 from omnitrace.trace import SignalRows, Trace, pack_rows
-
-Array = npt.NDArray[Any]
-Int64 = npt.NDArray[np.int64]
-Float32 = npt.NDArray[np.float32]
 
 Heads = Annotated[int, Meta(ge=1, le=2**16)]
 _RANK = "tp_rank_"

@@ -17,13 +17,14 @@ import numpy as np
 from msgspec import Meta, Struct
 
 from omnitrace.ablations import Ablations, AblationsData, from_data, to_data
+from omnitrace.arrays import Int32
 from omnitrace.errors import Fault, OmniTraceError
 from omnitrace.store import commit
 from omnitrace.store.columns import safe_json
 from omnitrace.store.commit import Count, Unreadable, Uuid, Version
 from omnitrace.store.files import Files, each, get_document
 from omnitrace.text import one_line, safe_text
-from omnitrace.timeline import Int32, Segmentation, Segments
+from omnitrace.timeline import Segmentation, Segments
 from omnitrace.trace import Tagging, Trace
 
 FOLDER = "additions"

@@ -17,13 +17,12 @@ import numpy as np
 import numpy.typing as npt
 from msgspec import Meta, Struct
 
+from omnitrace.arrays import Array
 from omnitrace.errors import OmniTraceError
 from omnitrace.store.commit import ILLEGAL_JSON, Unreadable, json_bytes, utf8
 from omnitrace.text import safe_text
 from omnitrace.timeline import Medium, Modality, Part, Timeline
 from omnitrace.trace import SignalRows, Trace, cells
-
-Array = npt.NDArray[Any]
 
 _SIGNAL_NAME = re.compile("[a-z0-9][a-z0-9_-]{0,63}")
 _SECONDS = ("start_s", "end_s")

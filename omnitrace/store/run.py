@@ -18,6 +18,7 @@ from typing import Any
 
 import numpy as np
 
+from omnitrace.arrays import Int32
 from omnitrace.errors import CommandError, Fault, OmniTraceError
 from omnitrace.store import commit
 from omnitrace.store.additions import Additions, LazyMapping
@@ -27,7 +28,7 @@ from omnitrace.store.files import Files, LocalFiles, each, get_document
 from omnitrace.store.s3 import S3Files, s3_url
 from omnitrace.store.segment import Segment
 from omnitrace.text import one_line, safe_text
-from omnitrace.timeline import Int32, Modality
+from omnitrace.timeline import Modality
 from omnitrace.trace import Trace
 
 ROOT = "zarr.json"

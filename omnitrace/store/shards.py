@@ -17,12 +17,11 @@ from typing import Annotated, Any, Literal
 import google_crc32c
 import msgspec
 import numpy as np
-import numpy.typing as npt
 from msgspec import Meta, Struct
 
+from omnitrace.arrays import Array
 from omnitrace.store.commit import ILLEGAL_JSON, Unreadable, json_bytes
 
-Array = npt.NDArray[Any]
 Get = Callable[[str, int, int], bytes]  # (shard file, start, negative from its end, length)
 
 CHUNK_ELEMENTS = 2**16  # small enough to read one sample of many, large enough to pack

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from omnitrace.arrays import Bool
 from omnitrace.prompt import Prompt
 from omnitrace.units.config import UnitConfig
-from omnitrace.units.data import Bool, Cut, Kind, Units
+from omnitrace.units.data import Cut, Kind, Units
 from omnitrace.units.media import cut_media, speech_of
 from omnitrace.units.naming import Named, collect
 from omnitrace.units.text import cut_text, pieces_of, request_tokens

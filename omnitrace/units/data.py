@@ -6,12 +6,9 @@ from dataclasses import dataclass
 from enum import IntEnum
 
 import numpy as np
-import numpy.typing as npt
 
-from omnitrace.timeline import Float64, Int32, Modality
-
-Int64 = npt.NDArray[np.int64]
-Bool = npt.NDArray[np.bool_]
+from omnitrace.arrays import Bool, Float64, Int32, Int64, UInt8
+from omnitrace.timeline import Modality
 
 
 @dataclass(frozen=True)
@@ -32,7 +29,7 @@ class Units:
     id: tuple[str, ...]
     label: tuple[str, ...]
     text: tuple[str | None, ...]
-    modality: npt.NDArray[np.uint8]
+    modality: UInt8
     medium: Int32
     start_s: Float64
     end_s: Float64

@@ -9,10 +9,11 @@ from collections.abc import Mapping
 
 import numpy as np
 
+from omnitrace.arrays import Bool, Float64, Int32
 from omnitrace.prompt import Prompt
-from omnitrace.timeline import Float64, Int32, Modality, Segments
+from omnitrace.timeline import Modality, Segments
 from omnitrace.units.config import UnitConfig
-from omnitrace.units.data import Bool, Cut, Kind
+from omnitrace.units.data import Cut, Kind
 
 _SHORTEST = 0.04
 FUZZ = 1e-9

@@ -6,12 +6,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 
+from omnitrace.arrays import Bool, Float64, Int32, UInt8
 from omnitrace.prompt import Prompt
-from omnitrace.timeline import Float64, Int32, Modality, Segments
+from omnitrace.timeline import Modality, Segments
 from omnitrace.units.config import UnitConfig
-from omnitrace.units.data import MODALITY, Bool, Cut, Kind, Units, ranges_by_key
+from omnitrace.units.data import MODALITY, Cut, Kind, Units, ranges_by_key
 from omnitrace.units.media import patches_of, side_of
 from omnitrace.units.text import Pieces, said_by
 from omnitrace.units.user import UserUnit
@@ -69,7 +69,7 @@ def _all_of(tokens: Bool, ranges: Int32, offset: Int32) -> Bool:
     return found
 
 
-def _made_of(cut: Cut, prompt: Prompt, first: Int32) -> tuple[npt.NDArray[np.uint8], Int32]:
+def _made_of(cut: Cut, prompt: Prompt, first: Int32) -> tuple[UInt8, Int32]:
     """(m,) modality and (m,) medium of the units whose first tokens are `first`."""
     kind, line = cut.kind[first], prompt.timeline
     parts = [prompt.parts[part] for part in line.part[first].tolist()]

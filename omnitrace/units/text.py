@@ -10,11 +10,12 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from omnitrace.arrays import Bool, Int32
 from omnitrace.prompt import Prompt
 from omnitrace.sentences import containing, first_visible, release_sentences
-from omnitrace.timeline import Int32, Modality
+from omnitrace.timeline import Modality
 from omnitrace.units.config import UnitConfig
-from omnitrace.units.data import Bool, Cut, Kind
+from omnitrace.units.data import Cut, Kind
 
 _RELEASE_SKIPS = np.array([ord(mark) for mark in "\n!\"#$%&'()*+,-./"], np.uint32)
 _PARAGRAPH = re.compile(r"\S(?:(?!\n[^\S\n]*\n)[\s\S])*")

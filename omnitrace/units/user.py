@@ -14,11 +14,12 @@ import msgspec
 import numpy as np
 from msgspec import Struct
 
+from omnitrace.arrays import Bool
 from omnitrace.errors import CommandError, SampleError
 from omnitrace.prompt import Prompt
 from omnitrace.text import safe_text
 from omnitrace.timeline import Modality, Part
-from omnitrace.units.data import Bool, Cut, Kind
+from omnitrace.units.data import Cut, Kind
 from omnitrace.units.media import FUZZ, patches_of
 from omnitrace.units.text import places, text_tokens
 

@@ -14,12 +14,13 @@ import numpy as np
 import torch
 import transformers
 
-from omnitrace.chunks import Chunks, Float64, cosines
+from omnitrace.arrays import Float64
+from omnitrace.chunks import Chunks, cosines
 from omnitrace.errors import CommandError
 from omnitrace.timeline import Modality
 from omnitrace.trace import Trace
-from recorder.baselines.again import Samples
 from recorder.config import BaselineConfig
+from recorder.identity import RecordedSamples
 from recorder.inputs.loaded import source_of
 from recorder.inputs.media import load_image
 from recorder.inputs.samples import Content
@@ -33,7 +34,7 @@ hf: Any = transformers
 
 def load(identity: Mapping[str, Any], config: BaselineConfig) -> Clip:
     """Load a CLIP checkpoint and the recorded samples; CommandError if that cannot be done."""
-    samples, path = Samples.read(config.samples), config.model or CHECKPOINT
+    samples, path = RecordedSamples.read(config.samples), config.model or CHECKPOINT
     source = {"revision": config.revision} if config.revision else {}
     try:
         model = hf.CLIPModel.from_pretrained(path, **source)
@@ -49,10 +50,10 @@ class Clip:
 
     model: Any
     processor: Any
-    samples: Samples
+    samples: RecordedSamples
 
     def similarities(self, trace: Trace, chunks: Chunks) -> Float64:
-        """(K, L) float64, NaN for sources without tokens; OmniTraceError if the sample changed."""
+        """(K, L) float64, NaN for sources without tokens; SampleError if the sample changed."""
         media = self.samples.of(trace).media
         sentences = [trace.response[start:end] for start, end in chunks.sentences.tolist()]
         sources = np.flatnonzero(chunks.comparable)

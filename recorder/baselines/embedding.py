@@ -15,11 +15,11 @@ from typing import Any
 import numpy as np
 import torch
 
-from omnitrace.chunks import Chunks, Float64, cosines
-from omnitrace.timeline import Int32
+from omnitrace.arrays import Float64, Int32
+from omnitrace.chunks import Chunks, cosines
 from omnitrace.trace import Trace
-from recorder.baselines.again import Samples, load_again, prepare_again
 from recorder.config import BaselineConfig
+from recorder.identity import RecordedSamples, reload_model
 from recorder.models.adapter import Adapter, Prepared
 from recorder.passes.decoder import decoder_of
 from recorder.passes.draw import Options
@@ -27,8 +27,8 @@ from recorder.passes.draw import Options
 
 def load(identity: Mapping[str, Any], config: BaselineConfig) -> Embedding:
     """Load the recorded model and its samples; CommandError if that cannot be done."""
-    samples = Samples.read(config.samples)
-    return Embedding(load_again(identity, config), samples)
+    samples = RecordedSamples.read(config.samples)
+    return Embedding(reload_model(identity, config), samples)
 
 
 @dataclass(frozen=True)
@@ -36,11 +36,11 @@ class Embedding:
     """The model's embeddings, asked again."""
 
     adapter: Adapter
-    samples: Samples
+    samples: RecordedSamples
 
     def similarities(self, trace: Trace, chunks: Chunks) -> Float64:
-        """(K, L) float64, NaN for sources without tokens; OmniTraceError if the sample changed."""
-        prepared = prepare_again(self.adapter, self.samples.of(trace), trace)
+        """(K, L) float64, NaN for sources without tokens; SampleError if the sample changed."""
+        prepared = self.samples.prepare(self.adapter, trace)
         prompt = prompt_embeddings(self.adapter, prepared)
         said = token_embeddings(self.adapter, trace.response_ids)
         sentence = np.repeat(np.arange(len(chunks.steps)), np.diff(chunks.steps)[:, 0])

@@ -12,10 +12,10 @@ from typing import Any
 
 import torch
 
-from omnitrace.errors import OmniTraceError
+from omnitrace.errors import SampleError
 from omnitrace.trace import Trace
-from recorder.baselines.again import Samples, load_again
 from recorder.config import BaselineConfig
+from recorder.identity import RecordedSamples, reload_model
 from recorder.inputs.samples import Content, Message, Sample
 from recorder.models.adapter import Adapter
 from recorder.passes.draw import Options
@@ -31,8 +31,8 @@ NOTHING = Wanted(signals={}, prompt_mean=False)
 
 def load(identity: Mapping[str, Any], config: BaselineConfig) -> SelfAttribution:
     """Load the recorded model and its samples; CommandError if that cannot be done."""
-    samples = Samples.read(config.samples)
-    return SelfAttribution(load_again(identity, config), samples, config.max_new_tokens)
+    samples = RecordedSamples.read(config.samples)
+    return SelfAttribution(reload_model(identity, config), samples, config.max_new_tokens)
 
 
 @dataclass(frozen=True)
@@ -40,18 +40,18 @@ class SelfAttribution:
     """The recorded model, asked again."""
 
     adapter: Adapter
-    samples: Samples
+    samples: RecordedSamples
     max_new_tokens: int
 
     def answer(self, trace: Trace, chat: Chat) -> str:
-        """What the model says; OmniTraceError if the sample changed or the chat is too long."""
+        """What the model says; SampleError if the sample changed or the chat is too long."""
         prepared = self.adapter.prepare(put(chat, self.samples.of(trace)))
         try:
             [answer] = generate(self.adapter, [prepared], Options(self.max_new_tokens), NOTHING)
         except (torch.OutOfMemoryError, RuntimeError) as error:
             if not is_out_of_memory(error):
                 raise
-            raise OmniTraceError("the device's memory does not hold the question.") from error
+            raise SampleError("the device's memory does not hold the question.") from error
         return answer.text
 
 

@@ -9,7 +9,8 @@ from typing import Any
 
 import numpy as np
 
-from omnitrace.chunks import Chunks, Float64
+from omnitrace.arrays import Float64
+from omnitrace.chunks import Chunks
 from omnitrace.trace import Trace
 
 

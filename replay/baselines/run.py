@@ -10,7 +10,8 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from omnitrace.chunks import Chunks, Float64
+from omnitrace.arrays import Float64
+from omnitrace.chunks import Chunks
 from omnitrace.errors import CommandError, OmniTraceError
 from omnitrace.text import one_line
 from omnitrace.trace import Trace

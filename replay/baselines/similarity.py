@@ -11,12 +11,13 @@ from functools import cached_property
 
 import numpy as np
 
-from omnitrace.chunks import Chunks, Float64
+from omnitrace.arrays import Bool, Float64
+from omnitrace.chunks import Chunks
 from omnitrace.timeline import Modality
 from omnitrace.trace import Trace
 from replay.evaluation.gold import steps_of_sentences
 from replay.evaluation.labels import Labels, labels_of, sentences_of
-from replay.evaluation.space import MODALITIES, Bool, Space, judging_space
+from replay.evaluation.space import MODALITIES, Space, judging_space
 
 DIGITS = 6
 """Decimals of a similarity, so that what is kept on disk gives the same labels again."""
