@@ -1,6 +1,6 @@
 """Configuration as frozen dataclasses: the one source of flags, TOML keys, TUI controls and docs.
 
-A field made by `knob` carries its help and its legal values. `build` parses foreign mappings
+A field made by `option` carries its help and its legal values. `build` parses foreign mappings
 (TOML, JSON) strictly; inside, a config is trusted. Knows nothing of what is configured.
 """
 
@@ -11,7 +11,8 @@ import hashlib
 import json
 import re
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar, get_type_hints
 
@@ -20,7 +21,7 @@ from omnitrace.errors import CommandError, nearest
 C = TypeVar("C")
 
 
-def knob(
+def option(
     default: Any,
     help: str,
     *,
@@ -38,6 +39,25 @@ def knob(
     if isinstance(default, dict):
         return dataclasses.field(default_factory=lambda: dict(default), metadata=metadata)
     return dataclasses.field(default=default, metadata=metadata)
+
+
+@dataclass(frozen=True)
+class Leaf:
+    """One value of a configuration: `path` is its TOML key with its tables, joined by dots."""
+
+    path: str
+    field: dataclasses.Field[Any]
+    value: Any
+
+
+def leaves(config: Any, prefix: str = "") -> Iterator[Leaf]:
+    """Every value of a tree of dataclasses, in field order; a table of weights is one value."""
+    for field in dataclasses.fields(config):
+        value, path = getattr(config, field.name), prefix + field.name
+        if dataclasses.is_dataclass(value):
+            yield from leaves(value, f"{path}.")
+        else:
+            yield Leaf(path, field, value)
 
 
 def build(base: C, values: Mapping[str, Any], where: str) -> C:

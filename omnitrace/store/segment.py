@@ -15,6 +15,7 @@ import msgspec
 import numpy as np
 from msgspec import Struct
 
+from omnitrace.arrays import Array
 from omnitrace.errors import OmniTraceError
 from omnitrace.store import shards
 from omnitrace.store.columns import (
@@ -22,7 +23,6 @@ from omnitrace.store.columns import (
     COLUMNS,
     OFFSET,
     SIGNAL,
-    Array,
     ArrayEntry,
     SignalEntry,
     array_column,

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from omnitrace.config import knob
+from omnitrace.config import option
 
 
 @dataclass(frozen=True)
 class UnitConfig:
     """How the timeline is cut into source units (DESIGN §5)."""
 
-    text: str = knob(
+    text: str = option(
         "sentence",
         "text units: recorded sentences; the release's (cut at newlines, bare list markers join "
         "what follows, lone ASCII marks left out); clauses of sentences (cut after , ; : and "
@@ -19,38 +19,40 @@ class UnitConfig:
         "text of a message)",
         choices=("sentence", "release", "clause", "paragraph", "part", "turn"),
     )
-    request: str = knob(
+    request: str = option(
         "keep",
         "what becomes of the request itself (the sentences that ask, in the first and last text of "
         "the last user message): a source like others; one that competes but is never named; none",
         choices=("keep", "unnamed", "leave-out"),
     )
-    image: str = knob(
+    image: str = option(
         "whole", "image units: one an image, or a grid of cells", choices=("whole", "grid")
     )
-    grid: int = knob(2, "cells a side when image = grid", bounds=(1, 32, 1))
-    audio_segments: str = knob(
+    grid: int = option(2, "cells a side when image = grid", bounds=(1, 32, 1))
+    audio_segments: str = option(
         "",
         "audio units, also of films' sound: the stretches of this segmentation, which `omnitrace "
         "segment` added; empty: time bins",
     )
-    audio_seconds: float = knob(1.0, "length of an audio unit in seconds", bounds=(0.04, 3600, 0.5))
-    video: str = knob(
+    audio_seconds: float = option(
+        1.0, "length of an audio unit in seconds", bounds=(0.04, 3600, 0.5)
+    )
+    video: str = option(
         "united",
         "video units: time bins of vision and sound together, or each apart; or time bins of "
         "vision or of sound alone",
         choices=("united", "apart", "vision", "sound"),
     )
-    video_seconds: float = knob(
+    video_seconds: float = option(
         1.0, "length of a video unit in seconds unless video = apart", bounds=(0.04, 3600, 0.5)
     )
-    vision_seconds: float = knob(
+    vision_seconds: float = option(
         0.0,
         "length of a unit of vision in seconds when video = apart, sound then in audio_seconds; 0: "
         "a group of frames, sound likewise",
         bounds=(0.0, 3600, 0.5),
     )
-    file: str = knob(
+    file: str = option(
         "",
         "a JSON-lines file of units of your own; the parts of a sample that it cuts have those "
         "units alone",

@@ -12,25 +12,25 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from omnitrace.config import build, digest, knob, load_toml, to_dict, to_toml
+from omnitrace.config import build, digest, leaves, load_toml, option, to_dict, to_toml
 from omnitrace.errors import CommandError
 
 
 @dataclass(frozen=True)
 class Inner:
-    share: float = knob(0.5, "a share", bounds=(0.0, 1.0, 0.1))
-    weights: Mapping[str, float] = knob(
+    share: float = option(0.5, "a share", bounds=(0.0, 1.0, 0.1))
+    weights: Mapping[str, float] = option(
         {"NOUN": 1.0, "VERB": 0.9}, "weights", choices=("NOUN", "VERB", "ADJ")
     )
 
 
 @dataclass(frozen=True)
 class Outer:
-    name: str = knob("any", "a free string")
-    shape: str = knob("ring", "a choice", choices=("ring", "cross"))
-    count: int = knob(3, "a count", bounds=(1, 9, 1))
-    loud: bool = knob(False, "a switch")
-    code: str = knob("a1", "a formed string", form=("[a-z][0-9]", "a letter and a digit"))
+    name: str = option("any", "a free string")
+    shape: str = option("ring", "a choice", choices=("ring", "cross"))
+    count: int = option(3, "a count", bounds=(1, 9, 1))
+    loud: bool = option(False, "a switch")
+    code: str = option("a1", "a formed string", form=("[a-z][0-9]", "a letter and a digit"))
     inner: Inner = field(default_factory=Inner)
 
 
@@ -40,6 +40,19 @@ def test_build_lays_values_over_the_base() -> None:
         count=4, inner=Inner(share=1.0, weights={"NOUN": 1.0, "VERB": 0.9, "ADJ": 0.2})
     )
     assert isinstance(built.inner.share, float)
+
+
+def test_leaves_are_the_values_in_field_order_and_a_table_of_weights_is_one() -> None:
+    found = [(leaf.path, leaf.field.name, leaf.value) for leaf in leaves(Outer())]
+    assert found == [
+        ("name", "name", "any"),
+        ("shape", "shape", "ring"),
+        ("count", "count", 3),
+        ("loud", "loud", False),
+        ("code", "code", "a1"),
+        ("inner.share", "share", 0.5),
+        ("inner.weights", "weights", {"NOUN": 1.0, "VERB": 0.9}),
+    ]
 
 
 @pytest.mark.parametrize(
