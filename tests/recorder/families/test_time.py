@@ -33,7 +33,7 @@ def prepared(family: str, fps: float, monkeypatch: pytest.MonkeyPatch) -> Prepar
     monkeypatch.setattr(own, "settings", Settings(fps=fps))
     video = Content("video", path=media_folder() / "silent.mp4")
     found = own.prepare(chat(Message("user", (video, Content("text", "What moves?")))))
-    assert found.media[0].duration_s == pytest.approx(SECONDS, abs=0.05)
+    assert found.prompt.media[0].duration_s == pytest.approx(SECONDS, abs=0.05)
     return found  # type: ignore[no-any-return]
 
 

@@ -117,8 +117,10 @@ def test_audio_that_the_processor_would_cut(tmp_path: Path) -> None:
 def test_a_template_that_puts_images_first_swaps_no_tokens() -> None:
     adapter: Any = plain("llava_onevision")
     found = adapter.prepare(sample("video:silent.mp4", "image:photo.png", "Which?"))
-    line, config = found.timeline, adapter.model.config
-    own = {m: set(found.ids[(line.medium == m) & (line.modality < 4)]) for m in (0, 1)}
+    line, config = found.prompt.timeline, adapter.model.config
+    own = {
+        m: set(found.prompt.prompt_ids[(line.medium == m) & (line.modality < 4)]) for m in (0, 1)
+    }
     assert own == {0: {config.video_token_index}, 1: {config.image_token_index}}
     assert np.flatnonzero(line.medium == 1).max() < np.flatnonzero(line.medium == 0).min()
 

@@ -17,9 +17,9 @@ from omnitrace import CommandError, OmniTraceError, open_run
 from omnitrace.trace import Trace
 from recorder import fingerprint
 from recorder.ablation.ablate import ablate_inputs
-from recorder.baselines.again import load_again
 from recorder.bundled import TINY_OMNI
 from recorder.config import AblateConfig, BaselineConfig, RecordConfig
+from recorder.identity import reload_model
 from recorder.inputs.samples import Sample
 from recorder.models.adapter import Settings, describe_model, load_adapter
 from recorder.models.weights import Weights
@@ -165,7 +165,7 @@ def test_an_adapter_on_a_model_of_images_keeps_its_processor(tmp_path: Path) -> 
 
 def prompt(folder: Path, settings: Settings, make_sample: Callable[..., Sample]) -> str:
     adapter: Any = load_adapter(describe_model(str(folder)), CPU, settings)
-    text: str = adapter.decode(adapter.prepare(make_sample("Who?")).ids.tolist())
+    text: str = adapter.decode(adapter.prepare(make_sample("Who?")).prompt.prompt_ids.tolist())
     return text
 
 
@@ -213,7 +213,7 @@ def test_what_a_run_was_told_is_told_again(base: Path, tmp_path: Path) -> None:
         ablate_inputs(
             run, AblateConfig(samples, name="b", masks=3, **(same | {"chat_template": ""}))
         )
-    again: Any = load_again(identity, BaselineConfig(dtype="float32", **same))
+    again: Any = reload_model(identity, BaselineConfig(dtype="float32", **same))
     assert again.settings.template_args == {"word": "now"}
     assert again.processor.chat_template == TEMPLATE
     recorded(tmp_path, config)

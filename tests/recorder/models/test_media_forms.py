@@ -81,11 +81,11 @@ def test_a_data_url_is_the_file(
     loaded = request.getfixturevalue("adapter" if model == "qwen" else "minicpm")
     inside = loaded.prepare(make({"type": kind, "url": data_url(folder / name, media_type)}))
     file = loaded.prepare(make({"type": kind, "path": str(folder / name)}))
-    assert inside.ids.tolist() == file.ids.tolist()
-    assert inside.media == (replace(file.media[0], name=f"data:{media_type}"),)
+    assert inside.prompt.prompt_ids.tolist() == file.prompt.prompt_ids.tolist()
+    assert inside.prompt.media == (replace(file.prompt.media[0], name=f"data:{media_type}"),)
     for key, value in file.inputs.items():
         assert (value == inside.inputs[key]).all() if hasattr(value, "all") else True
-    np.testing.assert_array_equal(inside.timeline.medium, file.timeline.medium)
+    np.testing.assert_array_equal(inside.prompt.timeline.medium, file.prompt.timeline.medium)
 
 
 def test_frames_stand_at_their_seconds(adapter: QwenOmni, make: Make, frames: list[str]) -> None:

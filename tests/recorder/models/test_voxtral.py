@@ -289,19 +289,19 @@ def test_a_language_model_with_a_tekken_file_alone(text_checkpoint: Path) -> Non
     found = adapter.prepare(sample(*(message(role, text) for role, text in messages)))
     tokenizer = hf.AutoTokenizer.from_pretrained(text_checkpoint)
     given = [{"role": role, "content": text} for role, text in messages]
-    assert found.ids.tolist() == tokenizer.apply_chat_template(given)["input_ids"]
-    assert adapter.decode(found.ids.tolist()) == (
+    assert found.prompt.prompt_ids.tolist() == tokenizer.apply_chat_template(given)["input_ids"]
+    assert adapter.decode(found.prompt.prompt_ids.tolist()) == (
         "<s>[INST]Hi\n\nyou[/INST]Yo</s>[INST]Be [INST] brief.\n\n日本 é🙂 <s>\ufffd[/INST]"
     )
-    line = found.timeline
+    line = found.prompt.timeline
     for part, (_, text) in enumerate(messages):
-        assert adapter.decode(found.ids[line.part == part].tolist()) == text
+        assert adapter.decode(found.prompt.prompt_ids[line.part == part].tolist()) == text
     install(adapter.model, adapter.decoder)
     confirm(adapter.model, adapter.layers)
     answer = answer_one(adapter, found, Options(max_new_tokens=4))
     plain = hf.AutoModelForCausalLM.from_pretrained(text_checkpoint)
     tokens = plain.generate(**found.inputs, max_new_tokens=4, do_sample=False)
-    expected = tokens[0, len(found.ids) :].tolist()
+    expected = tokens[0, found.prompt.n :].tolist()
     assert answer.ids.tolist() == expected[: len(answer.ids)]
     assert answer.finish == "length"
 
