@@ -95,6 +95,12 @@ class Watch:
         self.seen |= set(run)
 
 
+def wait_for_a_commit(path: Path, writers: list[BaseProcess]) -> None:
+    """A loaded machine may have killed every writer before its first commit."""
+    while not any(path.glob("commits/*.json")) and all(one.is_alive() for one in writers):
+        time.sleep(0.005)
+
+
 def kill_writers(folder: Path, kills: int, seed: int) -> dict[str, int]:
     """Kill writers at random moments; then resume, collect, and look at everything again."""
     path, log, rng = folder / "run", folder / "log", random.Random(seed)
@@ -110,6 +116,7 @@ def kill_writers(folder: Path, kills: int, seed: int) -> dict[str, int]:
             writers[slot] = start(path, log, slot, rng)
             if number % LOOK == LOOK - 1:
                 watch.look()
+        wait_for_a_commit(path, writers)
     finally:
         for process in writers:
             process.kill()
