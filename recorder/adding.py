@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 from omnitrace.ablations import Ablations
-from omnitrace.errors import CommandError, OmniTraceError
+from omnitrace.samples import each_sample
 from omnitrace.store.adder import Adder
 from omnitrace.text import one_line
 from omnitrace.timeline import Segmentation
@@ -35,7 +35,8 @@ class AddSummary:
 Report = Callable[[AddSummary, str], None]
 """Called with the summary so far and the id of the sample that is next, empty after the last."""
 
-Make = Callable[[Trace], Segmentation | Tagging | Ablations]
+Addition = Segmentation | Tagging | Ablations
+Make = Callable[[Trace], Addition]
 
 
 def add_to_run(adder: Adder, ids: Sequence[str], make: Make, report: Report) -> AddSummary:
@@ -46,17 +47,19 @@ def add_to_run(adder: Adder, ids: Sequence[str], make: Make, report: Report) -> 
     """
     todo = [id for id in ids if id not in adder.done]
     summary = AddSummary(len(ids), len(ids) - len(todo))
-    for id in todo:
-        report(summary, id)
-        try:
-            trace = adder.run[id]
-            made = make(trace)
-        except CommandError:
-            raise
-        except OmniTraceError as error:
-            summary.failed[id] = f"sample '{one_line(id)}': {one_line(str(error), 1000)}"
-            continue
+
+    def use(trace: Trace) -> tuple[Trace, Addition]:
+        report(summary, trace.id)
+        return trace, make(trace)
+
+    for _, (trace, made) in each_sample(adder.run, todo, use, summary.failed):
         adder.add(trace, made)
         summary.added += 1
+    summary.failed = {id: failure(id, why) for id, why in summary.failed.items()}
     report(summary, "")
     return summary
+
+
+def failure(id: str, why: str) -> str:
+    """What is reported of a sample that failed, on one line."""
+    return f"sample '{one_line(id)}': {one_line(why, 1000)}"

@@ -16,18 +16,19 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from omnitrace.errors import OmniTraceError
+from omnitrace.errors import SampleError
 from omnitrace.store.segment import segment_files
 from omnitrace.store.writer import SEGMENT_BYTES, SEGMENT_SECONDS, trace_nbytes
-from omnitrace.text import one_line
 from omnitrace.trace import Trace
+from recorder.adding import failure
 from recorder.config import RecordConfig
+from recorder.identity import resolve_model
 from recorder.inputs.responses import Response
 from recorder.inputs.samples import Sample, read_samples
 from recorder.inputs.select import select
 from recorder.passes.batch import fits
 from recorder.passes.memory import batch_limit
-from recorder.record import Progress, Report, asked_model, given_responses
+from recorder.record import Progress, Report, given_responses
 from recorder.tags import load_tagger
 from recorder.tracer import Task, Tracer
 
@@ -135,7 +136,7 @@ def plan(
     every = read_samples(samples_path)
     given = given_responses(config, every)
     tagger = load_tagger(config.spacy_model or None)
-    tracer = Tracer.load(asked_model(config), config, tagger)
+    tracer = Tracer.load(resolve_model(config), config, tagger)
     failed: dict[str, str] = {}
     chosen = [(sample, given.get(sample.id)) for sample in select(every, config)]
     layouts = _lay_out(tracer, chosen, failed, report)
@@ -158,8 +159,8 @@ def _lay_out(
         began = time.perf_counter()
         try:
             task = tracer.prepare(sample, given)
-        except OmniTraceError as error:
-            failed[sample.id] = f"sample '{one_line(sample.id)}': {one_line(str(error), 1000)}"
+        except SampleError as error:
+            failed[sample.id] = failure(sample.id, str(error))
             continue
         steps = None if task.response is None else len(task.response)
         seconds = time.perf_counter() - began
@@ -205,12 +206,12 @@ def _record(tracer: Tracer, tasks: list[Task]) -> tuple[float, float, list[Trace
     """Seconds until the first token, seconds in all, and the traces."""
     began, first = time.perf_counter(), list[float]()
 
-    def goes_on(step: int) -> bool:
+    def should_continue(step: int) -> bool:
         if step == 1:
             first.append(time.perf_counter() - began)
         return True
 
-    traces = tracer.traces(tasks, goes_on)
+    traces = tracer.traces(tasks, should_continue)
     total = time.perf_counter() - began
     return (first or [total])[0], total, traces
 

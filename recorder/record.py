@@ -1,38 +1,38 @@
-"""Record samples into a run: the loop, what identifies a run, batches, resuming and stopping.
+"""Record samples into a run: the loop, batches, resuming and stopping.
 
-Knows how the pieces fit, nothing of how each works; speaks to the user through `report` and errors.
+Joins samples, tracer and store; knows nothing of how each works. Informs the caller through
+`report`, the summary and errors.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Container, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import torch
 
-from omnitrace.errors import CommandError, OmniTraceError
+from omnitrace.errors import CommandError, SampleError
 from omnitrace.store.run import Run, is_run, open_run
 from omnitrace.store.writer import RunWriter
 from omnitrace.text import one_line
 from omnitrace.trace import Trace
-from recorder import fingerprint
-from recorder.bundled import TINY_OMNI
+from recorder.ablation.ablate import ablate_recorded
+from recorder.adding import failure
 from recorder.config import AblateConfig, RecordConfig
-from recorder.inputs.loaded import digest
+from recorder.identity import resolve_model, run_identity, sample_key
 from recorder.inputs.responses import Response, read_responses
 from recorder.inputs.samples import Sample, check_inside, is_file, read_samples
 from recorder.inputs.select import select
 from recorder.interrupt import Interruption
-from recorder.models.adapter import ModelSpec, Settings, describe_model
 from recorder.passes.batch import fits
 from recorder.passes.decoder import is_recurrent
 from recorder.passes.memory import batch_limit, is_out_of_memory, tokens_that_fit
 from recorder.privacy import only_for_owner, redact
 from recorder.tags import load_tagger
-from recorder.tracer import Task, Tracer, attention_about, options_of, signal_names
+from recorder.tracer import Task, Tracer
 
 MOST = 32
 """Samples at a time where their number is to be found."""
@@ -92,9 +92,9 @@ def record(
 
 
 class Recording:
-    """A recording as it was asked for, run once or block by block: the model is loaded once.
+    """A recording of a samples file, run once or block by block: the model is loaded once.
 
-    What is wrong with what was asked raises here, before any model is loaded.
+    Raises CommandError for wrong options and samples before any model is loaded.
     """
 
     def __init__(
@@ -111,7 +111,7 @@ class Recording:
         if config.media_root:
             check_inside(self.samples, Path(config.media_root))
         self._given = given_responses(config, every)
-        self._spec = asked_model(config)
+        self._spec = resolve_model(config)
         if config.ablations and is_recurrent(self._spec.config):
             raise CommandError(
                 "--ablations hides tokens from attention, and this model has layers that carry a "
@@ -156,8 +156,6 @@ def _ablate(
     tracer: Tracer, run: Run, samples: Sequence[Sample], summary: RecordSummary, report: Report
 ) -> None:
     """Add ablations to what is recorded now; Ctrl-C keeps those that are finished."""
-    from recorder.ablation.ablate import ablate_recorded
-
     config = AblateConfig(masks=max(2, tracer.config.ablations))
     added = ablate_recorded(
         run,
@@ -168,46 +166,6 @@ def _ablate(
     )
     summary.ablated = added.added
     summary.failed.update(added.failed)
-
-
-def asked_model(config: RecordConfig) -> ModelSpec:
-    """The model that is to be recorded, the bundled one if none is named."""
-    path = config.model or str(TINY_OMNI)
-    return describe_model(path, config.revision, config.trust_remote_code, config.tokenizer)
-
-
-def run_identity(spec: ModelSpec, config: RecordConfig, tagger: str) -> dict[str, Any]:
-    """What must be equal for samples to stand in one run (JSON data)."""
-    return {
-        **spec.identity,
-        **Settings.of(config).identity,
-        "dtype": spec.dtype if config.dtype == "auto" else config.dtype,
-        "generation": "given" if config.responses else asdict(options_of(config)),
-        "quantize": config.quantize,
-        "attention": config.attn,
-        "fps": config.fps,
-        "level": config.level,
-        "signals": signal_names(config),
-        "first_step": config.first_step,
-        "tagger": tagger,
-        **attention_about(spec.config),
-    } | ({"redact_text": True} if config.redact_text else {})
-
-
-def sample_key(
-    sample: Sample,
-    identity: Mapping[str, Any],
-    given: Response | None = None,
-    media: Sequence[str] | None = None,
-) -> str:
-    """Digest of the row, its media, its given answer and the run's identity.
-
-    `media` are the media's sha256 where these are known; OmniTraceError if a medium is gone.
-    """
-    if media is None:
-        media = [digest(content) for content in sample.media]
-    said = [] if given is None else [given.digest]
-    return fingerprint.of_json([sample.sha256, list(media), identity, *said])
 
 
 def given_responses(config: RecordConfig, samples: Sequence[Sample]) -> dict[str, Response]:
@@ -250,28 +208,24 @@ class _Loop:
         tokens = tokens_that_fit(self.tracer.adapter.model) if limit is None else None
         window = WINDOW * size if size > 1 else 1
         for start in range(0, len(todo), window):
-            keys: dict[str, str] = {}
-            tasks = list(self._prepared(todo[start : start + window], keys))
+            tasks = list(self._prepared(todo[start : start + window]))
             for batch in _batches(tasks, size, tokens):
-                self._record(batch, keys)
+                self._record(batch)
 
-    def _prepared(
-        self, todo: Sequence[tuple[Sample, Response | None]], keys: dict[str, str]
-    ) -> Iterator[Task]:
+    def _prepared(self, todo: Sequence[tuple[Sample, Response | None]]) -> Iterator[Task]:
         for sample, given in todo:
             if self.stop.requested:
                 return
             self.report(self.summary.progress(sample.id))
             try:
                 task = self.tracer.prepare(sample, given)
-            except OmniTraceError as error:
+            except SampleError as error:
                 self._fail(sample, str(error))
                 continue
             media = [medium.sha256 for medium in task.prepared.prompt.media]
-            keys[sample.id] = sample_key(sample, self.identity, given, media)
-            yield task
+            yield replace(task, key=sample_key(sample, self.identity, given, media))
 
-    def _record(self, tasks: Sequence[Task], keys: Mapping[str, str]) -> None:
+    def _record(self, tasks: Sequence[Task]) -> None:
         """Record a batch; one that the memory does not hold, in halves."""
         if self.stop.requested:
             return
@@ -281,27 +235,27 @@ class _Loop:
             if half == 0:
                 self._fail(tasks[0].sample, TOO_LARGE)
                 return
-            self._record(tasks[:half], keys)
-            self._record(tasks[half:], keys)
+            self._record(tasks[:half])
+            self._record(tasks[half:])
             return
-        for trace in traces:
+        for task, trace in zip(tasks, traces, strict=False):  # none if it was interrupted
             kept = redact(trace) if self.tracer.config.redact_text else trace
-            self.writer.add(kept, keys[trace.id])
+            self.writer.add(kept, task.key)
             self.summary.recorded += 1
 
     def _traces(self, tasks: Sequence[Task]) -> list[Trace] | None:
         """The batch's traces, none if it was interrupted or failed; None if memory ran out."""
         names = ", ".join(task.sample.id for task in tasks)
 
-        def goes_on(step: int) -> bool:
+        def should_continue(step: int) -> bool:
             self.report(self.summary.progress(names, step))
             return not self.stop.requested
 
         try:
-            return self.tracer.traces(tasks, goes_on)
-        except OmniTraceError as error:
+            return self.tracer.traces(tasks, should_continue)
+        except SampleError as error:
             if len(tasks) > 1:
-                return None  # one of them is too long: alone, each says so itself
+                return None  # one of them is too long: alone, each has its own error
             self._fail(tasks[0].sample, str(error))
             return []
         except (torch.OutOfMemoryError, RuntimeError) as error:
@@ -313,7 +267,7 @@ class _Loop:
         return None
 
     def _fail(self, sample: Sample, why: str) -> None:
-        self.summary.failed[sample.id] = f"sample '{one_line(sample.id)}': {one_line(why, 1000)}"
+        self.summary.failed[sample.id] = failure(sample.id, why)
 
 
 TOO_LARGE = (

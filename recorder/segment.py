@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, TypeVar
 import numpy as np
 
 from omnitrace import Run
-from omnitrace.errors import CommandError, OmniTraceError
+from omnitrace.errors import CommandError, SampleError
 from omnitrace.store.adder import Adder
 from omnitrace.store.additions import SEGMENTATION
 from omnitrace.text import one_line
@@ -33,7 +33,7 @@ _REMEMBERED = 256
 M = TypeVar("M", "Path", "Content")
 
 Find = Callable[[str, int, Medium], Path | None]
-"""Sample id, medium index, medium → its unchanged file; OmniTraceError if it is gone."""
+"""Sample id, medium index, medium → its unchanged file; SampleError if it is gone."""
 
 
 def segment(
@@ -128,7 +128,7 @@ def _in_samples(samples: Path, unpacked: Path) -> Find:
 
 
 def unchanged(medium: Medium, found: Sequence[M], where: str) -> M:
-    """The one of `found`, files or contents, that was recorded; OmniTraceError, naming `where`,
+    """The one of `found`, files or contents, that was recorded; SampleError, naming `where`,
     if none is."""
     from recorder.inputs.loaded import digest
     from recorder.inputs.samples import Content
@@ -142,5 +142,5 @@ def unchanged(medium: Medium, found: Sequence[M], where: str) -> M:
     name = one_line(medium.name)
     if contents:
         other = contents[0].path or contents[0].name
-        raise OmniTraceError(f"{other} is not the {medium.kind} '{name}' that was recorded.")
-    raise OmniTraceError(f"the {medium.kind} '{name}' is not in {where}.")
+        raise SampleError(f"{other} is not the {medium.kind} '{name}' that was recorded.")
+    raise SampleError(f"the {medium.kind} '{name}' is not in {where}.")

@@ -15,7 +15,7 @@ import torch
 import transformers
 
 from omnitrace.attention import HEAD_ARRAYS, QUERY_KEY_ARRAYS
-from omnitrace.errors import CommandError, OmniTraceError, nearest
+from omnitrace.errors import CommandError, SampleError, nearest
 from omnitrace.prompt import Prompt
 from omnitrace.thinking import thinking_range
 from omnitrace.timeline import Int32
@@ -41,11 +41,13 @@ NO_WEIGHING = (
 
 @dataclass(frozen=True)
 class Task:
-    """A sample, its prompt as model input, and its answer where that is given."""
+    """A sample, its prompt as model input, its answer (T,) where that is given, and the key under
+    which the run holds it, empty where nothing is stored."""
 
     sample: Sample
     prepared: Prepared
     response: Int32 | None = None
+    key: str = ""
 
 
 @dataclass(frozen=True)
@@ -74,7 +76,7 @@ class Tracer:
         return cls(adapter, tagger, config, weighs)
 
     def prepare(self, sample: Sample, given: Response | None = None) -> Task:
-        """Decode and lay out a sample; OmniTraceError if the model cannot take it."""
+        """Decode and lay out a sample; SampleError if the model cannot take it."""
         prepared = self.adapter.prepare(sample)
         response = None if given is None else self._response_ids(given)
         prompt = prepared.prompt
@@ -83,16 +85,16 @@ class Tracer:
         return Task(sample, replace(prepared, prompt=prompt), response)
 
     def traces(
-        self, tasks: Sequence[Task], goes_on: Callable[[int], bool] = lambda step: True
+        self, tasks: Sequence[Task], should_continue: Callable[[int], bool] = lambda step: True
     ) -> list[Trace]:
-        """Answer and record a batch; OmniTraceError if it cannot be. Empty if stopped."""
+        """Answer and record a batch; SampleError if it cannot be. Empty if stopped."""
         prepared, wanted = [task.prepared for task in tasks], self._wanted(tasks)
         given = [task.response for task in tasks if task.response is not None]
         if given:
             answers = force(self.adapter, prepared, given, wanted)
         else:
             options = options_of(self.config)
-            answers = generate(self.adapter, prepared, options, wanted, goes_on)
+            answers = generate(self.adapter, prepared, options, wanted, should_continue)
         return [self._trace(task, answer) for task, answer in zip(tasks, answers, strict=False)]
 
     def _wanted(self, tasks: Sequence[Task]) -> Wanted:
@@ -118,9 +120,9 @@ class Tracer:
         return dict.fromkeys(_weighing(signal_names(self.config)), NO_WEIGHING + ".")
 
     def _response_ids(self, given: Response) -> Int32:
-        """The given answer's ids without the one that ends it; OmniTraceError if there is none."""
+        """The given answer's ids without the one that ends it; SampleError if there is none."""
         if given.failure:
-            raise OmniTraceError(f"{given.failure}, so that there is no answer to record.")
+            raise SampleError(f"{given.failure}, so that there is no answer to record.")
         ids = given.token_ids
         if ids is None:
             ids = tuple(self.adapter.encode(given.text or ""))
@@ -129,7 +131,7 @@ class Tracer:
         legal = int(self.adapter.model.get_input_embeddings().weight.shape[0])
         wrong = [token for token in ids if not 0 <= token < legal]
         if wrong:
-            raise OmniTraceError(
+            raise SampleError(
                 f"its response has the token id {wrong[0]}; the model's go from 0 to {legal - 1}."
             )
         return np.array(ids, np.int32)

@@ -6,9 +6,8 @@ recorded changes: ablations are additions (omnitrace/store/additions.py).
 
 from __future__ import annotations
 
-import json
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, fields, replace
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -17,22 +16,20 @@ import numpy as np
 from omnitrace import Run, open_run
 from omnitrace.ablations import Ablations, Row, log_sigmoid
 from omnitrace.config import to_dict
-from omnitrace.errors import CommandError, OmniTraceError
+from omnitrace.errors import CommandError, SampleError
 from omnitrace.store.adder import Adder
 from omnitrace.store.additions import ABLATIONS
-from omnitrace.text import one_line
 from omnitrace.trace import Trace
 from recorder.ablation.asked import Asked, read_asked
 from recorder.ablation.base import Base, base_units
 from recorder.ablation.design import Design, design
 from recorder.adding import AddSummary, Report, add_to_run
-from recorder.config import AblateConfig, RecordConfig
-from recorder.inputs.samples import Sample, read_samples
-from recorder.models.adapter import Adapter, ModelSpec, Prepared, Settings, load_adapter
-from recorder.models.weights import Weights
+from recorder.config import AblateConfig
+from recorder.identity import RecordedSamples, reload_model
+from recorder.inputs.samples import Sample
+from recorder.models.adapter import Adapter
 from recorder.passes.capture import install
 from recorder.passes.masked import Masked
-from recorder.record import asked_model, run_identity
 
 BATCH = 16
 """Samples in one file of additions: a row of ablations is larger than a tag."""
@@ -54,15 +51,9 @@ def ablate_inputs(
     asked = read_asked(Path(config.asked)) if config.asked else None
     if asked and config.mode == "remove":
         raise CommandError("--asked names single units; mode remove takes whole parts away.")
-    if not config.samples:
-        raise CommandError(
-            "a run holds no media: name the samples file that was recorded with --samples."
-        )
-    samples = {sample.id: sample for sample in read_samples(Path(config.samples), False)}
-    spec, recorded = asked_model(_as_recorded(run, config)), _as_recorded(run, config)
-    _refuse_other_model(run, spec, recorded)
-    adapter = load_adapter(spec, Weights.of(recorded), Settings.of(recorded))
-    install(adapter.model, adapter.decoder, recorded.attn)
+    samples = RecordedSamples.read(config.samples)
+    adapter = reload_model(run.identity, config)
+    install(adapter.model, adapter.decoder, run.identity.get("attention", "sdpa"))
     ids = [id for id in run if asked is None or id in asked.removed]
     return ablate(run, ids, Maker(adapter, samples, config, asked), report)
 
@@ -76,7 +67,7 @@ def ablate_recorded(
 ) -> AddSummary:
     """Record ablations of those `samples` that the run holds, with a model that is loaded."""
     chosen = {sample.id: sample for sample in samples if sample.id in run}
-    return ablate(run, list(chosen), Maker(adapter, chosen, config), report)
+    return ablate(run, list(chosen), Maker(adapter, RecordedSamples(chosen), config), report)
 
 
 def ablate(run: Run, ids: Sequence[str], maker: Maker, report: Report) -> AddSummary:
@@ -93,35 +84,12 @@ def _about(config: AblateConfig, asked: Asked | None) -> dict[str, Any]:
     return {"mode": config.mode, **({} if config.mode == "remove" else drawn)}
 
 
-def _as_recorded(run: Run, config: AblateConfig) -> RecordConfig:
-    """How the run's model was loaded, on the device that is asked for now."""
-    identity, known = run.identity, {field.name for field in fields(RecordConfig)}
-    names = {"dtype": "dtype", "quantize": "quantize", "attention": "attn", "fps": "fps"}
-    names |= {"min_pixels": "min_pixels", "max_pixels": "max_pixels"}
-    same = {field: identity[name] for name, field in names.items() if name in identity}
-    asked = {name: getattr(config, name) for name in vars(config) if name in known}
-    args = json.dumps(identity["template_args"]) if "template_args" in identity else ""
-    return RecordConfig(**{**asked, **same, "template_args": args})
-
-
-def _refuse_other_model(run: Run, spec: ModelSpec, config: RecordConfig) -> None:
-    here, there = run_identity(spec, config, ""), run.identity
-    for name in ("model", "model_type", "revision", "base_revision", "tokenizer", "chat_template"):
-        if here.get(name) != there.get(name):
-            raise CommandError(
-                f"the run {run.path} was recorded with the {name} {one_line(str(there.get(name)))},"
-                f" and this is {one_line(str(here.get(name)))}: ablations need the very model; "
-                "name it with --model and --revision, and with the run's --tokenizer and "
-                "--chat-template if it had them."
-            )
-
-
 @dataclass(frozen=True)
 class Maker:
     """Makes the ablations of a trace."""
 
     adapter: Adapter
-    samples: Mapping[str, Sample]
+    samples: RecordedSamples
     config: AblateConfig
     asked: Asked | None = None
 
@@ -131,11 +99,8 @@ class Maker:
         return self.config.name or ("asked" if self.asked else self.config.mode)
 
     def make(self, trace: Trace) -> Ablations:
-        """OmniTraceError where the sample is not there as it was recorded."""
-        if trace.id not in self.samples:
-            raise OmniTraceError(f"{self.config.samples or 'the samples file'} does not have it.")
-        prepared = self.adapter.prepare(self.samples[trace.id])
-        _refuse_other_prompt(trace, prepared)
+        """SampleError where the sample is not there as it was recorded."""
+        prepared = self.samples.prepare(self.adapter, trace)
         base = self._base(trace)
         made, masked = self._design(trace, base), Masked(self.adapter, prepared)
         if self.config.mode == "remove":
@@ -182,10 +147,11 @@ class Maker:
         self, trace: Trace, base: Base, made: Design, masked: Masked
     ) -> np.ndarray[Any, np.dtype[np.float32]]:
         """Rows of prompts that are laid out and encoded again without one content part."""
+        sample = self.samples.by_id[trace.id]
         rows = [masked.log_odds(trace.response_ids, np.ones((1, trace.n), bool))]
         for kept in made.kept[1:]:
             part = int(base.part[~kept][0])
-            prepared = self.adapter.prepare(without_part(self.samples[trace.id], part))
+            prepared = self.adapter.prepare(without_part(sample, part))
             every = np.ones((1, prepared.prompt.n), bool)
             rows.append(Masked(self.adapter, prepared).log_odds(trace.response_ids, every))
         return np.concatenate(rows)
@@ -212,14 +178,6 @@ def _weight(trace: Trace, base: Base) -> np.ndarray[Any, np.dtype[np.float64]]:
     return np.bincount(base.unit_of[own], a_token[own], len(base)).astype(np.float64)
 
 
-def _refuse_other_prompt(trace: Trace, prepared: Prepared) -> None:
-    media = [medium.sha256 for medium in prepared.prompt.media]
-    if media != [medium.sha256 for medium in trace.media]:
-        raise OmniTraceError("its media are not those that were recorded.")
-    if not np.array_equal(prepared.prompt.prompt_ids, trace.prompt_ids):
-        raise OmniTraceError("its prompt is not the one that was recorded.")
-
-
 def _refuse_drift(trace: Trace, made: Design, log_odds: np.ndarray[Any, Any]) -> None:
     """The unmasked response must be as likely as it was when it was recorded."""
     full = np.flatnonzero(made.why == Row.FULL)
@@ -227,7 +185,7 @@ def _refuse_drift(trace: Trace, made: Design, log_odds: np.ndarray[Any, Any]) ->
         return
     drift = float(np.abs(log_sigmoid(log_odds[full[0]].astype(float)) - trace.logprob).mean())
     if drift > MOST_DRIFT:
-        raise OmniTraceError(
+        raise SampleError(
             f"without any mask its tokens are {drift:.2f} nats off what was recorded, on average: "
             "the model is not loaded as it was then."
         )

@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 from msgspec import Meta
 
-from omnitrace.errors import CommandError, OmniTraceError
+from omnitrace.errors import CommandError, SampleError
 
 SCHEMA = "omnitrace.masks/1"
 Unit = Annotated[int, Meta(ge=0)]
@@ -39,11 +39,11 @@ class Asked:
     sha256: str
 
     def kept(self, id: str, units: int) -> npt.NDArray[np.bool_]:
-        """(M, U) rows of one sample; OmniTraceError if they name units that it lacks."""
+        """(M, U) rows of one sample; SampleError if they name units that it lacks."""
         kept = np.ones((len(self.removed[id]), units), bool)
         for row, gone in zip(kept, self.removed[id], strict=True):
             if gone and max(gone) >= units:
-                raise OmniTraceError(f"a mask names unit {max(gone)}; it has {units}.")
+                raise SampleError(f"a mask names unit {max(gone)}; it has {units}.")
             row[gone] = False
         return kept
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import PIL.Image
 
-from omnitrace.errors import OmniTraceError
+from omnitrace.errors import SampleError
 from omnitrace.text import one_line
 from omnitrace.timeline import Medium
 from recorder.inputs import media
@@ -36,7 +36,7 @@ def load(content: Content, fps: float, rate: int, limits: Limits = ANY_SIZE) -> 
     """Decode a medium: a video at `fps` frames a second, audio at `rate` Hz, within `limits`.
 
     What the part itself sets comes before `fps` and `limits`. Of a video that would have more than
-    MAX_FRAMES fewer a second are taken. OmniTraceError for whatever is wrong with the medium.
+    MAX_FRAMES fewer a second are taken. SampleError for whatever is wrong with the medium.
     """
     bounds = Limits(
         limits.min_pixels if content.min_pixels is None else content.min_pixels,
@@ -58,7 +58,7 @@ def load(content: Content, fps: float, rate: int, limits: Limits = ANY_SIZE) -> 
 def frame_rate(content: Content, fps: float) -> float:
     """Frames a second that `load` takes from a video: its own, else `fps`, or what is affordable.
 
-    OmniTraceError if it cannot be decoded.
+    SampleError if it cannot be decoded.
     """
     if content.frames:
         return content.fps or FRAMES_A_SECOND
@@ -68,7 +68,7 @@ def frame_rate(content: Content, fps: float) -> float:
 def digest(content: Content) -> str:
     """Hex sha256 of a medium's bytes; of a list of frames, of the frames' digests in one string.
 
-    OmniTraceError if a file cannot be read.
+    SampleError if a file cannot be read.
     """
     if not content.frames:
         return media.file_sha256(source_of(content))
@@ -89,5 +89,5 @@ def _load_video(content: Content, fps: float, rate: int, limits: Limits) -> medi
     images = (media.load_image(source_of(frame)) for frame in content.frames)
     try:
         return media.video_of_frames(images, fps, limits)
-    except OmniTraceError as error:
-        raise OmniTraceError(f"the video '{one_line(content.name)}': {error}") from error
+    except SampleError as error:
+        raise SampleError(f"the video '{one_line(content.name)}': {error}") from error

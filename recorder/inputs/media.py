@@ -1,6 +1,6 @@
 """Files and bytes to arrays: images, audio and video, decoded by Pillow, libsndfile and FFmpeg.
 
-Whatever is wrong with a source is an OmniTraceError that names it and says what was expected. Knows
+Whatever is wrong with a source is an SampleError that names it and says what was expected. Knows
 no model: the caller says which sampling rate, frame rate and number of pixels it wants.
 """
 
@@ -25,7 +25,7 @@ import PIL.ImageOps
 import soundfile
 import soxr
 
-from omnitrace.errors import OmniTraceError
+from omnitrace.errors import SampleError
 from omnitrace.text import one_line
 
 Float32 = npt.NDArray[np.float32]
@@ -103,7 +103,7 @@ def named(source: Source) -> str:
 
 
 def file_sha256(source: Source) -> str:
-    """Hex digest of the bytes of a source; OmniTraceError if a file cannot be read."""
+    """Hex digest of the bytes of a source; SampleError if a file cannot be read."""
     if isinstance(source, bytes):
         return hashlib.sha256(source).hexdigest()
     try:
@@ -111,7 +111,7 @@ def file_sha256(source: Source) -> str:
         with source.open("rb") as file:
             return hashlib.file_digest(file, "sha256").hexdigest()
     except (OSError, ValueError) as error:  # ValueError: a path that holds NUL
-        raise OmniTraceError(f"cannot read {named(source)}: {_reason(error)}.") from error
+        raise SampleError(f"cannot read {named(source)}: {_reason(error)}.") from error
 
 
 def load_image(source: Source) -> PIL.Image.Image:
@@ -144,7 +144,7 @@ def load_audio(source: Source, rate: int) -> Float32:
                 samples, native, _ = _decode_sound(container)
         sound = _mono(samples, native, rate)
     if not len(sound):
-        raise OmniTraceError(f"{named(source)} holds no audio: it has zero samples.")
+        raise SampleError(f"{named(source)} holds no audio: it has zero samples.")
     return sound
 
 
@@ -174,22 +174,22 @@ def video_of_frames(
 ) -> Video:
     """A silent video of images of one size, `fps` of them a second; each is shown for 1 / fps.
 
-    OmniTraceError if there are none, more than MAX_FRAMES, or one has another size than the first.
+    SampleError if there are none, more than MAX_FRAMES, or one has another size than the first.
     """
     frames: list[npt.NDArray[np.uint8]] = []
     size = (0, 0)
     for number, image in enumerate(images, 1):
         size = size if frames else image.size
         if image.size != size:
-            raise OmniTraceError(
+            raise SampleError(
                 f"frame {number} has {image.width}×{image.height} pixels and the first one "
                 f"{size[0]}×{size[1]}: give frames of one size."
             )
         if number > MAX_FRAMES:
-            raise OmniTraceError(f"there are more than {MAX_FRAMES} frames: give fewer.")
+            raise SampleError(f"there are more than {MAX_FRAMES} frames: give fewer.")
         frames.append(np.asarray(resized(resized(image, Limits(None, MAX_FRAME_PIXELS)), limits)))
     if not frames:
-        raise OmniTraceError("there are no frames: give at least one image.")
+        raise SampleError("there are no frames: give at least one image.")
     count = len(frames)
     return Video(
         np.stack(frames), fps, count / fps, *size, None, np.arange(count) / fps, fps, count
@@ -201,7 +201,7 @@ def load_film_sound(source: Source, rate: int) -> Float32:
     with _decoding(source, VIDEO):
         sound = _film_sound(source, _extent(source).start_s, rate)
     if sound is None:
-        raise OmniTraceError(f"{named(source)} holds no sound.")
+        raise SampleError(f"{named(source)} holds no sound.")
     return sound
 
 
@@ -210,24 +210,24 @@ def _decoding(source: Source, expected: str) -> Iterator[None]:
     """One sentence for all that decoders raise. An own error passes as it is."""
     try:
         if _size(source) == 0:
-            raise OmniTraceError(f"{named(source)} is empty; expected {expected}.")
+            raise SampleError(f"{named(source)} is empty; expected {expected}.")
         yield
     except (PIL.Image.DecompressionBombWarning, PIL.Image.DecompressionBombError) as error:
-        raise OmniTraceError(f"{named(source)} is too large an image: {error}.") from error
+        raise SampleError(f"{named(source)} is too large an image: {error}.") from error
     # SyntaxError is Pillow's word for a broken PNG; EOFError and ValueError come from truncation.
     except (OSError, av.FFmpegError, SyntaxError, ValueError, EOFError, ZeroDivisionError) as error:
-        raise OmniTraceError(
+        raise SampleError(
             f"{named(source)} cannot be decoded; expected {expected}: {_reason(error)}."
         ) from error
 
 
 def _size(source: Source) -> int:
-    """Bytes of a source; OmniTraceError for what is no file: opening a pipe would wait for ever."""
+    """Bytes of a source; SampleError for what is no file: opening a pipe would wait for ever."""
     if isinstance(source, bytes):
         return len(source)
     found = source.stat()
     if not stat.S_ISREG(found.st_mode):
-        raise OmniTraceError(
+        raise SampleError(
             f"{named(source)} is no file but a folder, pipe or device: name a file."
         )
     return found.st_size
@@ -268,7 +268,7 @@ def _extent(source: Source) -> _Extent:
             if packet.size and (packet.pts is not None or packet.dts is not None)
         ]
     if not stamps:
-        raise OmniTraceError(f"{named(source)} holds no frames.")
+        raise SampleError(f"{named(source)} holds no frames.")
     return _Extent(min(stamps), max(stamps) - min(stamps) + 1 / fps, fps, len(stamps))
 
 
@@ -296,7 +296,7 @@ def _decode_frames(
             if len(picked) == len(times):
                 break
     if shown is None:
-        raise OmniTraceError(f"{named(source)} holds no frames that can be decoded.")
+        raise SampleError(f"{named(source)} holds no frames that can be decoded.")
     if len(picked) < len(times):
         picked += [_pixels(shown, limits)] * (len(times) - len(picked))
     size = (shown.height, shown.width) if shown.rotation % 180 else (shown.width, shown.height)

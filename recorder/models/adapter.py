@@ -177,7 +177,7 @@ class Adapter(Protocol):
         """Token ids that end a response."""
 
     def prepare(self, sample: Sample) -> Prepared:
-        """Decode, tokenize and lay out a sample; OmniTraceError if the model cannot take it."""
+        """Decode, tokenize and lay out a sample; SampleError if the model cannot take it."""
 
     def decode(self, ids: list[int]) -> str:
         """The text of token ids, special tokens included, nothing cleaned up."""

@@ -17,7 +17,7 @@ import numpy as np
 import transformers
 from transformers.models.auto import modeling_auto
 
-from omnitrace.errors import CommandError, OmniTraceError
+from omnitrace.errors import CommandError, SampleError
 from omnitrace.prompt import Prompt
 from omnitrace.timeline import Int32, Medium, Part, Timeline
 from recorder.inputs import loaded as inputs
@@ -136,7 +136,7 @@ class ChatModel(Tokens):
         kind = content.kind
         if kind not in self.takes:
             able = listed(["text", *self.takes])
-            raise OmniTraceError(
+            raise SampleError(
                 f"{content.name} is {'an' if kind[0] in 'aeiou' else 'a'} {kind}, and the model's "
                 f"processor marks no {kind} tokens: it takes {able}; record the sample with "
                 "another model."
@@ -213,7 +213,7 @@ class ChatModel(Tokens):
         runs = [(kinds[int(held[a])], b - a) for a, b in pairwise(edges) if held[a] >= 0]
         wanted = [part.kind for part in parts if part.medium >= 0]
         if sorted(kind for kind, _ in runs) != sorted(wanted):
-            raise OmniTraceError(
+            raise SampleError(
                 f"the processor lays {len(wanted)} media out as {len(runs)} runs of placeholder "
                 "tokens, so that they cannot be told apart: write words between them, or give "
                 "the model an adapter of its own."
@@ -260,7 +260,7 @@ class ChatModel(Tokens):
         placing.place_audio(timeline, region, duration, self._token_seconds)
         reach = len(region.own) * self._token_seconds
         if reach + self._token_seconds < duration:
-            raise OmniTraceError(
+            raise SampleError(
                 f"{loaded.medium.name} lasts {duration:.1f} s, and the model's processor keeps "
                 f"only the first {reach:.1f} s: cut it."
             )
@@ -310,7 +310,7 @@ def _owners(parts: Sequence[Part]) -> dict[str, Iterator[int]]:
 
 
 def _replacements(report: Sequence[dict[str, Any]], parts: Sequence[Part]) -> Iterator[Replacement]:
-    """What the processor reports, each with its part; OmniTraceError if the kinds do not match."""
+    """What the processor reports, each with its part; SampleError if the kinds do not match."""
     owners = _owners(parts)
     for one in report:
         part = next(owners[one["type"]], None)
@@ -321,7 +321,7 @@ def _replacements(report: Sequence[dict[str, Any]], parts: Sequence[Part]) -> It
     wanted = sorted(part.kind for part in parts if part.medium >= 0)
     found = sorted(one["type"] for one in report)
     if found != wanted:
-        raise OmniTraceError(
+        raise SampleError(
             f"the model's chat template writes placeholders for {', '.join(found) or 'no media'}, "
             f"and the sample has {', '.join(wanted)}; so it cannot be told which is which."
         )

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from omnitrace.errors import OmniTraceError
+from omnitrace.errors import SampleError
 from omnitrace.timeline import Int32, Modality, Part, Timeline
 from recorder.inputs.samples import Message
 from recorder.models.offsets import Decode, decode_with_offsets
@@ -25,23 +25,23 @@ Indices = npt.NDArray[np.intp]
 def refuse_control_tokens(
     messages: Sequence[Message], tokenizer: Any, more: Sequence[str] = ()
 ) -> None:
-    """OmniTraceError if a text spells a control token or one of `more`: it would be read as one,
+    """SampleError if a text spells a control token or one of `more`: it would be read as one,
     not as text."""
     control = [t.content for t in tokenizer.added_tokens_decoder.values() if t.special]
     texts = [message.thinking for message in messages]
     texts += [part.text for message in messages for part in message.parts]
     found = [word for word in [*control, *more] for text in texts if word in text]
     if found:
-        raise OmniTraceError(
+        raise SampleError(
             f"a text of the sample contains '{found[0]}', a control token of the model; "
             "remove it or write it differently."
         )
 
 
 def refuse_length(count: int, most: int) -> None:
-    """OmniTraceError if a prompt of `count` tokens is more than a model takes."""
+    """SampleError if a prompt of `count` tokens is more than a model takes."""
     if count > most:
-        raise OmniTraceError(
+        raise SampleError(
             f"the prompt has {count} tokens; the model takes at most {most}: shorten its texts, or "
             "take fewer frames a second of its videos and fewer pixels of its images."
         )
@@ -95,7 +95,7 @@ def token_offsets(text: str, ids: Int32, offsets: Int32 | None, decode: Decode) 
     """(n, 2) int32: the characters of `text` that each token stands for.
 
     The tokenizer's own `offsets`, if they cover all that is visible; else by decoding the tokens
-    one after another. OmniTraceError if that does not give the text.
+    one after another. SampleError if that does not give the text.
     """
     if offsets is not None and _covers(text, offsets):
         return offsets
@@ -105,7 +105,7 @@ def token_offsets(text: str, ids: Int32, offsets: Int32 | None, decode: Decode) 
     # A tokenizer may put a token before the text, or drop a blank at its beginning.
     shift = decoded.find(text) if text in decoded else -text.find(decoded)
     if text not in decoded and decoded not in text:
-        raise OmniTraceError(
+        raise SampleError(
             "the model's tokenizer says of no token where it stands in the prompt, and decoding "
             "them does not give the prompt, so its tokens cannot be placed."
         )
@@ -148,7 +148,7 @@ class Template:
         """(n,) int32: the content part of each token of the prompt, if the placeholders are these
         `media`, (part, number of tokens) each, in order.
 
-        OmniTraceError unless the prompt's ids are then these.
+        SampleError unless the prompt's ids are then these.
         """
         width, part = np.ones(len(self.ids), np.intp), self.part.copy()
         if self.holders.sum() == len(media):
@@ -159,7 +159,7 @@ class Template:
             fixed = ~self.holders
             if (prompt_ids[starts[fixed]] == self.ids[fixed]).all():
                 return np.repeat(part, width)
-        raise OmniTraceError(
+        raise SampleError(
             "the processor's prompt is not its chat template with the media laid out, so its "
             "tokens cannot be placed; is the template of another model?"
         )

@@ -20,7 +20,7 @@ import PIL.Image
 import torch
 import transformers
 
-from omnitrace.errors import CommandError, OmniTraceError
+from omnitrace.errors import CommandError, SampleError
 from omnitrace.prompt import Prompt
 from omnitrace.text import one_line
 from omnitrace.timeline import Int32, Medium, Modality, Timeline
@@ -205,9 +205,9 @@ class MiniCPMO(Tokens):
                 **_slicing(loaded),
             )
         except (ValueError, TypeError) as error:
-            raise OmniTraceError(f"the model's processor refuses the sample: {error}.") from error
+            raise SampleError(f"the model's processor refuses the sample: {error}.") from error
         if batch["input_ids"].shape[1] > self.max_tokens:
-            raise OmniTraceError(
+            raise SampleError(
                 f"the prompt has more than the {self.max_tokens} tokens that the model takes: "
                 "shorten it, or give it shorter media."
             )
@@ -239,7 +239,7 @@ class MiniCPMO(Tokens):
         timeline.modality[tokens] = slot.modality
         if slot.modality == Modality.AUDIO:
             if not len(tokens):
-                raise OmniTraceError(f"{medium.name} is too short: its sound makes no token.")
+                raise SampleError(f"{medium.name} is too short: its sound makes no token.")
             step = self._token_seconds
             starts = slot.start_s + np.arange(len(tokens), dtype=np.float64) * step
             layout.place_seconds(timeline, tokens, starts, step, medium.duration_s or 0.0)
@@ -277,7 +277,7 @@ def _refuse_holders(sample: Sample) -> None:
     texts = [part.text for message in sample.messages for part in message.parts]
     found = [match[0] for match in map(SLOT.search, texts) if match]
     if found:
-        raise OmniTraceError(
+        raise SampleError(
             f"a text of the sample contains '{found[0]}', which stands for a medium here; "
             "remove it or write it differently."
         )
@@ -293,7 +293,7 @@ def _slicing(loaded: Sequence[Loaded]) -> dict[str, Any]:
 def _load(content: Content, index: int, limits: Limits) -> Loaded:
     files = content.kind == "video" and not content.frames
     if files and frame_rate(content, 1.0) < min(1.0, content.fps or 1.0):
-        raise OmniTraceError(
+        raise SampleError(
             f"{one_line(content.name)} is longer than {media.MAX_FRAMES} seconds, of each of which "
             "this model takes a frame: cut it."
         )
@@ -303,7 +303,7 @@ def _load(content: Content, index: int, limits: Limits) -> Loaded:
         decoded = one.audio if one.image is None else one.image
         return Loaded(one.medium, (Slot(index, modality, decoded),))
     if one.video.fps != 1.0:
-        raise OmniTraceError(
+        raise SampleError(
             f"the video '{one_line(content.name)}' has {one.video.fps:g} frames a second, and this "
             "model takes one: set its fps to 1."
         )

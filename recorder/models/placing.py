@@ -11,7 +11,7 @@ from itertools import pairwise
 
 import numpy as np
 
-from omnitrace.errors import OmniTraceError
+from omnitrace.errors import SampleError
 from omnitrace.timeline import Int32, Modality, Timeline
 from recorder.inputs.loaded import Loaded
 from recorder.models import layout
@@ -82,7 +82,7 @@ def place_image(timeline: Timeline, region: Region, loaded: Loaded, geometry: Ge
 def place_video(timeline: Timeline, region: Region, loaded: Loaded, geometry: Geometry) -> None:
     """Fill in the groups of frames of a video, their seconds, and patches where they are known.
 
-    A group of frames lasts from its first frame to the next group's. OmniTraceError where it cannot
+    A group of frames lasts from its first frame to the next group's. SampleError where it cannot
     be told which frames share tokens.
     """
     assert loaded.video is not None
@@ -102,7 +102,7 @@ def place_video(timeline: Timeline, region: Region, loaded: Loaded, geometry: Ge
         0,
     )
     if not together:
-        raise OmniTraceError(
+        raise SampleError(
             f"the model's processor lays the {count} frames of {loaded.medium.name} out in "
             f"{groups} groups, so that their seconds cannot be told: take more frames a second."
         )

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from omnitrace.errors import OmniTraceError
+from omnitrace.errors import SampleError
 from omnitrace.timeline import Int32
 from recorder.inputs.loaded import Loaded
 from recorder.models.weights import first_sentence
@@ -55,7 +55,7 @@ def takes(processor: Any) -> dict[str, str]:
 
 
 def process(processor: Any, prompt: str, media: Sequence[Loaded]) -> Processed:
-    """Ids and features of a prompt; OmniTraceError where the processor does not take it.
+    """Ids and features of a prompt; SampleError where the processor does not take it.
 
     As transformers does: a tokenizer adds nothing to what the chat template wrote; a processor lets
     its tokenizer add what it adds, unless the prompt begins with BOS.
@@ -74,7 +74,7 @@ def process(processor: Any, prompt: str, media: Sequence[Loaded]) -> Processed:
         # Processors raise whatever goes wrong in them; a sample is refused, not the recording.
         if is_out_of_memory(error):
             raise
-        raise OmniTraceError(
+        raise SampleError(
             f"the model's processor refuses the sample: {first_sentence(error)}"
         ) from error
     report = batch.get("text_replacement_offsets")

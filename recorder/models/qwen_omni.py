@@ -17,7 +17,7 @@ import numpy.typing as npt
 import torch
 import transformers
 
-from omnitrace.errors import OmniTraceError
+from omnitrace.errors import SampleError
 from omnitrace.prompt import Prompt
 from omnitrace.text import one_line
 from omnitrace.timeline import Int32, Modality, Timeline
@@ -123,7 +123,7 @@ class QwenOmni(Tokens):
 
     def _load_media(self, sample: Sample) -> list[Loaded]:
         """The media, decoded: videos at one frame rate, that of the longest, unless a part sets
-        its own; OmniTraceError if rates differ and one of the videos has audio."""
+        its own; SampleError if rates differ and one of the videos has audio."""
         wanted, contents = self.settings.fps, sample.media
         files = [each for each in contents if each.kind == "video" and not each.frames]
         shared = [frame_rate(each, wanted) for each in files if each.fps is None]
@@ -131,7 +131,7 @@ class QwenOmni(Tokens):
         videos = [each for each in loaded if each.video is not None]
         rates = {each.video.fps for each in videos if each.video is not None}
         if len(rates) > 1 and any(each.audio is not None for each in videos):
-            raise OmniTraceError(
+            raise SampleError(
                 "the model's processor lays audio out beside its video at one frame rate a prompt, "
                 f"and the videos have {', '.join(f'{rate:g}' for rate in sorted(rates))} frames a "
                 "second: set one fps for all of them."
@@ -144,7 +144,7 @@ class QwenOmni(Tokens):
         if loaded.audio is None or self._tokens_of(loaded.audio):
             return loaded
         if loaded.video is None:
-            raise OmniTraceError(
+            raise SampleError(
                 f"{one_line(content.name)} is too short: {len(loaded.audio)} samples make no token."
             )
         return replace(loaded, audio=None)
@@ -182,7 +182,7 @@ class QwenOmni(Tokens):
                 warnings.filterwarnings("ignore", "__array__ impl", DeprecationWarning)
                 batch = self.processor(text=[prompt], return_tensors="pt", **given)
         except ValueError as error:
-            raise OmniTraceError(f"the model's processor refuses the sample: {error}.") from error
+            raise SampleError(f"the model's processor refuses the sample: {error}.") from error
         layout.refuse_length(batch["input_ids"].shape[1], self.max_tokens)
         if films:  # The processor takes one frame rate for all.
             together = int(self.processor.video_processor.temporal_patch_size)
@@ -272,7 +272,7 @@ def _sound_in_films(loaded: Sequence[Loaded]) -> dict[str, Any]:
         slots = [next(order) if m.video else None for m in loaded if m.audio is not None]
         return {"load_audio_from_video": True, "audio_from_video_indices": slots}
     if len(sounding) < len(films):
-        raise OmniTraceError(
+        raise SampleError(
             f"films with and without sound in one prompt need a newer transformers than "
             f"{transformers.__version__}."
         )

@@ -16,7 +16,7 @@ from typing import Any
 import jinja2
 import numpy as np
 
-from omnitrace.errors import OmniTraceError
+from omnitrace.errors import SampleError
 from omnitrace.timeline import Int32, Part
 from recorder.inputs.samples import Content, Message, Sample
 from recorder.models.weights import first_sentence
@@ -82,7 +82,7 @@ def render(sample: Sample, template: Template, args: Mapping[str, Any]) -> Rende
     """The prompt of a sample with one placeholder a medium, and whose its characters are.
 
     `args`: more arguments of the template. It may trim the texts and may leave out the thinking of
-    earlier answers, whose parts are then `absent`; OmniTraceError for one that refuses the
+    earlier answers, whose parts are then `absent`; SampleError for one that refuses the
     messages, or leaves out or changes any other text.
     """
     options = {
@@ -97,7 +97,7 @@ def render(sample: Sample, template: Template, args: Mapping[str, Any]) -> Rende
         try:
             return template(messages, **options)
         except TEMPLATE_ERRORS as error:
-            raise OmniTraceError(
+            raise SampleError(
                 f"the model's chat template refuses the messages: {first_sentence(error)}"
             ) from error
 
@@ -115,7 +115,7 @@ def _rendered(messages: Sequence[Message], fill: Fill) -> Rendered:
     absent = [number for number, own in enumerate(texts) if own.strip() and number not in there]
     for number in absent:
         if (role := parts[places[number]].role) != "assistant":
-            raise OmniTraceError(
+            raise SampleError(
                 f"the model's chat template changes or drops a text of the role {role}: "
                 f"{texts[number].strip()[:60]!r}; put it into a message of another role."
             )
@@ -235,7 +235,7 @@ def _marked(
     nothing = np.zeros(0, np.int32)
     try:
         text = fill(chat_of(messages, mark))
-    except OmniTraceError:
+    except SampleError:
         return None, nothing
     begins = {begin: number for number, (begin, _) in marks.items()}
     ends = {end: number for number, (_, end) in marks.items()}
@@ -256,14 +256,14 @@ def _marked(
 
 def _search(found: Int32, words: Mapping[int, str], prompt: str) -> None:
     """Number the characters of texts, `words` by number, that stand in the prompt where `found` is
-    -1; OmniTraceError where there are more such places than texts, or fewer."""
+    -1; SampleError where there are more such places than texts, or fewer."""
     for own in sorted({*words.values()} - {""}, key=len, reverse=True):
         numbers = [number for number, each in words.items() if each == own]
         starts = [match.start() for match in re.finditer(f"(?={re.escape(own)})", prompt)]
         starts = [at for at in starts if (found[at : at + len(own)] < 0).all()]
         apart = all(b - a >= len(own) for a, b in pairwise(starts))
         if starts and not (apart and len(starts) == len(numbers)):
-            raise OmniTraceError(
+            raise SampleError(
                 f"the model's chat template looks into the texts of the messages, and {own[:60]!r} "
                 f"stands in {len(starts)} places of the prompt and in {len(numbers)} of the texts, "
                 "so that it cannot be told whose they are: change that text."

@@ -19,7 +19,7 @@ import soundfile
 import torch
 import transformers
 
-from omnitrace.errors import CommandError, OmniTraceError
+from omnitrace.errors import CommandError, SampleError
 from omnitrace.prompt import Prompt
 from omnitrace.timeline import Int32, Part, Timeline
 from recorder.inputs.samples import Sample
@@ -159,7 +159,7 @@ class MistralChat(chat.ChatModel):
             return
         begins = ids == self.tokenizer.convert_tokens_to_ids(BEGIN_AUDIO)
         if begins.sum() != len(owners):
-            raise OmniTraceError(
+            raise SampleError(
                 f"the model's tokenizer writes {begins.sum()} audios into the prompt, and the "
                 f"sample has {len(owners)}, so that it cannot be told which is which."
             )

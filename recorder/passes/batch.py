@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from torch.nn.functional import pad
 
-from omnitrace.errors import OmniTraceError
+from omnitrace.errors import SampleError
 
 MEDIA = ("pixel", "image", "video", "audio", "speech", "feature", "grid", "patch", "frame", "mel")
 """Parts of the names of inputs that hold media: their sizes may equal a prompt's by accident."""
@@ -25,7 +25,7 @@ def collate(prompts: Sequence[Mapping[str, Any]], filler: int) -> dict[str, Any]
     An input goes along the prompt, and is padded on the left, if in every prompt that has it its
     shape is (1, n) or (k, 1, n) of that prompt's n ids and its name is not that of a medium; a
     prompt that lacks it has zeros, or a whole attention mask. All other tensors hold media, one
-    after another. Raises OmniTraceError where one prompt has a setting that another has not.
+    after another. Raises SampleError where one prompt has a setting that another has not.
     """
     if len(prompts) == 1:
         return dict(prompts[0])
@@ -50,7 +50,7 @@ def _joined(name: str, prompts: Sequence[Mapping[str, Any]], width: int, filler:
     found = [prompt[name] for prompt in prompts if name in prompt]
     if not isinstance(found[0], torch.Tensor):
         if any(value != found[0] for value in found):
-            raise OmniTraceError(f"prompts with different '{name}' cannot stand in one batch.")
+            raise SampleError(f"prompts with different '{name}' cannot stand in one batch.")
         return found[0]
     if name == "inputs_embeds":
         return torch.cat([pad(x, (0, 0, width - x.shape[1], 0)) for x in found])

@@ -18,7 +18,7 @@ import torch
 from transformers import LogitsProcessorList, StoppingCriteria, StoppingCriteriaList
 
 from omnitrace.attention import HeadMass, QueryKeys
-from omnitrace.errors import CommandError, OmniTraceError
+from omnitrace.errors import SampleError
 from omnitrace.timeline import Int32
 from omnitrace.trace import SignalRows
 from recorder.models.adapter import Adapter, Prepared
@@ -120,7 +120,7 @@ class _Watch:
 class _Steps(StoppingCriteria):
     """Called after each token of the batch: keeps log-probabilities, entropies and positions."""
 
-    goes_on: Callable[[int], bool]
+    should_continue: Callable[[int], bool]
     stopped: bool = False
     logits: torch.Tensor | None = None
     positions: list[torch.Tensor] = field(default_factory=list)
@@ -138,7 +138,7 @@ class _Steps(StoppingCriteria):
         assert self.logits is not None
         self.ids.append(ids.cpu())
         self.numbers.append(numbers_of(self.logits[:, None], ids).cpu())
-        self.stopped = not self.goes_on(len(self.ids))
+        self.stopped = not self.should_continue(len(self.ids))
         return torch.full((len(ids),), self.stopped, device=ids.device)
 
 
@@ -154,17 +154,17 @@ def generate(
     prepared: Sequence[Prepared],
     options: Options,
     wanted: Wanted,
-    goes_on: Callable[[int], bool] = lambda step: True,
+    should_continue: Callable[[int], bool] = lambda step: True,
 ) -> list[Answer]:
     """Answer a batch of prepared prompts, recording what is `wanted`.
 
-    `goes_on(steps so far)` may stop it early: there are no answers then. Raises OmniTraceError if
-    a prompt and its response would exceed the model's positions.
+    `should_continue(steps so far)` may stop it early: there are no answers then. Raises SampleError
+    if a prompt and its response would exceed the model's positions.
     """
     lengths = _lengths(adapter, prepared, options.max_new_tokens)
     watch = _Watch(adapter, lengths, wanted)
     with watching(*watch.observers):
-        steps, sequences, cache, states = _pass_prompts(adapter, prepared, options, goes_on)
+        steps, sequences, cache, states = _pass_prompts(adapter, prepared, options, should_continue)
     if steps.stopped:
         return []
     ids, numbers = torch.cat(steps.ids, dim=1), torch.cat(steps.numbers, dim=1)
@@ -183,7 +183,7 @@ def force(
 ) -> list[Answer]:
     """Record the given `responses`, (T,) ids each, as if the model had generated them.
 
-    The same traces as generating them would have left. Raises OmniTraceError if a prompt and its
+    The same traces as generating them would have left. Raises SampleError if a prompt and its
     response exceed the model's positions.
     """
     longest = max(len(response) for response in responses)
@@ -212,7 +212,7 @@ def force(
 def _lengths(adapter: Adapter, prepared: Sequence[Prepared], new: int) -> Lengths:
     lengths = Lengths(tuple(each.prompt.n for each in prepared))
     if lengths.width + new > adapter.max_tokens:
-        raise OmniTraceError(
+        raise SampleError(
             f"the prompt has {lengths.width} tokens; with {new} new ones that is more than the "
             f"model's {adapter.max_tokens}: shorten it, take fewer frames a second, or ask for "
             "less."
@@ -224,12 +224,12 @@ def _pass_prompts(
     adapter: Adapter,
     prepared: Sequence[Prepared],
     options: Options,
-    goes_on: Callable[[int], bool],
+    should_continue: Callable[[int], bool],
 ) -> tuple[_Steps, torch.Tensor, Any, States]:
     """Generate; what the steps left, (batch, width + steps) ids, the cache, and the states of
     recurrent layers before the last prompt token."""
     model, ends = adapter.model, sorted(adapter.eos_ids)
-    steps = _Steps(goes_on)
+    steps = _Steps(should_continue)
     inputs = collate([each.inputs for each in prepared], filler(model, ends))
     draw = [Draw(options, len(prepared))] if options.temperature > 0 else []
     hook = model.register_forward_hook(steps.see, with_kwargs=True)
@@ -256,9 +256,9 @@ def _refusing() -> Iterator[None]:
     try:
         yield
     except (ValueError, RuntimeError, IndexError, TypeError, KeyError, AttributeError) as error:
-        if isinstance(error, OmniTraceError | CommandError) or is_out_of_memory(error):
+        if is_out_of_memory(error):
             raise
-        raise OmniTraceError(
+        raise SampleError(
             f"the model fails on what its processor made of the sample: {first_sentence(error)}"
         ) from error
 
@@ -355,7 +355,7 @@ class _Passed:
         places, cache = self.positions, of_sample(self.cache, sample, pad)
         if is_recurrent(self.adapter.model.config):
             if not self.states:
-                raise OmniTraceError(
+                raise SampleError(
                     "its prompt cannot be passed in pieces, which the gradients of a model with "
                     "recurrent layers need: choose signals without gradients with --signals."
                 )

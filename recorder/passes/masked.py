@@ -16,7 +16,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from omnitrace.errors import CommandError, OmniTraceError
+from omnitrace.errors import CommandError, SampleError
 from omnitrace.timeline import Int32
 from recorder.models.adapter import Adapter, Prepared
 from recorder.passes.decoder import is_recurrent, layer_types
@@ -59,13 +59,13 @@ class Masked:
     def _confirmed(self, expected: torch.Tensor) -> Pass | None:
         """The pass of the whole prompt, if it is to be kept.
 
-        OmniTraceError unless the last token's hidden state is as `expected` (d,): else the decoder
+        SampleError unless the last token's hidden state is as `expected` (d,): else the decoder
         has been given more than embeddings, positions and a mask.
         """
         passing = Pass(self.model)
         hidden = passing.go_on([self._prompt])[0, -1].float()
         if (hidden - expected.float()).norm() > SAME * expected.float().norm():
-            raise OmniTraceError(
+            raise SampleError(
                 "the model's decoder is told more of this prompt than embeddings and positions "
                 "(tokens of an image that see one another, media that it embeds itself), so that "
                 "its ablations cannot be recorded exactly."
@@ -83,7 +83,7 @@ class Masked:
         """log p - log(1 - p) of each of T response tokens under M masks `visible` (M, n): (M, T).
 
         With `mean`, a masked token stays and has the mean embedding of its modality. `report`(rows
-        so far) may raise. OmniTraceError where the memory does not hold a single row; CommandError
+        so far) may raise. SampleError where the memory does not hold a single row; CommandError
         for masks without `mean` where layers carry a state.
         """
         if not mean:
@@ -150,7 +150,7 @@ class Masked:
             if not is_out_of_memory(error):
                 raise
             if len(visible) == 1 and not self._keeps_whole:
-                raise OmniTraceError("the device's memory does not hold a masked pass.") from error
+                raise SampleError("the device's memory does not hold a masked pass.") from error
         if torch.cuda.is_available():
             torch.cuda.empty_cache()
         if self._keeps_whole:

@@ -16,7 +16,7 @@ import numpy.typing as npt
 import torch
 
 from omnitrace.attention import HeadMass, QueryKeys
-from omnitrace.errors import CommandError, OmniTraceError
+from omnitrace.errors import SampleError
 from recorder.passes.capture import output_projection
 from recorder.passes.layer_pass import LayerPass
 from recorder.signals.kinds import AttentionSignal, LayerRows
@@ -88,7 +88,7 @@ def output_matrix(seen: LayerPass) -> torch.Tensor:
     """W_O, (heads · d, hidden), as the layer applies it: it may hold it quantised."""
     module = output_projection(seen.module)
     if module is None:
-        raise OmniTraceError(
+        raise SampleError(
             "the model's attention layers have no output projection of a known name, which "
             "'attnorm' needs; choose others with --signals."
         )
@@ -257,7 +257,7 @@ class PooledHeads:
 class QueriesAndKeys:
     """Each step's queries and every token's keys, after their rotation, in the model's dtype.
 
-    Raises CommandError where rows do not follow from these, one scaling and one window a layer.
+    Raises SampleError where rows do not follow from these, one scaling and one window a layer.
     """
 
     def __init__(self, lengths: Lengths) -> None:
@@ -286,7 +286,7 @@ class QueriesAndKeys:
         }
         found = [reason for reason, holds in reasons.items() if holds]
         if found:
-            raise CommandError(
+            raise SampleError(
                 f"the model has {found[0]}, which level qk does not keep: record it with --level "
                 "heads or layers."
             )

@@ -46,7 +46,7 @@ class Sound:
     sample: str = field(default="", compare=False)
 
     def samples(self) -> npt.NDArray[np.float32]:
-        """(samples,) float32 mono at RATE; OmniTraceError if the file cannot be decoded."""
+        """(samples,) float32 mono at RATE; SampleError if the file cannot be decoded."""
         from recorder.inputs import media
 
         assert self.path is not None, "only a segmenter that hears may ask for the samples"
@@ -65,7 +65,7 @@ class Segmenter(Protocol):
     def about(self) -> Mapping[str, Any]: ...
 
     def segments(self, sound: Sound) -> Segments:
-        """The stretches of a sound; OmniTraceError if this one, CommandError if none can be cut."""
+        """The stretches of a sound; SampleError if this one, CommandError if none can be cut."""
 
 
 def load_segmenter(name: str, config: SegmentConfig) -> Segmenter:

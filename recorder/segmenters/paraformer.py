@@ -15,7 +15,7 @@ from typing import Any
 import funasr
 import msgspec
 
-from omnitrace.errors import CommandError, OmniTraceError
+from omnitrace.errors import CommandError, SampleError
 from omnitrace.text import one_line
 from omnitrace.timeline import Segments
 from recorder.config import SegmentConfig
@@ -69,10 +69,10 @@ class Paraformer:
                 input=sound.samples(), sentence_timestamp=True, disable_pbar=True
             )
             [result] = msgspec.convert(found, list[_Result])
-        except OmniTraceError:
+        except SampleError:
             raise
         except Exception as error:  # foreign code, which may fail in any way
-            raise OmniTraceError(
+            raise SampleError(
                 f"{self.model} cannot hear {sound.path}: {one_line(str(error), 200)}."
             ) from error
         if self.granularity == "words":
@@ -103,11 +103,11 @@ def load(config: SegmentConfig) -> Paraformer:
 
 
 def _words(sentences: list[_Sentence]) -> Iterator[Piece]:
-    """One piece a timed word; OmniTraceError where a sentence has not as many words as times."""
+    """One piece a timed word; SampleError where a sentence has not as many words as times."""
     for sentence in sentences:
         words = _WORD.findall(sentence.text)
         if len(words) != len(sentence.timestamp):
-            raise OmniTraceError(
+            raise SampleError(
                 f"Paraformer timed {len(sentence.timestamp)} words of '{one_line(sentence.text)}', "
                 f"which has {len(words)}: take --granularity sentences."
             )

@@ -17,7 +17,7 @@ import httpx
 import msgspec
 import soundfile
 
-from omnitrace.errors import CommandError, OmniTraceError
+from omnitrace.errors import CommandError, SampleError
 from omnitrace.text import one_line
 from omnitrace.timeline import Segments
 from recorder.config import SegmentConfig
@@ -78,7 +78,7 @@ class Scribe:
             words = msgspec.json.decode(answer, type=_Answer).words
             return stretches(_words(words), self.granularity)
         except (msgspec.MsgspecError, UnicodeDecodeError, ValueError) as error:
-            raise OmniTraceError(
+            raise SampleError(
                 f"{self.server} gave an answer that is no transcript: {one_line(str(error), 200)}."
             ) from error
 
@@ -144,7 +144,7 @@ def _body(response: httpx.Response, server: str) -> bytes:
         raise CommandError(f"{server} refuses the key in {KEY}: {said}.")
     if response.status_code == HTTPStatus.NOT_FOUND:
         raise CommandError(f"{server} has no speech recognition: {said}. Is --base-url right?")
-    raise OmniTraceError(f"{server} does not transcribe it: {said}.")
+    raise SampleError(f"{server} does not transcribe it: {said}.")
 
 
 def _retry_after(response: httpx.Response, wait: float) -> float:

@@ -15,7 +15,7 @@ from typing import Any
 
 import msgspec
 
-from omnitrace.errors import CommandError, OmniTraceError
+from omnitrace.errors import CommandError, SampleError
 from omnitrace.text import one_line
 from omnitrace.timeline import Segments
 from recorder.config import SegmentConfig
@@ -68,10 +68,10 @@ class Transcripts:
         for name in (stem, sound.sample):
             found = [self.files[name + end] for end in PARSERS if name + end in self.files]
             if len(found) > 1:
-                raise OmniTraceError(f"{found[0]} and {found[1]} are both there: remove one.")
+                raise SampleError(f"{found[0]} and {found[1]} are both there: remove one.")
             if found:
                 return found[0]
-        raise OmniTraceError(
+        raise SampleError(
             f"there is no transcript {one_line(stem)}.srt, .vtt or .json of its medium "
             f"'{one_line(sound.medium.name)}' in {self.folder}."
         )
@@ -89,17 +89,17 @@ def load(config: SegmentConfig) -> Transcripts:
 
 
 def read_transcript(path: Path) -> Segments:
-    """The stretches of a transcript; OmniTraceError naming file and line if it is not legal."""
+    """The stretches of a transcript; SampleError naming file and line if it is not legal."""
     try:
         text = path.read_text("utf-8-sig")
     except UnicodeDecodeError as error:
-        raise OmniTraceError(f"{path} is not UTF-8 text (byte {error.start}).") from error
+        raise SampleError(f"{path} is not UTF-8 text (byte {error.start}).") from error
     except OSError as error:
-        raise OmniTraceError(f"cannot read {path}: {error.strerror}.") from error
+        raise SampleError(f"cannot read {path}: {error.strerror}.") from error
     try:
         return Segments.of(PARSERS[path.suffix](text))
     except ValueError as error:
-        raise OmniTraceError(f"{path}: {error}.") from error
+        raise SampleError(f"{path}: {error}.") from error
 
 
 def _srt(text: str) -> Iterator[Piece]:

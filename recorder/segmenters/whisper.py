@@ -13,7 +13,7 @@ from typing import Any
 
 import transformers
 
-from omnitrace.errors import CommandError, OmniTraceError
+from omnitrace.errors import CommandError, SampleError
 from omnitrace.text import one_line
 from omnitrace.timeline import Segments
 from recorder import fingerprint
@@ -59,7 +59,7 @@ class Whisper:
         try:
             found = self._pipeline(heard, return_timestamps="word", generate_kwargs=spoken)
         except (ValueError, IndexError, RuntimeError) as error:
-            raise OmniTraceError(
+            raise SampleError(
                 f"{self.model} cannot hear {sound.path}: {one_line(str(error), 200)}."
             ) from error
         return stretches(words_of(found["chunks"], sound.seconds), self.granularity)

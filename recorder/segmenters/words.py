@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 
-from omnitrace.errors import OmniTraceError
+from omnitrace.errors import SampleError
 from omnitrace.timeline import Segments
 
 Piece = tuple[float, float, str]
@@ -20,13 +20,13 @@ _ENDS = re.compile(r"[.!?…。！？｡][\"'”’」』）)\]]*\s*\Z")
 def stretches(words: Iterable[Piece], granularity: str) -> Segments:
     """The stretches of `granularity`: `words`, or `sentences` joined from them.
 
-    OmniTraceError if the recogniser gave times that are none.
+    SampleError if the recogniser gave times that are none.
     """
     pieces = list(words)
     try:
         return Segments.of(sentences(pieces) if granularity == "sentences" else pieces)
     except ValueError as error:
-        raise OmniTraceError(f"the recogniser gave times that are none: {error}.") from error
+        raise SampleError(f"the recogniser gave times that are none: {error}.") from error
 
 
 def sentences(words: Iterable[Piece]) -> list[Piece]:

@@ -15,9 +15,9 @@ import torch
 from omnitrace import CommandError, OmniTraceError, Run
 from omnitrace.cli import main
 from omnitrace.timeline import Modality
-from recorder.baselines.again import Samples, load_again, prepare_again
 from recorder.baselines.embedding import Embedding, load, means, prompt_embeddings
 from recorder.config import BaselineConfig
+from recorder.identity import RecordedSamples, reload_model
 from recorder.inputs.samples import Sample
 from recorder.models.adapter import describe_model, load_adapter
 from recorder.models.qwen_omni import QwenOmni
@@ -75,7 +75,7 @@ def test_every_family_says_what_enters_its_decoder(
 
 @pytest.fixture(scope="module")
 def embedding(adapter: QwenOmni, samples: Path) -> Embedding:
-    return Embedding(adapter, Samples.read(str(samples)))
+    return Embedding(adapter, RecordedSamples.read(str(samples)))
 
 
 def test_a_chunk_is_the_mean_of_its_tokens(run: Run, embedding: Embedding) -> None:
@@ -121,25 +121,25 @@ def test_the_recorded_model_is_asked(run: Run, samples: Path, tmp_path: Path) ->
     made = load(run.identity, BaselineConfig(samples=str(samples), device="cpu"))
     assert made.similarities(run["plain"], chunks_of(run["plain"])).max() > 0
     TOYS["llama"](tmp_path)
-    with pytest.raises(CommandError, match=r"was recorded with 'tiny_omni', revision sha256:"):
-        load_again(run.identity, BaselineConfig(model=str(tmp_path)))
+    with pytest.raises(CommandError, match="run of 'tiny_omni' was recorded with the model_type"):
+        reload_model(run.identity, BaselineConfig(model=str(tmp_path)))
 
 
 def test_a_prompt_that_is_not_the_recorded_one_is_refused(run: Run, embedding: Embedding) -> None:
     trace = run["plain"]
     other = replace(trace, prompt_ids=trace.prompt_ids + 1)
     with pytest.raises(OmniTraceError, match=r"tokens that are not the .* recorded ones"):
-        prepare_again(embedding.adapter, embedding.samples.of(trace), other)
+        embedding.samples.prepare(embedding.adapter, other)
 
 
 def test_samples_are_held_against_the_recording(run: Run, tmp_path: Path) -> None:
     with pytest.raises(CommandError, match="name the samples file that was recorded with"):
-        Samples.read("")
+        RecordedSamples.read("")
     rows = [
         {"id": "plain", "messages": [user("Hello.")]},
         {"id": "mixed", "messages": [user("image:photo.png", "Hello.")]},
     ]
-    found = Samples.read(str(write_rows(tmp_path, rows)))
+    found = RecordedSamples.read(str(write_rows(tmp_path, rows)))
     assert found.of(run["plain"]).id == "plain"
     with pytest.raises(OmniTraceError, match="gives it 1 media; 3 were recorded"):
         found.of(run["mixed"])
@@ -147,7 +147,7 @@ def test_samples_are_held_against_the_recording(run: Run, tmp_path: Path) -> Non
         found.of(replace(run["plain"], id="other"))
     rows[1]["messages"] = [user("image:photo.png", "audio:speech.wav", "image:tall.jpg")]
     (tmp_path / "photo.png").write_bytes(b"other")
-    changed = Samples.read(str(write_rows(tmp_path, rows)))
+    changed = RecordedSamples.read(str(write_rows(tmp_path, rows)))
     with pytest.raises(OmniTraceError, match=r"photo\.png is not the image 'photo.png' that was"):
         changed.of(run["mixed"])
 

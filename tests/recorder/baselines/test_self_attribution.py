@@ -14,8 +14,8 @@ import torch
 from omnitrace import OmniTraceError, Run
 from omnitrace.cli import main
 from recorder.baselines import self_attribution
-from recorder.baselines.again import Samples
 from recorder.baselines.self_attribution import SelfAttribution, put
+from recorder.identity import RecordedSamples
 from recorder.models.adapter import Adapter
 from recorder.models.qwen_omni import QwenOmni
 from replay.baselines.answers import question, read_answer
@@ -43,7 +43,7 @@ def saying(adapter: Adapter, text: str) -> Iterator[None]:
 
 @pytest.fixture(scope="module")
 def asked(adapter: QwenOmni, samples: Path) -> SelfAttribution:
-    return SelfAttribution(adapter, Samples.read(str(samples)), 200)
+    return SelfAttribution(adapter, RecordedSamples.read(str(samples)), 200)
 
 
 def test_media_have_their_places(run: Run, asked: SelfAttribution) -> None:

@@ -1,0 +1,161 @@
+"""The identity of a run: which model, options and samples it was recorded with.
+
+Says what must be equal for samples to stand in one run, and loads a recorded model and its prompts
+again, held against the recording. Knows adapters and samples files; no loop and no store.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from omnitrace.errors import CommandError, SampleError
+from omnitrace.text import one_line
+from omnitrace.trace import Trace
+from recorder import fingerprint
+from recorder.bundled import TINY_OMNI
+from recorder.config import AblateConfig, BaselineConfig, RecordConfig
+from recorder.inputs.loaded import digest
+from recorder.inputs.responses import Response
+from recorder.inputs.samples import Sample, read_samples
+from recorder.models.adapter import (
+    Adapter,
+    ModelSpec,
+    Prepared,
+    Settings,
+    describe_model,
+    load_adapter,
+)
+from recorder.models.weights import Weights
+from recorder.tracer import attention_about, options_of, signal_names
+
+RECORDED_OPTIONS = {
+    "dtype": "dtype",
+    "quantize": "quantize",
+    "attention": "attn",
+    "fps": "fps",
+    "min_pixels": "min_pixels",
+    "max_pixels": "max_pixels",
+}
+"""Names in a run's identity → the fields of RecordConfig that a model is loaded with again."""
+SAME_MODEL = ("model_type", "revision", "base_revision", "tokenizer", "chat_template")
+"""Names in a run's identity that must be equal for a model to be the recorded one."""
+
+
+def resolve_model(config: RecordConfig) -> ModelSpec:
+    """The model that is to be recorded, the bundled one if none is named."""
+    path = config.model or str(TINY_OMNI)
+    return describe_model(path, config.revision, config.trust_remote_code, config.tokenizer)
+
+
+def run_identity(spec: ModelSpec, config: RecordConfig, tagger: str) -> dict[str, Any]:
+    """What must be equal for samples to stand in one run (JSON data)."""
+    return {
+        **spec.identity,
+        **Settings.of(config).identity,
+        "dtype": spec.dtype if config.dtype == "auto" else config.dtype,
+        "generation": "given" if config.responses else asdict(options_of(config)),
+        "quantize": config.quantize,
+        "attention": config.attn,
+        "fps": config.fps,
+        "level": config.level,
+        "signals": signal_names(config),
+        "first_step": config.first_step,
+        "tagger": tagger,
+        **attention_about(spec.config),
+    } | ({"redact_text": True} if config.redact_text else {})
+
+
+def sample_key(
+    sample: Sample,
+    identity: Mapping[str, Any],
+    given: Response | None = None,
+    media: Sequence[str] | None = None,
+) -> str:
+    """Digest of the row, its media, its given answer and the run's identity.
+
+    `media` are the media's sha256 where these are known; SampleError if a medium is gone.
+    """
+    if media is None:
+        media = [digest(content) for content in sample.media]
+    response = [] if given is None else [given.digest]
+    return fingerprint.of_json([sample.sha256, list(media), identity, *response])
+
+
+def reload_model(identity: Mapping[str, Any], config: AblateConfig | BaselineConfig) -> Adapter:
+    """The model of a run, loaded as it was recorded, from where `config` says that it lies.
+
+    Raises CommandError if `config` names another model, tokenizer or chat template.
+    """
+    known = {field.name for field in fields(RecordConfig)}
+    recorded = {own: identity[name] for name, own in RECORDED_OPTIONS.items() if name in identity}
+    recorded["template_args"] = json.dumps(identity.get("template_args", {}))
+    chosen = {name: value for name, value in vars(config).items() if name in known}
+    options = RecordConfig(**{**recorded, **chosen})
+    spec, settings = resolve_model(options), Settings.of(options)
+    _refuse_other_model(identity, spec, settings)
+    return load_adapter(spec, Weights.of(options), settings)
+
+
+def _refuse_other_model(identity: Mapping[str, Any], spec: ModelSpec, settings: Settings) -> None:
+    if "revision" not in identity:
+        return
+    here = spec.identity | settings.identity
+    for name in SAME_MODEL:
+        if here.get(name) != identity.get(name):
+            raise CommandError(
+                f"the run of '{one_line(str(identity.get('model')))}' was recorded with the {name} "
+                f"{one_line(str(identity.get(name)))}, and this is {one_line(str(here.get(name)))}:"
+                " name the very model with --model and --revision, and with the run's --tokenizer "
+                "and --chat-template if it had them."
+            )
+
+
+@dataclass(frozen=True)
+class RecordedSamples:
+    """The samples of a run, as the file `path` has them."""
+
+    by_id: Mapping[str, Sample]
+    path: str = "the samples file"
+
+    @classmethod
+    def read(cls, path: str) -> RecordedSamples:
+        """CommandError if none is named, or as `read_samples`."""
+        if not path:
+            raise CommandError(
+                "a run holds no media: name the samples file that was recorded with --samples."
+            )
+        samples = read_samples(Path(path), check_files=False)
+        return cls({sample.id: sample for sample in samples}, path)
+
+    def of(self, trace: Trace) -> Sample:
+        """The sample that was recorded; SampleError if it or one of its media changed."""
+        sample = self.by_id.get(trace.id)
+        if sample is None:
+            raise SampleError(f"{self.path} has no such sample.")
+        if len(sample.media) != len(trace.media):
+            raise SampleError(
+                f"{self.path} gives it {len(sample.media)} media; {len(trace.media)} were recorded."
+            )
+        for medium, content in zip(trace.media, sample.media, strict=True):
+            if digest(content) != medium.sha256:
+                raise SampleError(
+                    f"{content.path or content.name} is not the {medium.kind} "
+                    f"'{one_line(medium.name)}' that was recorded."
+                )
+        return sample
+
+    def prepare(self, adapter: Adapter, trace: Trace) -> Prepared:
+        """The recorded prompt as model input; SampleError unless its tokens are those recorded."""
+        prepared = adapter.prepare(self.of(trace))
+        if not np.array_equal(prepared.prompt.prompt_ids, trace.prompt_ids):
+            raise SampleError(
+                f"its prompt has {prepared.prompt.n} tokens that are not the {trace.n} recorded "
+                "ones: the sample, or the library that prepares it, changed since."
+            )
+        return prepared
