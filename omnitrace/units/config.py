@@ -9,7 +9,7 @@ from omnitrace.config import option
 
 @dataclass(frozen=True)
 class UnitConfig:
-    """How the timeline is cut into source units (DESIGN §5)."""
+    """How the timeline is cut into source units (paper §3.1)."""
 
     text: str = option(
         "sentence",
@@ -31,7 +31,7 @@ class UnitConfig:
     grid: int = option(2, "cells a side when image = grid", bounds=(1, 32, 1))
     audio_segments: str = option(
         "",
-        "audio units, also of films' sound: the stretches of this segmentation, which `omnitrace "
+        "audio units, also of videos: the stretches of this segmentation, which `omnitrace "
         "segment` added; empty: time bins",
     )
     audio_seconds: float = option(
@@ -39,8 +39,8 @@ class UnitConfig:
     )
     video: str = option(
         "united",
-        "video units: time bins of vision and sound together, or each apart; or time bins of "
-        "vision or of sound alone",
+        "video units: time bins of vision and audio together, or each apart; or time bins of "
+        "vision or of audio (sound) alone",
         choices=("united", "apart", "vision", "sound"),
     )
     video_seconds: float = option(
@@ -48,8 +48,8 @@ class UnitConfig:
     )
     vision_seconds: float = option(
         0.0,
-        "length of a unit of vision in seconds when video = apart, sound then in audio_seconds; 0: "
-        "a group of frames, sound likewise",
+        "length of a unit of vision in seconds when video = apart, audio then in audio_seconds; 0: "
+        "a group of frames, audio likewise",
         bounds=(0.0, 3600, 0.5),
     )
     file: str = option(

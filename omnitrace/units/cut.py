@@ -7,7 +7,7 @@ from omnitrace.prompt import Prompt
 from omnitrace.units.config import UnitConfig
 from omnitrace.units.data import Cut, Kind, Units
 from omnitrace.units.media import cut_media, speech_of
-from omnitrace.units.naming import Named, collect
+from omnitrace.units.naming import Content, collect
 from omnitrace.units.text import cut_text, pieces_of, request_tokens
 from omnitrace.units.user import cut_user, defined_units
 
@@ -20,10 +20,10 @@ def cut_units(prompt: Prompt, config: UnitConfig) -> Units:
     sentences belong to none. Media units hold the tokens of their medium, by the midpoint of the
     token's time. What the chat template adds belongs to no unit.
 
-    Under a segmentation, a medium in which it has stretches has those as its units of sound, for
-    a film beside its units of vision; of stretches that overlap the later one counts, and what
-    lies between them belongs to none, as a pause does. A medium without stretches keeps its time
-    bins. Raises SampleError if the prompt has sound and no such segmentation.
+    Under a segmentation, a medium in which it has stretches has those as its units of audio;
+    a video keeps its units of vision. Of stretches that overlap the later one counts, and what lies
+    between stretches belongs to none, as a pause does. A medium without stretches keeps its time
+    bins. Raises SampleError if the prompt has audio and no such segmentation.
 
     Parts that `config.file` cuts have the user's units alone; SampleError if it lacks the sample.
     With `request = "leave-out"` the request (`request_tokens`) belongs to no unit, with "unnamed"
@@ -41,7 +41,7 @@ def cut_units(prompt: Prompt, config: UnitConfig) -> Units:
         request & (config.request == "unnamed"),
     )
     cut.drop(left_out)
-    return collect(cut, prompt, config, Named(pieces, speech, user.units, left_out, unnamed))
+    return collect(cut, prompt, config, Content(pieces, speech, user.units, left_out, unnamed))
 
 
 def _request(cut: Cut, prompt: Prompt) -> Bool:

@@ -16,7 +16,7 @@ class Units:
     """m source units S_1…S_m, in the order of their first token; disjoint.
 
     - `id`: `text-0`, `image-1`, `audio-0:2-3` …, unique and stable for one UnitConfig;
-      `label`: for people; `text`: the unit's words, of sound those that a segmentation gives; None
+      `label`: for people; `text`: the unit's words, of audio those that a segmentation gives; None
       for other media;
     - `modality` (m,) uint8, `medium` (m,) int32 (-1 for text);
     - `start_s`, `end_s` (m,) float64, NaN where there is no time;
@@ -55,14 +55,14 @@ class Units:
 
 
 class Kind(IntEnum):
-    """What a unit is made of: a piece of text, (a cell of) an image, a stretch of an audio file or
-    of a film, of a film's sound alone, or what a user defined."""
+    """What a unit is made of: a piece of text, (a cell of) an image, a stretch of an audio file, of
+    a video, or of a video's audio alone, or what a user defined."""
 
     TEXT = 0
     IMAGE = 1
     AUDIO = 2
     VIDEO = 3
-    SOUND = 4
+    VIDEO_AUDIO = 4
     USER = 5
 
 

@@ -1,4 +1,4 @@
-"""Units of images, audio files and films: whole, by cell, by second, by recorded stretch.
+"""Units of images, audio files and videos: whole, by cell, by second, by recorded stretch.
 
 Knows the media tokens of a prompt; no text.
 """
@@ -21,7 +21,7 @@ FUZZ = 1e-9
 
 
 def cut_media(cut: Cut, prompt: Prompt, config: UnitConfig, speech: Mapping[int, Segments]) -> None:
-    """Cut all media; those in `speech` have these stretches as their units of sound."""
+    """Cut all media; those in `speech` have these stretches as their units of audio."""
     _cut_images(cut, prompt, config)
     _cut_audio(cut, prompt, config)
     _cut_video(cut, prompt, config)
@@ -31,9 +31,9 @@ def cut_media(cut: Cut, prompt: Prompt, config: UnitConfig, speech: Mapping[int,
 
 
 def speech_of(prompt: Prompt, config: UnitConfig) -> Mapping[int, Segments]:
-    """The media whose sound is cut by a segmentation, with their stretches."""
-    sound = prompt.timeline.modality == Modality.AUDIO
-    if not config.audio_segments or not sound.any():
+    """The media whose audio is cut by a segmentation, with their stretches."""
+    audio = prompt.timeline.modality == Modality.AUDIO
+    if not config.audio_segments or not audio.any():
         return {}
     chosen = prompt.segmentation(config.audio_segments)
     return {medium: segments for medium, segments in chosen.media.items() if len(segments)}
@@ -63,61 +63,63 @@ def patches_of(prompt: Prompt) -> tuple[Int32, Int32]:
 
 
 def _cut_audio(cut: Cut, prompt: Prompt, config: UnitConfig) -> None:
-    sound = prompt.timeline.modality == Modality.AUDIO
-    _cut_bins(cut, prompt, sound & ~_in_video(prompt), Kind.AUDIO, config.audio_seconds)
+    audio = prompt.timeline.modality == Modality.AUDIO
+    _cut_bins(cut, prompt, audio & ~_in_video(prompt), Kind.AUDIO, config.audio_seconds)
 
 
 def _cut_video(cut: Cut, prompt: Prompt, config: UnitConfig) -> None:
     line = prompt.timeline
     vision = line.modality == Modality.VIDEO
-    sound = (line.modality == Modality.AUDIO) & _in_video(prompt)
+    audio = (line.modality == Modality.AUDIO) & _in_video(prompt)
     if config.video == "united":
-        _cut_bins(cut, prompt, vision | sound, Kind.VIDEO, config.video_seconds)
+        _cut_bins(cut, prompt, vision | audio, Kind.VIDEO, config.video_seconds)
     elif config.video == "vision":
         _cut_bins(cut, prompt, vision, Kind.VIDEO, config.video_seconds)
     elif config.video == "sound":
-        _cut_bins(cut, prompt, sound, Kind.SOUND, config.video_seconds)
+        _cut_bins(cut, prompt, audio, Kind.VIDEO_AUDIO, config.video_seconds)
     elif config.vision_seconds:
         _cut_bins(cut, prompt, vision, Kind.VIDEO, max(config.vision_seconds, _SHORTEST))
-        _cut_bins(cut, prompt, sound, Kind.SOUND, config.audio_seconds)
+        _cut_bins(cut, prompt, audio, Kind.VIDEO_AUDIO, config.audio_seconds)
     else:
-        _cut_by_frames(cut, prompt, vision, sound)
+        _cut_by_frames(cut, prompt, vision, audio)
 
 
-def _cut_by_frames(cut: Cut, prompt: Prompt, vision: Bool, sound: Bool) -> None:
+def _cut_by_frames(cut: Cut, prompt: Prompt, vision: Bool, audio: Bool) -> None:
     line = prompt.timeline
     cut.put(vision, Kind.VIDEO, line.medium[vision], np.maximum(line.frame[vision], 0))
     cut.start_s[vision], cut.end_s[vision] = line.start_s[vision], line.end_s[vision]
-    for medium in np.unique(line.medium[sound]):
-        _cut_sound(cut, prompt, vision & (line.medium == medium), sound & (line.medium == medium))
+    for medium in np.unique(line.medium[audio]):
+        _cut_video_audio(
+            cut, prompt, vision & (line.medium == medium), audio & (line.medium == medium)
+        )
 
 
-def _cut_sound(cut: Cut, prompt: Prompt, vision: Bool, sound: Bool) -> None:
-    """A video's sound in the bins of its groups of frames, as the release has it."""
+def _cut_video_audio(cut: Cut, prompt: Prompt, vision: Bool, audio: Bool) -> None:
+    """A video's audio in the bins of its groups of frames, as the paper's release has it."""
     line = prompt.timeline
     starts, first = np.unique(line.start_s[vision], return_index=True)
     frame = np.flatnonzero(vision)[first]
-    midpoint = (line.start_s[sound] + line.end_s[sound]) / 2
+    midpoint = (line.start_s[audio] + line.end_s[audio]) / 2
     own = frame[np.maximum(np.searchsorted(starts, midpoint, side="right") - 1, 0)]
-    cut.put(sound, Kind.SOUND, line.medium[sound], np.maximum(line.frame[own], 0))
-    cut.start_s[sound], cut.end_s[sound] = line.start_s[own], line.end_s[own]
+    cut.put(audio, Kind.VIDEO_AUDIO, line.medium[audio], np.maximum(line.frame[own], 0))
+    cut.start_s[audio], cut.end_s[audio] = line.start_s[own], line.end_s[own]
 
 
 def _cut_speech(cut: Cut, prompt: Prompt, medium: int, segments: Segments) -> None:
-    """Cut a medium's sound anew, in its stretches, to the millisecond."""
+    """Cut a medium's audio again, in its stretches, to the millisecond."""
     line = prompt.timeline
-    sound = np.flatnonzero((line.modality == Modality.AUDIO) & (line.medium == medium))
-    middle = (line.start_s[sound] + line.end_s[sound]) / 2
+    audio = np.flatnonzero((line.modality == Modality.AUDIO) & (line.medium == medium))
+    middle = (line.start_s[audio] + line.end_s[audio]) / 2
     order = np.argsort(middle)
     starts, ends = np.round(segments.start_s, 3), np.round(segments.end_s, 3)
     bounds = np.searchsorted(middle[order], np.stack([starts, ends], axis=1) - FUZZ)
-    cell = np.full(len(sound), -1)
+    cell = np.full(len(audio), -1)
     for index, (first, last) in enumerate(bounds.tolist()):
         cell[order[first:last]] = index
-    kind = Kind.SOUND if prompt.media[medium].kind == "video" else Kind.AUDIO
-    cut.kind[sound] = np.where(cell < 0, -1, kind)
-    cut.item[sound], cut.cell[sound] = medium, cell
-    cut.start_s[sound], cut.end_s[sound] = starts[cell], ends[cell]
+    kind = Kind.VIDEO_AUDIO if prompt.media[medium].kind == "video" else Kind.AUDIO
+    cut.kind[audio] = np.where(cell < 0, -1, kind)
+    cut.item[audio], cut.cell[audio] = medium, cell
+    cut.start_s[audio], cut.end_s[audio] = starts[cell], ends[cell]
 
 
 def _in_video(prompt: Prompt) -> Bool:

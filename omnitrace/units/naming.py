@@ -13,14 +13,14 @@ from omnitrace.timeline import Modality, Segments
 from omnitrace.units.config import UnitConfig
 from omnitrace.units.data import MODALITY, Cut, Kind, Units, ranges_by_key
 from omnitrace.units.media import patches_of, side_of
-from omnitrace.units.text import Pieces, said_by
+from omnitrace.units.text import Pieces, text_bounds
 from omnitrace.units.user import UserUnit
 
 
 @dataclass(frozen=True)
-class Named:
-    """What units say and are called: the pieces of text, the stretches of speech by medium, the
-    user's units, and the tokens (n,) of the request that are left out, or that are not named."""
+class Content:
+    """What the names and texts of units come from: the pieces of text, the stretches of speech by
+    medium, the user's units, and the tokens (n,) of the request that are left out or not named."""
 
     pieces: Pieces
     speech: Mapping[int, Segments]
@@ -29,17 +29,17 @@ class Named:
     unnamed: Bool
 
 
-def collect(cut: Cut, prompt: Prompt, config: UnitConfig, said: Named) -> Units:
+def collect(cut: Cut, prompt: Prompt, config: UnitConfig, content: Content) -> Units:
     """The units of a finished cut, in the order of their first token."""
     ranges, offset = ranges_by_key(cut.key)
     first = ranges[offset[:-1], 0]
     modality, medium = _made_of(cut, prompt, first)
     names = _names(cut, prompt, config, first)
     mine = np.flatnonzero(cut.kind[first] == Kind.USER).tolist()
-    texts, box = _texts(cut, prompt, said, first), _boxes(cut, prompt, config, first)
+    texts, box = _texts(cut, prompt, content, first), _boxes(cut, prompt, config, first)
     for index in mine:
         number = int(cut.cell[first[index]])
-        unit = said.user[number]
+        unit = content.user[number]
         names[index] = (f"user-{number}", unit.label)
         box[index] = unit.box or np.nan
         if modality[index] == Modality.TEXT:
@@ -53,7 +53,7 @@ def collect(cut: Cut, prompt: Prompt, config: UnitConfig, said: Named) -> Units:
         start_s=cut.start_s[first],
         end_s=cut.end_s[first],
         box=box,
-        unnamed=_all_of(said.unnamed, ranges, offset),
+        unnamed=_all_of(content.unnamed, ranges, offset),
         ranges=ranges,
         offset=offset,
     )
@@ -96,8 +96,8 @@ def _names(cut: Cut, prompt: Prompt, config: UnitConfig, first: Int32) -> list[t
         else:
             number = ordinal[int(cut.item[token])]
             place, where = _place(cut, token) if kind != Kind.IMAGE else _cell_name(cell, side)
-        noun = "video" if kind == Kind.SOUND else Modality(int(MODALITY[kind])).label
-        end = "sound" if kind == Kind.SOUND else ""
+        noun = "video" if kind == Kind.VIDEO_AUDIO else Modality(int(MODALITY[kind])).label
+        end = "sound" if kind == Kind.VIDEO_AUDIO else ""
         id = ":".join(filter(None, [f"{noun}-{number}", place, end]))
         names.append((id, " ".join(filter(None, [f"{noun} {number + 1}", where, end]))))
     return names
@@ -121,17 +121,17 @@ def _cell_name(cell: int, side: int) -> tuple[str, str]:
     return f"{row},{column}", f"row {row + 1} column {column + 1}"
 
 
-def _texts(cut: Cut, prompt: Prompt, said: Named, first: Int32) -> list[str | None]:
+def _texts(cut: Cut, prompt: Prompt, content: Content, first: Int32) -> list[str | None]:
     """The words of each unit: its piece of text, as far as it lies in the unit's part or message,
     or its speech."""
-    bounds = said_by(prompt, said.pieces, said.left_out)
+    bounds = text_bounds(prompt, content.pieces, content.left_out)
     texts: list[str | None] = [None] * len(first)
     for index in np.flatnonzero(cut.kind[first] == Kind.TEXT).tolist():
         low, high = bounds[cut.item[first[index]]]
-        start, end = said.pieces.ranges[cut.cell[first[index]]].tolist()
+        start, end = content.pieces.ranges[cut.cell[first[index]]].tolist()
         texts[index] = prompt.prompt_text[max(start, low) : min(end, high)].strip()
-    for index in np.flatnonzero(np.isin(cut.kind[first], (Kind.AUDIO, Kind.SOUND))).tolist():
-        segments = said.speech.get(int(cut.item[first[index]]))
+    for index in np.flatnonzero(np.isin(cut.kind[first], (Kind.AUDIO, Kind.VIDEO_AUDIO))).tolist():
+        segments = content.speech.get(int(cut.item[first[index]]))
         texts[index] = (segments.text[cut.cell[first[index]]].strip() or None) if segments else None
     return texts
 

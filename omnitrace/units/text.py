@@ -146,7 +146,7 @@ def _outer_parts(prompt: Prompt) -> list[int]:
     return [texts[0], texts[-1]] if texts else []
 
 
-def said_by(prompt: Prompt, pieces: Pieces, left_out: Bool) -> list[tuple[int, int]]:
+def text_bounds(prompt: Prompt, pieces: Pieces, left_out: Bool) -> list[tuple[int, int]]:
     """The characters of each group's tokens but those left out, (parts,) half-open."""
     line = prompt.timeline
     words = text_tokens(prompt) & ~left_out
