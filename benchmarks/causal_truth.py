@@ -1,6 +1,6 @@
 """Is the benchmark's truth causal? Answers are generated again with units of the prompt hidden.
 
-For each right sentence of planted answers of every modality and axis: hiding all that it is said to
+For each right sentence of planted answers of every modality and axis: hiding all that it is stated to
 be caused by must change it, hiding any other unit alone must leave it.
 
     python -m benchmarks.causal_truth [--samples 8] [--quick] [--json]
@@ -38,7 +38,7 @@ LONGEST = 80
 
 @dataclass(frozen=True)
 class Checked:
-    """One hidden thing and one sentence: `cause` or not, and whether the sentence is still said."""
+    """One hidden thing and one sentence: `cause` or not, and whether the answer still has the sentence."""
 
     id: str
     cause: bool
@@ -78,9 +78,9 @@ def _check(trace: Trace, truth: Truth, passing: Masked) -> Iterator[Checked]:
     wanted = {frozenset({unit}) for unit in range(len(units))} | {c for c in causes if c}
     hidden = sorted(wanted, key=sorted)
     visible = np.array([~np.isin(owner, list(gone)) for gone in hidden])
-    said = [passing.adapter.decode(ids) for ids in passing.answers(visible, LONGEST)]
+    answers = [passing.adapter.decode(ids) for ids in passing.answers(visible, LONGEST)]
     for sentence, cause in zip(truth.sentences, causes, strict=True):
-        for gone, answer in zip(hidden, said, strict=True):
+        for gone, answer in zip(hidden, answers, strict=True):
             if gone == cause or not gone & cause:
                 names = " + ".join(units.text[u] or units.label[u] for u in sorted(gone))
                 if gone == cause or len(gone) == 1:

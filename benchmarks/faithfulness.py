@@ -38,12 +38,12 @@ QUICK = ["--modality", "text", "--modality", "image", "--axis", "units", "--axis
 
 def run(*command: str) -> str:
     """The standard output of an `omnitrace` command; RuntimeError if it fails."""
-    said = io.StringIO()
-    with contextlib.redirect_stdout(said):
+    printed = io.StringIO()
+    with contextlib.redirect_stdout(printed):
         status = omnitrace(list(command))
     if status:
         raise RuntimeError(f"omnitrace {' '.join(command)} ended with {status}")
-    return said.getvalue()
+    return printed.getvalue()
 
 
 def measure(samples: int, only: list[str]) -> dict[str, Any]:

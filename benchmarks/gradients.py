@@ -17,12 +17,12 @@ from typing import Any
 
 import numpy as np
 import torch
+from recorder.passes.draw import Options
 
 from benchmarks import release
 from benchmarks.common import Claim, print_claims, save
 from benchmarks.record_overhead import load
 from benchmarks.thinker import Thinker, synchronise
-from recorder.passes.draw import Options
 from recorder.passes.generate import Answer, Wanted, force, generate
 from recorder.signals import GRADIENT_SIGNALS
 
@@ -37,11 +37,11 @@ def timed(device: str, work: Callable[[], Any]) -> tuple[float, Any]:
     return time.perf_counter() - began, result
 
 
-def ours(thinker: Thinker, n: int, said: Any) -> tuple[float, float, Answer]:
+def ours(thinker: Thinker, n: int, response: Any) -> tuple[float, float, Answer]:
     """Seconds of a given answer's recording with gradients and without, and the answer."""
     prepared, device = thinker.prompt(n), str(thinker.model.device)
-    without, _ = timed(device, lambda: force(thinker, [prepared], [said], Wanted({})))
-    with_all, answers = timed(device, lambda: force(thinker, [prepared], [said], WANTED))
+    without, _ = timed(device, lambda: force(thinker, [prepared], [response], Wanted({})))
+    with_all, answers = timed(device, lambda: force(thinker, [prepared], [response], WANTED))
     return with_all, without, answers[0]
 
 
@@ -83,13 +83,13 @@ def main() -> None:
     }
     if on_cpu:
         thinker.attend("eager")
-        again, rows = timed(
+        repeated, rows = timed(
             device, lambda: release.gradient_signal(thinker, thinker.prompt(n), list(answer.ids))
         )
-        found["seconds"]["a pass a step"] = again
+        found["seconds"]["a pass a step"] = repeated
         found["largest difference"] = largest_difference(recorded, rows, n)
         claims = [
-            Claim("a pass a step to one pass, prompt and all", again / whole, 20, "higher"),
+            Claim("a pass a step to one pass, prompt and all", repeated / whole, 20, "higher"),
             Claim("largest relative difference", found["largest difference"], 1e-5, "lower"),
         ]
     else:

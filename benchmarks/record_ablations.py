@@ -65,15 +65,19 @@ def main() -> None:
     made = design(base, masks, 0, np.zeros(len(base)))
     visible = base.visible(made.kept)
     thinker.attend("sdpa")
-    said = plain(thinker, prepared, steps)
+    response = plain(thinker, prepared, steps)
     rows: list[dict[str, float]] = []
     for _ in range(1 if options.quick else options.rounds):
         thinker.attend("sdpa")
         row = {"plain": timed(device, lambda: plain(thinker, prepared, steps))}
         thinker.attend("omnitrace")
-        row["ablations"] = timed(device, lambda: Masked(thinker, prepared).log_odds(said, visible))
+        row["ablations"] = timed(
+            device, lambda: Masked(thinker, prepared).log_odds(response, visible)
+        )
         least, masked.LEAST_SHARED = masked.LEAST_SHARED, n + steps
-        row["unshared"] = timed(device, lambda: Masked(thinker, prepared).log_odds(said, visible))
+        row["unshared"] = timed(
+            device, lambda: Masked(thinker, prepared).log_odds(response, visible)
+        )
         masked.LEAST_SHARED = least
         rows.append(row)
         print(row, flush=True)

@@ -37,13 +37,13 @@ def attention_signal(thinker: Thinker, prepared: Prepared, steps: int, last: boo
     return torch.stack(rows)
 
 
-def gradient_signal(thinker: Thinker, prepared: Prepared, said: list[int]) -> torch.Tensor:
+def gradient_signal(thinker: Thinker, prepared: Prepared, response: list[int]) -> torch.Tensor:
     """`attgrads` of the last layer: (T, n) float32, a whole forward and backward pass a step."""
     model, ids = thinker.model, prepared.inputs["input_ids"]
     model.get_input_embeddings().weight.requires_grad_(True)
     rows = []
-    for step, token in enumerate(said):
-        before = torch.tensor([said[:step]], dtype=torch.long, device=ids.device)
+    for step, token in enumerate(response):
+        before = torch.tensor([response[:step]], dtype=torch.long, device=ids.device)
         prefix = torch.cat([ids, before], dim=1)
         out = model(input_ids=prefix, output_attentions=True, use_cache=False)
         attention = out.attentions[-1]

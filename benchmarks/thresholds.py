@@ -1,6 +1,6 @@
 """From which score is a unit a source? The share of a span's largest and the least, on `choose`.
 
-For methods whose sources are told by their scores alone: ours (`loo`, `contextcite`), and with
+For methods that choose sources by their scores alone: ours (`loo`, `contextcite`), and with
 --peers, in their environment, each peer's own, so that none competes with a threshold that suits
 another. These seeds are for choosing only; what is reported is measured on others.
 
@@ -75,10 +75,10 @@ def main() -> None:
         folder = Path(name)
         run, _ = made(folder, Making(samples=options.samples, split="choose"))
         golds = golds_of_truths(run, read_truths(folder / "truth.jsonl"))
-        asked: dict[str, Mapping[str, Gold]] = dict.fromkeys(OURS, golds)
+        golds_of: dict[str, Mapping[str, Gold]] = dict.fromkeys(OURS, golds)
         if options.peers:
-            asked |= of_peers(folder, run, golds)
-        found = {name: summary(sweep(run, own, ENTRIES[name])) for name, own in asked.items()}
+            golds_of |= of_peers(folder, run, golds)
+        found = {name: summary(sweep(run, own, ENTRIES[name])) for name, own in golds_of.items()}
     for name, best in found.items():
         print(f"{name:24} share {best['share']} least {best['least']} F1 {best['f1']:.3f}")
     save("thresholds", {"split": "choose", "samples": len(golds), "methods": found})

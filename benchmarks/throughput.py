@@ -13,11 +13,12 @@ import statistics
 import time
 from typing import Any
 
+from recorder.passes.draw import Options
+
 from benchmarks import release
 from benchmarks.common import Claim, print_claims, save
 from benchmarks.record_overhead import ATTENTION, GRADIENTS, load
 from benchmarks.thinker import Thinker, synchronise
-from recorder.passes.draw import Options
 from recorder.passes.generate import Answer, Wanted, force, generate
 
 PROMPT, STEPS, SAMPLES = 512, 32, 8
@@ -25,9 +26,9 @@ EVERYTHING = Wanted(ATTENTION, GRADIENTS, prompt_mean=False)
 
 
 def as_released(thinker: Thinker, count: int) -> list[list[int]]:
-    """Three runs of every sample; what was said."""
+    """Three runs of every sample; the tokens of the answers."""
     thinker.attend("eager")
-    said = []
+    answers = []
     for seed in range(count):
         prepared = thinker.prompt(PROMPT, seed)
         release.attention_signal(thinker, prepared, STEPS, last=False)
@@ -35,8 +36,8 @@ def as_released(thinker: Thinker, count: int) -> list[list[int]]:
         out = release.generate(thinker, prepared, STEPS)
         tokens = out.sequences[0, PROMPT:].tolist()
         release.gradient_signal(thinker, prepared, tokens)
-        said.append(tokens)
-    return said
+        answers.append(tokens)
+    return answers
 
 
 def batched(thinker: Thinker, count: int) -> list[Answer]:
@@ -63,7 +64,7 @@ def main() -> None:
     seconds: dict[str, list[float]] = {"release": [], "batched": [], "given": []}
     for _ in range(1 if given.quick else given.rounds):
         clock = [_now(given.device)]
-        said = as_released(thinker, count)
+        answers = as_released(thinker, count)
         clock.append(_now(given.device))
         answers = batched(thinker, count)
         clock.append(_now(given.device))
@@ -72,7 +73,7 @@ def main() -> None:
         for name, began, ended in zip(seconds, clock, clock[1:], strict=False):
             seconds[name].append(ended - began)
         if given.device == "cpu":
-            assert said == [answer.ids.tolist() for answer in answers]
+            assert answers == [answer.ids.tolist() for answer in answers]
     faster = {
         name: statistics.median(
             release / own for release, own in zip(seconds["release"], seconds[name], strict=True)

@@ -43,7 +43,7 @@ class Schedule:
     """Steps, batch and learning rates.
 
     `drills`, `looks`, `listens`: steps of language, vision and sound alone, before; `last`: steps
-    of the last course, which begins anew; `short`: the share of short prompts before it;
+    of the last course, which starts from the beginning; `short`: the share of short prompts before it;
     `branches`: requests to a prompt.
     """
 
@@ -114,13 +114,13 @@ def _example(
     encoder: Encoder, rng: np.random.Generator, encoded: Encoded, branches: int
 ) -> Example:
     share = float(rng.uniform(0.05, 0.6)) if rng.random() < HIDING else 0.0
-    hidden, told = hide(encoded, rng, share)
+    hidden, known = hide(encoded, rng, share)
     plans = [ask_anew(encoded.plan, int(rng.integers(2**31))) for _ in range(branches)]
     return Example(
         encoded,
         hidden,
         tuple(
-            branch(encoder.tokens, encoded.rest, plan.questions, str(plan.parts[-1]), told)
+            branch(encoder.tokens, encoded.rest, plan.questions, str(plan.parts[-1]), known)
             for plan in plans
         ),
     )
@@ -132,8 +132,8 @@ def logits_and_targets(
     """Logits, targets and sentence numbers where an answer token is predicted."""
     inputs = {k: v for k, v in batch.items() if k not in ("targets", "sentence")}
     hidden = model.model(**inputs, use_cache=False).last_hidden_state
-    asked = batch["targets"] != -100
-    return model.lm_head(hidden[asked]), batch["targets"][asked], asked
+    scored = batch["targets"] != -100
+    return model.lm_head(hidden[scored]), batch["targets"][scored], scored
 
 
 def train(
@@ -162,7 +162,7 @@ def train(
     for step, drawn in enumerate(examples(encoder, seed, schedule, start), start):
         batch = collate(drawn, processor.tokenizer.pad_token_id)
         batch = {name: tensor.to(model.device) for name, tensor in batch.items()}
-        logits, targets, asked = logits_and_targets(model, batch)
+        logits, targets, scored = logits_and_targets(model, batch)
         loss = functional.cross_entropy(logits, targets)
         optimizer.zero_grad()
         torch.autograd.backward(loss)
@@ -171,7 +171,7 @@ def train(
             group["lr"] = schedule.peak * schedule.rate(step)
         optimizer.step()
         seen["loss"].append(loss.item())
-        _note(seen, drawn, batch, logits, asked)
+        _note(seen, drawn, batch, logits, scored)
         if (step + 1) % 100 == 0:
             _narrate(seen, step + 1, time.monotonic() - began)
         if (step + 1) % SAVE_EVERY == 0:
@@ -183,11 +183,11 @@ def _note(
     drawn: list[Example],
     batch: dict[str, torch.Tensor],
     logits: torch.Tensor,
-    asked: torch.Tensor,
+    scored: torch.Tensor,
 ) -> None:
     """Which sentences would have come out right, given the words before."""
     right = torch.zeros_like(batch["targets"], dtype=torch.bool)
-    right[asked] = logits.argmax(-1) == batch["targets"][asked]
+    right[scored] = logits.argmax(-1) == batch["targets"][scored]
     for row, example in enumerate(drawn):
         kind = example.encoded.plan.id.rsplit("-", 1)[0]
         if bool(example.hidden.any()):

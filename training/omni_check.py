@@ -47,10 +47,10 @@ def _measure_kind(
     right = total = 0
     with tempfile.TemporaryDirectory() as folder:
         write_samples([make_sample(seed, kind) for seed in seeds], Path(folder))
-        asked, truth = (_rows(Path(folder) / f"{n}.jsonl") for n in ("samples", "truth"))
-        for sample, true in zip(asked, truth, strict=True):
-            said = answer(model, processor, sample["messages"], Path(folder))
-            good, count = compare(said, [sentence["text"] for sentence in true["sentences"]])
+        samples, truth = (_rows(Path(folder) / f"{n}.jsonl") for n in ("samples", "truth"))
+        for sample, true in zip(samples, truth, strict=True):
+            response = answer(model, processor, sample["messages"], Path(folder))
+            good, count = compare(response, [sentence["text"] for sentence in true["sentences"]])
             right, total = right + good, total + count
     return right / total
 
@@ -59,9 +59,9 @@ def _rows(path: Path) -> list[dict[str, Any]]:
     return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
 
 
-def compare(said: str, true: Sequence[str]) -> tuple[int, int]:
+def compare(response: str, true: Sequence[str]) -> tuple[int, int]:
     """Sentences that are right at their place, and how many there are (a surplus one is wrong)."""
-    given = re.split(r"(?<=\.) ", said)
+    given = re.split(r"(?<=\.) ", response)
     right = sum(a == b for a, b in zip(given, true, strict=False))
     return right, max(len(given), len(true))
 

@@ -171,16 +171,16 @@ class Encoder:
 
     def _positions(self, ids: torch.Tensor, features: Sequence[Features]) -> torch.Tensor:
         images = [f.grid for f in features if f.grid and f.grid[0] == 1]
-        films = [f for f in features if f.grid and f.grid[0] > 1]
+        videos = [f for f in features if f.grid and f.grid[0] > 1]
         mels = [f.mel.shape[1] for f in features if f.mel is not None]
         positions, _ = self.model.get_rope_index(
             ids[None],
             image_grid_thw=torch.tensor(images) if images else None,
-            video_grid_thw=torch.tensor([f.grid for f in films]) if films else None,
+            video_grid_thw=torch.tensor([f.grid for f in videos]) if videos else None,
             attention_mask=torch.ones(1, len(ids), dtype=torch.long),
-            use_audio_in_video=any(f.mel is not None for f in films),
+            use_audio_in_video=any(f.mel is not None for f in videos),
             audio_seqlens=torch.tensor(mels) if mels else None,
-            second_per_grids=torch.ones(len(films)) if films else None,
+            second_per_grids=torch.ones(len(videos)) if videos else None,
         )
         found: torch.Tensor = positions[:, 0]
         return found
@@ -254,28 +254,28 @@ class _Where:
 def hide(
     encoded: Encoded, rng: np.random.Generator, share: float
 ) -> tuple[torch.Tensor, list[Fact]]:
-    """Hide about `share` of the units from the language model: the mask, and what is still told."""
+    """Hide about `share` of the units from the language model: the mask, and the facts that stay visible."""
     hidden = torch.zeros(len(encoded.ids), dtype=torch.bool)
-    told: list[Fact] = []
+    known: list[Fact] = []
     kept: set[int] = set()
     for fact, where in zip(encoded.plan.facts, encoded.fact_tokens, strict=True):
         if rng.random() < share:
             hidden[where] = True
         else:
-            told.append(fact)
+            known.append(fact)
             kept.update(where.tolist())
     for where in encoded.seconds_of_sound:
         if rng.random() < share and not kept.intersection(where.tolist()):
             hidden[where] = True
-    return hidden, told
+    return hidden, known
 
 
 def branch(
-    tokens: Tokenizer, rest: str, questions: Sequence[Question], request: str, told: Sequence[Fact]
+    tokens: Tokenizer, rest: str, questions: Sequence[Question], request: str, known: Sequence[Fact]
 ) -> Branch:
     ids = tokens.encode(rest + request + ASSISTANT).ids
     answer, sentence = len(ids), [-1] * len(ids)
-    for index, (text, _) in enumerate(wording.answer(questions, told)):
+    for index, (text, _) in enumerate(wording.answer(questions, known)):
         piece = tokens.encode(text if index == 0 else " " + text).ids
         ids += piece
         sentence += [index] * len(piece)
@@ -285,7 +285,7 @@ def branch(
 
 
 def collate(examples: Sequence[Example], pad: int) -> dict[str, torch.Tensor]:
-    """One right-padded batch of model inputs; `targets` (-100 where nothing is asked) and the
+    """One right-padded batch of model inputs; `targets` (-100 where nothing is scored) and the
     number of each target's sentence."""
     lengths = [len(e.encoded.ids) + sum(len(b.ids) for b in e.branches) for e in examples]
     size = (len(examples), max(lengths))
@@ -328,16 +328,16 @@ def _fill(batch: dict[str, torch.Tensor], row: int, example: Example) -> None:
 def _media(features: Sequence[Features]) -> dict[str, torch.Tensor]:
     inputs = {}
     images = [f for f in features if f.grid is not None and f.grid[0] == 1]
-    films = [f for f in features if f.grid is not None and f.grid[0] > 1]
+    videos = [f for f in features if f.grid is not None and f.grid[0] > 1]
     mels = [f.mel for f in features if f.mel is not None]
     if images:
         inputs["pixel_values"] = torch.cat([f.patches for f in images if f.patches is not None])
         inputs["image_grid_thw"] = torch.tensor([f.grid for f in images])
-    if films:
+    if videos:
         inputs["pixel_values_videos"] = torch.cat(
-            [f.patches for f in films if f.patches is not None]
+            [f.patches for f in videos if f.patches is not None]
         )
-        inputs["video_grid_thw"] = torch.tensor([f.grid for f in films])
+        inputs["video_grid_thw"] = torch.tensor([f.grid for f in videos])
     if mels:
         longest = max(mel.shape[1] for mel in mels)
         inputs["input_features"] = torch.zeros(len(mels), mels[0].shape[0], longest)

@@ -1,6 +1,6 @@
 """The language model's own first lessons: to go on as a passage went on before.
 
-Random passages, each then said again in another order: who continues them has heads that look a
+Random passages, repeated in another order: who continues them has heads that look a
 token back and heads that find what followed before. Questions and answers need both, and alone
 take thousands of steps to bring them about; drilled, they appear within four hundred.
 """
@@ -33,25 +33,25 @@ def drill(model: Any, seed: int, steps: int) -> None:
             group["lr"] = RATE * min(1.0, (len(right) + 1) / WARMUP)
         ids, targets = (t.to(model.device) for t in _passages(rng, model.vocab_size))
         hidden = model.model(input_ids=ids, use_cache=False).last_hidden_state
-        asked = targets != UNASKED
-        logits = model.lm_head(hidden[asked])
-        loss = functional.cross_entropy(logits, targets[asked])
+        scored = targets != UNASKED
+        logits = model.lm_head(hidden[scored])
+        loss = functional.cross_entropy(logits, targets[scored])
         optimizer.zero_grad()
         torch.autograd.backward(loss)
         torch.nn.utils.clip_grad_norm_(weights, 1.0)
         optimizer.step()
-        right.append((logits.argmax(-1) == targets[asked]).float().mean().item())
+        right.append((logits.argmax(-1) == targets[scored]).float().mean().item())
         if len(right) % 50 == 0:
             share = 100 * np.mean(right[-ENOUGH:])
             print(f"drill {len(right)}  loss {loss.item():.3f}  {share:.0f}", file=sys.stderr)
 
 
 def _passages(rng: np.random.Generator, vocabulary: int) -> tuple[torch.Tensor, torch.Tensor]:
-    """(rows, n) ids and what follows each, asked only inside a passage that was said before."""
+    """(rows, n) ids and what follows each, scored only inside a repeated passage."""
     count, length = int(rng.integers(2, 7)), int(rng.integers(3, 7))
-    said = rng.integers(0, vocabulary, (ROWS, count, length))
+    passages_of_row = rng.integers(0, vocabulary, (ROWS, count, length))
     rows = []
-    for passages in said:
+    for passages in passages_of_row:
         order = np.concatenate([np.arange(count), rng.permutation(count), rng.permutation(count)])
         rows.append(passages[order].reshape(-1))
     ids = torch.tensor(np.array(rows))
