@@ -27,6 +27,8 @@ from itertools import product
 from pathlib import Path
 from typing import Any
 
+from omnitrace.arrays import Float32
+
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import numpy as np
@@ -38,7 +40,7 @@ from omnitrace.store.writer import RunWriter
 from omnitrace.timeline import Medium, Modality, Part, Timeline
 from omnitrace.trace import SignalRows
 from replay import PRESETS, CurationConfig, ReplayConfig, Replayer
-from replay.batch.ballots import Ballots, Float32, Stack, ballots
+from replay.batch.ballots import Ballots, Stack, ballots
 from replay.batch.curation import Plan, curate_many
 from replay.cache import MassCache
 from replay.chunk import chunk

@@ -11,9 +11,8 @@ from dataclasses import dataclass
 from functools import partial
 
 import numpy as np
-import numpy.typing as npt
 
-from omnitrace.timeline import Float64, Int32
+from omnitrace.arrays import Bool, Float32, Float64, Int32
 from omnitrace.trace import Trace
 from omnitrace.units import UnitConfig, Units
 from replay.batch.ballots import voting, wrote_something
@@ -25,9 +24,6 @@ from replay.mapping import Voters, best_unit, races, voters
 from replay.mass import mass
 from replay.pooled import pooled_mass
 from replay.rows import of_heads, rows_of
-
-Bool = npt.NDArray[np.bool_]
-Float32 = npt.NDArray[np.float32]
 
 
 @dataclass(frozen=True)

@@ -21,14 +21,12 @@ from pathlib import Path
 
 import google_crc32c
 import numpy as np
-import numpy.typing as npt
 
 from omnitrace import attention
+from omnitrace.arrays import Float32
 from omnitrace.store.files import TEMPORARY
 from omnitrace.units import Units
 from replay import mass, pooled, rows
-
-Float32 = npt.NDArray[np.float32]
 
 FOLDER = "OMNITRACE_CACHE"
 """Environment variable: another folder for the cache; empty: none on disk."""

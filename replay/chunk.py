@@ -7,14 +7,10 @@ from dataclasses import dataclass
 from itertools import pairwise
 
 import numpy as np
-import numpy.typing as npt
 
+from omnitrace.arrays import Bool, Int32, Int64
 from omnitrace.sentences import first_visible, release_sentences
-from omnitrace.timeline import Int32
 from omnitrace.trace import Trace
-
-Bool = npt.NDArray[np.bool_]
-Int64 = npt.NDArray[np.int64]
 
 _SEMICOLONS = (";", "；")
 

@@ -9,12 +9,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 
-from omnitrace.timeline import Int32, Medium, Modality
+from omnitrace.arrays import Bool, Float32, Int32, Int64
+from omnitrace.timeline import Medium, Modality
 from omnitrace.units import Units
-
-Float32 = npt.NDArray[np.float32]
 
 BLOCK_COLUMNS = 4096
 """Steps mapped at once, so that a processor's cache holds what is compared."""
@@ -63,12 +61,12 @@ class Voters:
     """The steps that vote in one heat, ascending: `steps` (k,) int64; `unit` (k,) int32, what each
     votes for; `confidence` (k,) float32."""
 
-    steps: npt.NDArray[np.int64]
+    steps: Int64
     unit: Int32
     confidence: Float32
 
 
-def voters(mass: Float32, race: Race, wrote: npt.NDArray[np.bool_]) -> list[Voters]:
+def voters(mass: Float32, race: Race, wrote: Bool) -> list[Voters]:
     """Who votes in each heat of `race`, of the steps that `wrote` (T,) something."""
     unit, confidence = best_unit(mass, race.units)
     chosen = [np.flatnonzero(wrote & np.isin(unit, heat)) for heat in race.heats]
@@ -102,7 +100,7 @@ def races(units: Units, media: Sequence[Medium], competition: str) -> list[Race]
     ]
 
 
-def _race(*heats: npt.NDArray[np.bool_]) -> list[Race]:
+def _race(*heats: Bool) -> list[Race]:
     """One race, or none without units."""
     members = tuple(np.flatnonzero(heat).astype(np.int32) for heat in heats)
     units = np.sort(np.concatenate(members))

@@ -2,18 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 import numpy.typing as npt
 
+from omnitrace.arrays import Array, Float32, Float64, Int64
 from omnitrace.units import Units
 from replay.rows import Rows
-
-Float32 = npt.NDArray[np.float32]
-Float64 = npt.NDArray[np.float64]
-Array = npt.NDArray[Any]
-Int64 = npt.NDArray[np.int64]
 
 BLOCK_CELLS = 1 << 19
 """Scores summed at once: numpy takes them to float64 in a copy of its own, which stays in cache."""

@@ -6,16 +6,14 @@ Knows how recorded units merge into others; not how rows are read.
 from __future__ import annotations
 
 import numpy as np
-import numpy.typing as npt
 
+from omnitrace.arrays import Float32, Float64, Int64
 from omnitrace.errors import CommandError
 from omnitrace.trace import Trace
 from omnitrace.units import Units
 from replay.config import ReplayConfig
-from replay.mass import Float32, Float64, calibrate
+from replay.mass import calibrate
 from replay.rows import chosen_heads, shares
-
-Int64 = npt.NDArray[np.int64]
 
 
 def pooled_mass(trace: Trace, units: Units, config: ReplayConfig) -> Float32:

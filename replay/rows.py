@@ -10,14 +10,12 @@ from dataclasses import dataclass
 from typing import TypeVar
 
 import numpy as np
-import numpy.typing as npt
 
+from omnitrace.arrays import Float32, Int64
 from omnitrace.errors import CommandError
 from omnitrace.trace import Trace, causal_mask, pack_rows
 from replay.config import ReplayConfig
 
-Float32 = npt.NDArray[np.float32]
-Int64 = npt.NDArray[np.int64]
 Key = TypeVar("Key", int, tuple[int, int])
 
 ATTENTION = "attention"

@@ -14,10 +14,10 @@ import numpy.typing as npt
 
 from benchmarks.faithfulness import COLUMNS, table_of
 from omnitrace import Run
-from replay.analyses.estimate import Estimate, divided, of_sums
 from replay.evaluation import Gold
-from replay.faithfulness.measure import Tally
 from replay.methods.leaderboard import Entry, Standing, leaderboard, to_json
+from replay.methods.measure import Tally
+from replay.stats import Estimate, divided, of_sums
 
 Float64 = npt.NDArray[np.float64]
 

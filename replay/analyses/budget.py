@@ -11,15 +11,15 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
-import numpy.typing as npt
 
+from omnitrace.arrays import Float32, Float64, Int64
 from omnitrace.trace import Trace
-from replay.analyses.estimate import Estimate, Float64, pooled
 from replay.analyses.figure import HUES, INK, QUIET
 from replay.analyses.kinds import GENERATED, KINDS, SPECIAL, kinds_of_tokens, kinds_of_units
 from replay.analyses.result import Result, Table, percent
 from replay.attribution import Attribution
 from replay.rows import rows_of
+from replay.stats import Estimate, pooled
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -143,7 +143,7 @@ def _shares(trace: Trace, attribution: Attribution) -> _Shares:
     )
 
 
-def _share(kinds: npt.NDArray[np.int64], weights: npt.NDArray[np.float32] | None = None) -> Float64:
+def _share(kinds: Int64, weights: Float32 | None = None) -> Float64:
     """(6,): the share of each kind; NaN if there are none."""
     count = np.bincount(kinds, weights, len(KINDS)).astype(np.float64)
     return count / count.sum() if count.sum() > 0 else np.full(len(KINDS), np.nan)

@@ -8,13 +8,14 @@ from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 
+from omnitrace.arrays import Float64
 from omnitrace.timeline import Modality
-from replay.analyses.estimate import Estimate, Float64, divided, of_sums, pooled
 from replay.analyses.figure import ACCENT, HUES, INK, QUIET, new_axes, share_axes
 from replay.analyses.judged import Judged, shared_steps
 from replay.analyses.kinds import kinds_of_units
 from replay.analyses.result import Result, Table, percent
 from replay.attribution import Attribution
+from replay.stats import Estimate, divided, of_sums, pooled
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 
-from replay.analyses.estimate import Estimate, Float64, divided, of_sums, pooled
+from omnitrace.arrays import Float64
 from replay.analyses.figure import ACCENT, INK, QUIET, new_axes, share_axes
 from replay.analyses.judged import Judged, truth_of_spans
 from replay.analyses.result import Result, Table, number, percent
+from replay.stats import Estimate, divided, of_sums, pooled
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

@@ -7,10 +7,10 @@ from typing import TypeAlias
 
 import numpy as np
 
+from omnitrace.arrays import Bool
 from omnitrace.trace import Trace
 from replay.attribution import Attribution
 from replay.evaluation import Gold
-from replay.evaluation.space import Bool
 
 Judged: TypeAlias = tuple[Trace, Attribution, Gold]
 

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import numpy as np
-import numpy.typing as npt
 
+from omnitrace.arrays import Int64
 from omnitrace.timeline import Modality
 from omnitrace.trace import Trace
 from omnitrace.units import Units
 from replay.evaluation import MODALITIES
-
-Int64 = npt.NDArray[np.int64]
 
 KINDS = (*MODALITIES, "special", "generated")
 """`special` is what the chat template adds, `generated` the answer's own earlier tokens."""

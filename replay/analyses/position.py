@@ -8,12 +8,13 @@ from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 
+from omnitrace.arrays import Float64
 from omnitrace.trace import Trace
 from omnitrace.units import Units
-from replay.analyses.estimate import Estimate, Float64, pooled
 from replay.analyses.figure import ACCENT, INK, QUIET, new_axes, share_axes
 from replay.analyses.result import Result, Table
 from replay.attribution import Attribution
+from replay.stats import Estimate, pooled
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

@@ -8,12 +8,13 @@ from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 
+from omnitrace.arrays import Float64, Int64
 from omnitrace.errors import CommandError
-from replay.analyses.estimate import RESAMPLES, Estimate, Float64, Int64, resampled
 from replay.analyses.figure import ACCENT, HUES, INK, QUIET
 from replay.analyses.result import Result, Table, number
 from replay.analyses.variants import bound_of, with_interval
 from replay.evaluation import COLUMNS, Gold, Judgement, Score, score
+from replay.stats import NOTHING, RESAMPLES, Estimate, resampled, spearman
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -133,26 +134,12 @@ def rouge_l(responses: Mapping[str, str], references: Mapping[str, str]) -> dict
     }
 
 
-def spearman(one: Float64, other: Float64) -> float:
-    """Spearman's rank correlation, ties by their mean rank; NaN if either does not vary."""
-    if len(one) < 3:
-        return float("nan")
-    ranks = [ranked - ranked.mean() for ranked in (mean_ranks(one), mean_ranks(other))]
-    spread = np.sqrt((ranks[0] @ ranks[0]) * (ranks[1] @ ranks[1]))
-    return float(ranks[0] @ ranks[1] / spread) if spread > 0 else float("nan")
-
-
-def mean_ranks(values: Float64) -> Float64:
-    """(k,): the rank of each value, that of ties their mean."""
-    ordered = np.sort(values)
-    low, high = (np.searchsorted(ordered, values, side) for side in ("left", "right"))
-    ranks: Float64 = (low + high - 1) / 2
-    return ranks
-
-
 def _correlation(rouges: Float64, f1: Float64) -> Estimate:
+    """Spearman's, over the samples whose F1 is known; two always correlate, and say nothing."""
     known = np.isfinite(f1)
     one, other = rouges[known], f1[known]
+    if len(one) < 3:
+        return NOTHING
 
     def statistic(drawn: Int64) -> float:
         return spearman(one[drawn], other[drawn])

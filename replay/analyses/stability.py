@@ -12,15 +12,15 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
-import numpy.typing as npt
 
+from omnitrace.arrays import Float64
 from omnitrace.errors import CommandError
 from omnitrace.trace import Trace
-from replay.analyses.estimate import Estimate, Float64, pooled
 from replay.analyses.figure import ACCENT
 from replay.analyses.result import Result, Table
 from replay.attribution import Replayer
 from replay.config import ReplayConfig
+from replay.stats import Estimate, pooled
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -157,7 +157,7 @@ def _agreements(trace: Trace, configs: list[ReplayConfig], base: ReplayConfig) -
     return _jaccard(held)
 
 
-def _jaccard(held: npt.NDArray[np.float64]) -> Float64:
+def _jaccard(held: Float64) -> Float64:
     """(K, C, C) from sets as rows of 0 and 1, (K, C, m)."""
     both = held @ held.transpose(0, 2, 1)
     size = held.sum(axis=2)

@@ -10,12 +10,12 @@ import numpy as np
 
 from omnitrace.errors import SampleError
 from omnitrace.trace import Trace
-from replay.analyses.estimate import RESAMPLES
 from replay.analyses.figure import HUES, INK, new_axes
 from replay.analyses.result import Result, Table, number
 from replay.attribution import Replayer
 from replay.config import ReplayConfig
 from replay.evaluation import Gold, Judgement, Score, judge, score
+from replay.stats import RESAMPLES
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

@@ -9,16 +9,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
-import numpy.typing as npt
 
+from omnitrace.arrays import Bool, Float32, Int32, Int64
 from omnitrace.sentences import first_visible
-from omnitrace.timeline import Int32
 from omnitrace.trace import Trace
 from omnitrace.units import Units
 from replay.chunk import Chunk
 from replay.mapping import best_of_columns, races, voters
-
-Float32 = npt.NDArray[np.float32]
 
 
 @dataclass(frozen=True)
@@ -96,7 +93,7 @@ class Stack:
     """
 
     ballots: Ballots
-    widths: tuple[tuple[Float32, npt.NDArray[np.int64]], ...]
+    widths: tuple[tuple[Float32, Int64], ...]
 
     @classmethod
     def of(cls, parts: Sequence[tuple[Ballots, Float32]]) -> Stack:
@@ -124,7 +121,7 @@ class Stack:
         return replace(self.ballots, source=source, confidence=confidence)
 
 
-def voting(trace: Trace, pieces: Sequence[Chunk]) -> npt.NDArray[np.bool_]:
+def voting(trace: Trace, pieces: Sequence[Chunk]) -> Bool:
     """(T,): which steps vote: those that lie in one of `pieces` and wrote a visible character."""
     inside = np.zeros(trace.T, np.bool_)
     for piece in pieces:
@@ -132,7 +129,7 @@ def voting(trace: Trace, pieces: Sequence[Chunk]) -> npt.NDArray[np.bool_]:
     return inside & wrote_something(trace)
 
 
-def wrote_something(trace: Trace) -> npt.NDArray[np.bool_]:
+def wrote_something(trace: Trace) -> Bool:
     """(T,): which steps wrote a visible character; the others do not vote."""
-    wrote: npt.NDArray[np.bool_] = first_visible(trace.response, trace.chars) >= 0
+    wrote: Bool = first_visible(trace.response, trace.chars) >= 0
     return wrote

@@ -16,13 +16,11 @@ from typing import TypeVar
 import numpy as np
 import numpy.typing as npt
 
-from omnitrace.timeline import Float64, Int32
+from omnitrace.arrays import Bool, Float64, Int32, Int64
 from replay.batch.ballots import Ballots
 from replay.config import CurationConfig
 from replay.curate import curate, votes
 
-Bool = npt.NDArray[np.bool_]
-Int64 = npt.NDArray[np.int64]
 K = TypeVar("K", bound=Hashable)
 
 

@@ -9,16 +9,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
-import numpy.typing as npt
 
+from omnitrace.arrays import Bool, Int32, Int64
 from omnitrace.sentences import first_visible
-from omnitrace.timeline import Int32
 from omnitrace.trace import Trace
-from replay.evaluation.space import COLUMNS, MODALITIES, Bool, Space, judging_space
+from replay.evaluation.space import COLUMNS, MODALITIES, Space, judging_space
 from replay.evaluation.truth import Evidence, Truth, evidence_of, part_of, tokens_of
-
-Int64 = npt.NDArray[np.int64]
-Float32 = npt.NDArray[np.float32]
 
 
 @dataclass(frozen=True)

@@ -16,12 +16,13 @@ from typing import Any
 import msgspec
 import numpy as np
 
+from omnitrace.arrays import Bool
 from omnitrace.errors import OmniTraceError
 from omnitrace.text import one_line
 from omnitrace.trace import Trace
 from replay.evaluation.gold import Gold, steps_of_sentences
 from replay.evaluation.rows import Rows, read_rows, write_rows
-from replay.evaluation.space import MODALITIES, Bool, Space, duration_of, judging_space
+from replay.evaluation.space import MODALITIES, Space, duration_of, judging_space
 
 Span = tuple[float, ...]
 """[start, end] in seconds, or [ordinal, start, end] where the prompt has several such media."""

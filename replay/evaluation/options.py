@@ -15,14 +15,15 @@ from string import ascii_uppercase
 import msgspec
 import numpy as np
 
+from omnitrace.arrays import Bool, Float64
 from omnitrace.errors import OmniTraceError
 from omnitrace.text import one_line
-from omnitrace.timeline import Float64, Modality
+from omnitrace.timeline import Modality
 from omnitrace.trace import Trace
-from replay.analyses.estimate import Estimate, pooled
 from replay.attribution import Attribution, Span
 from replay.evaluation.rows import Rows, read_rows
-from replay.evaluation.space import Bool, prompt_sentences
+from replay.evaluation.space import prompt_sentences
+from replay.stats import Estimate, pooled
 
 
 class Options(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

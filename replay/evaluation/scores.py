@@ -12,15 +12,11 @@ from dataclasses import dataclass, replace
 import numpy as np
 import numpy.typing as npt
 
-from omnitrace.timeline import Float64
+from omnitrace.arrays import Bool, Float64, Int64
 from replay.attribution import Attribution
 from replay.evaluation.gold import Gold
-from replay.evaluation.space import COLUMNS, Bool
-
-LEVEL = 0.95
-"""Of the confidence intervals."""
-_BLOCK = 2**22
-"""How many weights of a bootstrap are in memory at a time."""
+from replay.evaluation.space import COLUMNS
+from replay.stats import bootstrap_sums, percentile_bounds
 
 
 @dataclass(frozen=True)
@@ -118,7 +114,7 @@ def tally(gold: Gold, found: Bool) -> Float64:
     return tally_of(gold.counts(found)[gold.judged], gold.scored)
 
 
-def tally_of(counts: npt.NDArray[np.int64], scored: Bool) -> Float64:
+def tally_of(counts: Int64, scored: Bool) -> Float64:
     """(5, 7) float64 by `COLUMNS`, from the counts (J, 5, 3) of J sentences.
 
     Right, found and true labels; how many sentences; the sums of their precision, recall and F1.
@@ -194,17 +190,7 @@ def _score(values: Float64, sizes: Float64, bounds: Float64 | None) -> Score:
 
 def _intervals(tallies: Float64, draws: int, seed: int) -> tuple[Float64, Float64]:
     """The bounds of micro and macro scores: (5, 2, 3) each, low before high."""
-    rng, samples = np.random.default_rng(seed), len(tallies)
-    flat = tallies.reshape(samples, -1)
-    block = max(1, _BLOCK // samples)
-    even = np.full(samples, 1 / samples)
-    sums = [
-        rng.multinomial(samples, even, size=min(block, draws - done)) @ flat
-        for done in range(0, draws, block)
-    ]
-    totals = np.concatenate(sums).reshape(draws, *tallies.shape[1:])
-    tails = [100 * (1 - LEVEL) / 2, 100 * (1 + LEVEL) / 2]
-    micro, macro = (
-        np.moveaxis(np.percentile(of(totals), tails, axis=0), 0, 1) for of in (_micro, _macro)
-    )
+    totals = bootstrap_sums(tallies.reshape(len(tallies), -1), draws, seed)
+    totals = totals.reshape(draws, *tallies.shape[1:])
+    micro, macro = (np.moveaxis(percentile_bounds(of(totals)), 0, 1) for of in (_micro, _macro))
     return micro, macro

@@ -10,14 +10,12 @@ from dataclasses import dataclass
 from math import ceil
 
 import numpy as np
-import numpy.typing as npt
 
+from omnitrace.arrays import Bool, Float64, Int32, UInt8
 from omnitrace.errors import OmniTraceError
-from omnitrace.timeline import Float64, Int32, Modality
+from omnitrace.timeline import Modality
 from omnitrace.trace import Trace
 from omnitrace.units import UnitConfig, Units
-
-Bool = npt.NDArray[np.bool_]
 
 MODALITIES = ("text", "image", "audio", "video")
 """In the order of `Modality`, so that a label's kind is its column."""
@@ -39,7 +37,7 @@ class Space:
     - `present` (4,) bool: which of `MODALITIES` the prompt has.
     """
 
-    kind: npt.NDArray[np.uint8]
+    kind: UInt8
     medium: Int32
     start_s: Float64
     end_s: Float64

@@ -12,15 +12,13 @@ from typing import Literal
 
 import msgspec
 import numpy as np
-import numpy.typing as npt
 
+from omnitrace.arrays import Bool
 from omnitrace.errors import OmniTraceError
 from omnitrace.timeline import Modality, Part
 from omnitrace.trace import Trace
 from omnitrace.units import Units
 from replay.evaluation.rows import read_rows
-
-Bool = npt.NDArray[np.bool_]
 
 
 class Evidence(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

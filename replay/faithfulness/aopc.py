@@ -5,13 +5,10 @@ from __future__ import annotations
 import math
 
 import numpy as np
-import numpy.typing as npt
 
+from omnitrace.arrays import Bool, Float64, Int64
 from replay.faithfulness.case import Case
 from replay.faithfulness.recorded import Unanswerable
-
-Bool = npt.NDArray[np.bool_]
-Float64 = npt.NDArray[np.float64]
 
 SHARES = (0.01, 0.05, 0.1, 0.2, 0.5)
 MOST_UNITS = 10
@@ -63,7 +60,7 @@ def counts(case: Case) -> list[int]:
     return [max(1, math.ceil(q * len(case.ranking) - 1e-9)) for q in SHARES]
 
 
-def _every_set(size: int, units: npt.NDArray[np.int64]) -> list[Bool]:
+def _every_set(size: int, units: Int64) -> list[Bool]:
     """Every set of the `units`, number b having those whose bit is set in b."""
     sets = np.zeros((1 << len(units), size), bool)
     numbers = np.arange(len(sets))

@@ -7,13 +7,9 @@ from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
-import numpy.typing as npt
 
+from omnitrace.arrays import Bool, Float64, Int64
 from replay.faithfulness.recorded import Recorded, Unanswerable, span_log_odds
-
-Bool = npt.NDArray[np.bool_]
-Float64 = npt.NDArray[np.float64]
-Int64 = npt.NDArray[np.int64]
 
 SENSITIVE = 0.2
 """p(full) - p(empty) from which a token counts as one that needs the prompt."""

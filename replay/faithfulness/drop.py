@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import numpy as np
-import numpy.typing as npt
 
+from omnitrace.arrays import Bool
 from replay.faithfulness.case import Case
 from replay.faithfulness.recorded import Unanswerable
-
-Bool = npt.NDArray[np.bool_]
 
 DRAWS = 8
 """Random sets that stand for chance."""

@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import numpy as np
-import numpy.typing as npt
 
 from replay.faithfulness.case import Case
 from replay.faithfulness.recorded import Unanswerable
-
-Float64 = npt.NDArray[np.float64]
+from replay.stats import spearman
 
 
 def lds(case: Case) -> float:
@@ -21,19 +19,5 @@ def lds(case: Case) -> float:
     kept, odds = case.held_out()
     if np.ptp(odds) == 0:
         raise Unanswerable("its probability is the same under all masks")
-    return spearman(odds, kept.astype(np.float64) @ np.where(case.named, case.scores, 0.0))
-
-
-def spearman(x: Float64, y: Float64) -> float:
-    """Rank correlation, ties at their mean rank; 0 where either is constant."""
-    a, b = (_ranks(values) for values in (x, y))
-    spread = float(np.sqrt((a @ a) * (b @ b)))
-    return float(a @ b) / spread if spread else 0.0
-
-
-def _ranks(values: Float64) -> Float64:
-    """Mean ranks, centred."""
-    _, place, count = np.unique(values, return_inverse=True, return_counts=True)
-    last = np.cumsum(count)
-    rank: Float64 = (last - (count - 1) / 2)[place] - (len(values) + 1) / 2
-    return rank
+    guess = kept.astype(np.float64) @ np.where(case.named, case.scores, 0.0)
+    return spearman(odds, guess, constant=0.0)

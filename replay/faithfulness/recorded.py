@@ -12,16 +12,12 @@ from dataclasses import dataclass, field
 from functools import cached_property
 
 import numpy as np
-import numpy.typing as npt
 
 from omnitrace.ablations import Ablations, Row
+from omnitrace.arrays import Bool, Float64, Int32, Int64
 from omnitrace.errors import OmniTraceError
 from omnitrace.trace import Trace
 from omnitrace.units import Units
-
-Bool = npt.NDArray[np.bool_]
-Float64 = npt.NDArray[np.float64]
-Int64 = npt.NDArray[np.int64]
 
 LEAST_JUDGED, LEAST_FITTED = 8, 4
 """Rows without which nothing is ranked, or fitted."""
@@ -147,7 +143,7 @@ def _basis(trace: Trace, units: Units, ablations: Ablations) -> Bool:
     return basis
 
 
-def _equal(one: npt.NDArray[np.int32], other: npt.NDArray[np.int32]) -> bool:
+def _equal(one: Int32, other: Int32) -> bool:
     return np.array_equal(one, other)
 
 

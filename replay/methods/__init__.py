@@ -10,8 +10,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 import numpy as np
-import numpy.typing as npt
 
+from omnitrace.arrays import Bool, Float64
 from omnitrace.errors import CommandError, nearest
 from replay.attribution import Attribution
 from replay.curate import Source
@@ -20,8 +20,6 @@ from replay.methods.question import Question
 
 __all__ = ["METHODS", "Method", "Question", "attribution_of", "method"]
 
-Bool = npt.NDArray[np.bool_]
-Float64 = npt.NDArray[np.float64]
 
 Sources = Callable[[Question, Float64], Bool]
 """Which units a method names, (K, m) bool, given its scores."""

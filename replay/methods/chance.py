@@ -5,11 +5,9 @@ from __future__ import annotations
 import zlib
 
 import numpy as np
-import numpy.typing as npt
 
+from omnitrace.arrays import Float64
 from replay.methods.question import Question
-
-Float64 = npt.NDArray[np.float64]
 
 
 def random(question: Question) -> Float64:

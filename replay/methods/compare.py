@@ -11,15 +11,12 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
+from omnitrace.arrays import Bool, Float64
 from omnitrace.errors import CommandError, nearest
 from replay.config import PRESETS, ReplayConfig
-from replay.faithfulness.lds import spearman
 from replay.methods import METHODS, Question
-
-Bool = npt.NDArray[np.bool_]
-Float64 = npt.NDArray[np.float64]
+from replay.stats import spearman
 
 ALWAYS = 1.25
 """A unit that gets less than this many times its usual mass here gets it in any span."""
@@ -128,7 +125,8 @@ def _span(
     ]
     named = len(both) + len(apart)
     overlap = len(both) / named if named else 1.0
-    return Comparison(text, tuple(both.tolist()), tuple(partings), overlap, spearman(*scores))
+    correlation = spearman(*scores, constant=0.0)
+    return Comparison(text, tuple(both.tolist()), tuple(partings), overlap, correlation)
 
 
 def _shares(scores: Float64) -> Float64:

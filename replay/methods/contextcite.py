@@ -8,14 +8,11 @@ from __future__ import annotations
 import warnings
 
 import numpy as np
-import numpy.typing as npt
 
+from omnitrace.arrays import Bool, Float64
 from omnitrace.errors import CommandError
 from replay.faithfulness.recorded import span_log_odds
 from replay.methods.question import Question
-
-Bool = npt.NDArray[np.bool_]
-Float64 = npt.NDArray[np.float64]
 
 ALPHA = 0.01
 """Of the Lasso, on log-odds a token (Cohen-Wang et al. 2024, §3)."""

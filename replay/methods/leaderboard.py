@@ -15,12 +15,12 @@ import numpy as np
 
 from omnitrace.errors import OmniTraceError
 from omnitrace.trace import Trace
-from replay.analyses.estimate import Estimate
 from replay.config import PRESETS, ReplayConfig
 from replay.evaluation import COLUMNS, Gold, Judgement, Scores, judge, score
 from replay.faithfulness import METRICS
-from replay.faithfulness.measure import Tally, cases_of
 from replay.methods import METHODS, Question, attribution_of
+from replay.methods.measure import Tally, cases_of
+from replay.stats import Estimate
 
 FAITHFULNESS = ("lds", "drop-1")
 

@@ -11,15 +11,13 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
-import numpy.typing as npt
 
+from omnitrace.arrays import Float64
 from omnitrace.errors import CommandError, OmniTraceError, SampleError
 from replay.config import ReplayConfig
 from replay.faithfulness import span_log_odds
 from replay.methods import Question
 from replay.pooled import merged_units
-
-Float64 = npt.NDArray[np.float64]
 
 RATE, ROUNDS = 0.4, 600
 """The first step of a weight, in equal weights 1/F; and how many steps."""

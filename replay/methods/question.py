@@ -9,8 +9,8 @@ from dataclasses import dataclass, field
 from functools import cached_property
 
 import numpy as np
-import numpy.typing as npt
 
+from omnitrace.arrays import Bool
 from omnitrace.trace import Trace
 from omnitrace.units import Units
 from replay.attribution import Attribution, Replayer
@@ -18,8 +18,6 @@ from replay.batch.ballots import wrote_something
 from replay.chunk import Chunk
 from replay.config import ReplayConfig
 from replay.faithfulness.recorded import Recorded
-
-Bool = npt.NDArray[np.bool_]
 
 
 @dataclass(frozen=True)

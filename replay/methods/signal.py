@@ -3,12 +3,9 @@
 from __future__ import annotations
 
 import numpy as np
-import numpy.typing as npt
 
+from omnitrace.arrays import Bool, Float64
 from replay.methods.question import Question
-
-Bool = npt.NDArray[np.bool_]
-Float64 = npt.NDArray[np.float64]
 
 
 def masses(question: Question) -> Float64:

@@ -7,13 +7,13 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from omnitrace.arrays import Bool
 from omnitrace.text import one_line
 from omnitrace.timeline import Modality
 from omnitrace.trace import Trace
 from replay.analyses.judged import truth_of_spans
 from replay.attribution import Attribution
 from replay.evaluation import Gold, Space
-from replay.evaluation.space import Bool
 
 QUOTE = 90
 

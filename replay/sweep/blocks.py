@@ -20,9 +20,9 @@ from typing import ParamSpec, Protocol, TypeVar
 
 import numpy as np
 
+from omnitrace.arrays import Float64
 from omnitrace.errors import CommandError, OmniTraceError, SampleError
 from omnitrace.store.run import Run
-from omnitrace.timeline import Float64
 from omnitrace.trace import Trace
 from replay.attribution import Replayer
 from replay.cache import MassCache

@@ -10,8 +10,8 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from omnitrace.arrays import Float64
 from omnitrace.config import digest
-from omnitrace.timeline import Float64
 from replay.attribution import Replayer
 from replay.batch.ballots import ballots
 from replay.batch.curation import Plan, curate_many

@@ -14,8 +14,8 @@ from itertools import islice
 
 import numpy as np
 
+from omnitrace.arrays import Float64
 from omnitrace.errors import OmniTraceError
-from omnitrace.timeline import Float64
 from replay.config import ReplayConfig
 from replay.evaluation.scores import Score, prf, scores_of
 from replay.evaluation.space import COLUMNS

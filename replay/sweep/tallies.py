@@ -8,10 +8,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 
-from omnitrace.timeline import Float64, Int32
-from replay.batch.curation import Bool, Curations, Int64, Pairs
+from omnitrace.arrays import Bool, Float64, Int32, Int64
+from replay.batch.curation import Curations, Pairs
 from replay.evaluation.gold import Gold
 from replay.evaluation.scores import prf
 from replay.evaluation.space import COLUMNS, MODALITIES
@@ -76,14 +75,14 @@ def slots_of(gold: Gold, claims: Bool, steps: Int32, pairs: Pairs) -> Slots:
     return Slots(pair[each[order]], first, true, column[one])
 
 
-def _count(hit: Bool, slots: Slots, counts: npt.NDArray[np.int64]) -> None:
+def _count(hit: Bool, slots: Slots, counts: Int64) -> None:
     """Add the labels `hit` (G, Q) to `counts` (G, K, 4)."""
     first = np.flatnonzero(np.diff(slots.column, prepend=-1))
     summed = np.add.reduceat(hit, first, axis=1, dtype=np.int64)
     counts.reshape(len(hit), -1)[:, slots.column[first]] = summed
 
 
-def _summed(counts: npt.NDArray[np.int64], scored: Bool) -> Float64:
+def _summed(counts: Int64, scored: Bool) -> Float64:
     """(G, 5, 7) from the counts (G, K, 4, 3) of each sentence, as `replay.evaluation.tally`."""
     counts = np.concatenate([counts, counts.sum(axis=2, keepdims=True)], axis=2)
     added = np.empty((len(counts), len(COLUMNS), 7))

@@ -13,10 +13,11 @@ import numpy as np
 import pytest
 
 from omnitrace import OmniTraceError, Run, open_run
+from omnitrace.arrays import Float32
 from omnitrace.store.writer import RunWriter
 from omnitrace.units import UnitConfig
 from replay import PRESETS, Replayer
-from replay.cache import Float32, MassCache, default_folder, mass_id
+from replay.cache import MassCache, default_folder, mass_id
 from tests.build import make_trace
 
 PAPER = PRESETS["paper"]

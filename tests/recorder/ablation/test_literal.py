@@ -21,9 +21,9 @@ from recorder.passes.masked import Masked
 from recorder.planted.samples import make_sample, write_samples
 from replay import PRESETS
 from replay.faithfulness import METRICS
-from replay.faithfulness.measure import cases_of
 from replay.methods import METHODS, Question
 from replay.methods.loo import scores as left_out
+from replay.methods.measure import cases_of
 
 SEED = 20_600
 NO_REQUEST = replace(

@@ -9,8 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from replay.analyses.quality import all_said_right, mean_ranks, quality, rouge_l, spearman
+from replay.analyses.quality import all_said_right, quality, rouge_l
 from replay.evaluation import Judgement, judge
+from replay.stats import mean_ranks, spearman
 from tests.replay.analyses.golds import FACT, PICTURE, TONE, claiming, judged, truth_of
 
 TRUTH = truth_of((FACT,), (PICTURE,), (TONE,))
@@ -43,6 +44,12 @@ def test_rouge_is_paired_by_sample() -> None:
     assert np.isnan(result.correlation["text"].value)
 
 
+def test_two_samples_do_not_correlate() -> None:
+    judgements = [judgement(id, right) for id, right in (("a", True), ("b", False))]
+    result = quality(judgements, {}, {"a": 0.9, "b": 0.1})
+    assert np.isnan(result.correlation["image"].value)
+
+
 def test_an_answer_is_right_if_all_its_sentences_are() -> None:
     golds = [judged(claiming({}, {}, {}), truth)[2] for truth in (TRUTH, truth_of(None, (), ()))]
     assert all_said_right(golds[:1]) == {"sample-0": True}
@@ -69,4 +76,3 @@ def test_spearman() -> None:
     other = np.array([2.0, 1, 4, 3, 5])
     assert spearman(one, other) == pytest.approx(1 - 6 * 4 / (5 * 24))
     assert np.isnan(spearman(one, np.ones(5)))
-    assert np.isnan(spearman(one[:2], one[:2]))

@@ -7,15 +7,15 @@ from dataclasses import replace
 from itertools import product
 
 import numpy as np
-import numpy.typing as npt
 
 from omnitrace.ablations import Ablations, Row
+from omnitrace.arrays import Bool, Int32
 from omnitrace.trace import Trace
 from replay.config import PRESETS, ReplayConfig
 from replay.methods import Question
 from tests.build import make_trace
 
-Law = Callable[[npt.NDArray[np.bool_]], float]
+Law = Callable[[Bool], float]
 
 NO_REQUEST = replace(PRESETS["paper"], units=replace(PRESETS["paper"].units, request="leave-out"))
 
@@ -25,7 +25,7 @@ def needing(*units: int, weight: float = 4.0) -> Law:
     return lambda kept: 5.0 - weight * float((~kept[list(units)]).sum())
 
 
-def every_mask(trace: Trace, unit_of: npt.NDArray[np.int32], law: Law) -> Ablations:
+def every_mask(trace: Trace, unit_of: Int32, law: Law) -> Ablations:
     """All masks that keep the last unit, which asks; every third is held out."""
     units = int(unit_of.max()) + 1
     kept = np.array([[*bits, True] for bits in product((True, False), repeat=units - 1)])

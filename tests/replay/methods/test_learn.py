@@ -5,11 +5,11 @@ from __future__ import annotations
 from dataclasses import replace
 
 import numpy as np
-import numpy.typing as npt
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from omnitrace.arrays import Float32
 from omnitrace.attention import HEAD_ARRAYS
 from omnitrace.config import build
 from omnitrace.errors import CommandError
@@ -86,7 +86,7 @@ def test_the_head_that_knows_is_found_and_replays() -> None:
     for span in fresh.attribution.spans:
         assert span.sources[0].unit == 1
     tau = fresh.attribution.mass
-    mass: npt.NDArray[np.float32] = fresh.trace.heads().mass
+    mass: Float32 = fresh.trace.heads().mass
     wanted = np.einsum("lhtu,lh->tu", mass, found.weights)[:, : len(fresh.units)]
     np.testing.assert_allclose(tau, wanted, atol=1e-4)
 

@@ -9,16 +9,12 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
-import numpy.typing as npt
 
 from omnitrace.errors import CommandError, OmniTraceError, SampleError
 from omnitrace.text import one_line
-from replay.analyses.estimate import NOTHING, Estimate, pooled
 from replay.faithfulness import METRICS, Case, Unanswerable, case, sensitive
 from replay.methods import Method, Question
-
-Bool = npt.NDArray[np.bool_]
-Float64 = npt.NDArray[np.float64]
+from replay.stats import NOTHING, Estimate, pooled
 
 
 @dataclass

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from replay.analyses.estimate import NOTHING, pooled, resampled
+from replay.stats import NOTHING, pooled, resampled
 
 
 def test_a_pooled_ratio_lies_in_its_interval() -> None:
