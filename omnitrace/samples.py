@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, MutableMappin
 from typing import TypeVar
 
 from omnitrace.errors import CommandError, OmniTraceError
+from omnitrace.text import one_line
 from omnitrace.trace import Trace
 
 R = TypeVar("R")
@@ -31,3 +32,16 @@ def each_sample(
             failed[id] = str(error)
             continue
         yield id, used
+
+
+def readable(
+    run: Mapping[str, Trace], ids: Iterable[str], failed: MutableMapping[str, str]
+) -> Iterator[Trace]:
+    """The traces of `ids` that can be read, in order; failures as of `each_sample`."""
+    return (trace for _, trace in each_sample(run, ids, lambda trace: trace, failed))
+
+
+def sample_sentence(id: str, message: str) -> str:
+    """What is wrong with a sample, beginning with its name: `sample 'kitchen': it is empty.`"""
+    name = f"sample '{one_line(id)}': "
+    return name + message.removeprefix(name)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import TYPE_CHECKING, Any
 
@@ -29,6 +29,15 @@ def out() -> Console:
 def narrate(message: str) -> None:
     """One line on stderr."""
     Console(stderr=True, highlight=False).print(Text(safe_text(message)), soft_wrap=True)
+
+
+def narrate_failures(sentences: Iterable[str]) -> int:
+    """One line on stderr for each; the exit status: 1 if there is one."""
+    status = 0
+    for sentence in sentences:
+        narrate(f"omnitrace: {sentence}")
+        status = 1
+    return status
 
 
 def plain(text: str, style: str = "") -> Text:

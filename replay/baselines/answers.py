@@ -18,7 +18,7 @@ import msgspec
 from omnitrace.trace import Trace
 from replay.evaluation.labels import Labels, Supports, last_second, media_of, sentences_of
 from replay.evaluation.space import prompt_sentences
-from replay.judge.prompts import Message, asked, messages
+from replay.judge.prompts import Message, messages, modalities_of
 
 State = Literal["legal", "mended", "unreadable"]
 STATES: tuple[State, ...] = ("legal", "mended", "unreadable")
@@ -82,7 +82,7 @@ def _first_array(text: str) -> list[Any] | None:
 def _supports(trace: Trace, entry: Any) -> Supports:
     """What is legal of one sentence's entry."""
     given = entry if isinstance(entry, dict) else {}
-    lists = {f"{name}_source": given.get(f"{name}_source") for name in asked(trace)}
+    lists = {f"{name}_source": given.get(f"{name}_source") for name in modalities_of(trace)}
     return Supports(**{key: _legal(trace, key, value) for key, value in lists.items()})
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
@@ -12,13 +12,14 @@ from cyclopts import Parameter
 from cyclopts.validators import Number
 
 from omnitrace import Trace, open_run
-from omnitrace.cli.console import narrate, plain, tracked
+from omnitrace.cli.console import narrate, narrate_failures, plain, tracked
 from omnitrace.cli.console import out as stdout
 from omnitrace.errors import CommandError
+from omnitrace.media.folder import MediaFolder
+from omnitrace.samples import readable, sample_sentence
 from omnitrace.text import one_line
-from replay.cli.evaluate import readable
 from replay.evaluation.sources import GoldFile
-from replay.judge import Estimate, JudgeConfig, Labeller, MediaFolder, estimate
+from replay.judge import Estimate, JudgeConfig, Labeller, estimate, media_folder
 from replay.judge.client import Server
 from replay.judge.labelling import open_labels
 
@@ -73,25 +74,28 @@ def judge(
     opened, there = open_run(run), open_labels(out, server)
     GoldFile(there).check_known(opened)
     todo = [id for id in opened if id not in there.by_id][: spending.limit or None]
-    damaged: list[str] = []
-    folder = None if media is None or server.text_only else MediaFolder.of(media)
-    said = estimate(needing(readable(opened, tracked(todo), damaged), folder, server), server)
+    damaged: dict[str, str] = {}
+    folder = None if media is None or server.text_only else media_folder(media)
+    traces = with_media(readable(opened, tracked(todo), damaged), folder, server)
+    expected = estimate(traces, server)
     if spending.estimate:
-        stdout().print(plain(sentence(said, spending)), soft_wrap=True)
+        stdout().print(plain(estimate_sentence(expected, spending)), soft_wrap=True)
         return 1 if damaged else 0
-    narrate(sentence(said, spending))
+    narrate(estimate_sentence(expected, spending))
     labeller = Labeller(server, out, folder, Server(server))
-    if said.requests:
+    if expected.requests:
         confirm(spending)
-    for trace in readable(opened, tracked(todo), []):
-        labeller.label(trace)
-    return tell(labeller, len(there.by_id), damaged)
+    labeller.label_all(opened, tracked([id for id in todo if id not in damaged]))
+    narrate(summary(labeller, len(there.by_id)))
+    failed = labeller.summary.failed.items()
+    failures = [f"{sample_sentence(id, message)}." for id, message in failed]
+    return narrate_failures([*failures, *damaged.values()])
 
 
-def needing(
+def with_media(
     traces: Iterable[Trace], folder: MediaFolder | None, server: JudgeConfig
 ) -> Iterator[Trace]:
-    """The traces; CommandError at the first whose media nobody could show."""
+    """The traces; CommandError at the first with media if there is no folder to take them from."""
     for trace in traces:
         if trace.media and folder is None and not server.text_only:
             medium = trace.media[0]
@@ -102,14 +106,14 @@ def needing(
         yield trace
 
 
-def sentence(said: Estimate, spending: Spending) -> str:
+def estimate_sentence(expected: Estimate, spending: Spending) -> str:
     """The estimate in words."""
-    cost = said.price(spending.price_prompt, spending.price_answer)
+    cost = expected.price(spending.price_prompt, spending.price_answer)
     money = f", {cost:.2f} at the prices given" if cost else ""
     return (
-        f"Estimate: {said.requests} requests, {said.prompt_tokens:,} tokens of prompts and "
-        f"{said.answer_tokens:,} of answers{money}; more where answers are not legal, less where "
-        "they are in the cache."
+        f"Estimate: {expected.requests} requests, {expected.prompt_tokens:,} tokens of prompts "
+        f"and {expected.answer_tokens:,} of answers{money}; more where answers are not legal, less "
+        "where they are in the cache."
     )
 
 
@@ -124,9 +128,9 @@ def confirm(spending: Spending) -> None:
         raise CommandError("stopped; nothing was sent.")
 
 
-def tell(labeller: Labeller, there: int, damaged: Sequence[str]) -> int:
-    """Say what happened on stderr; the exit status."""
-    done = labeller.labelled
+def summary(labeller: Labeller, there: int) -> str:
+    """How many samples were labelled; `there`: before."""
+    done = labeller.summary
     parts = [f"{done.done} labelled"]
     parts += [f"{done.cached} of them from the cache"] if done.cached else []
     parts += [f"{there} there already"] if there else []
@@ -134,9 +138,4 @@ def tell(labeller: Labeller, there: int, damaged: Sequence[str]) -> int:
     parts += [f"{labeller.server.requests} requests"]
     counted = f"{done.prompt_tokens:,} tokens of prompts, {done.answer_tokens:,} of answers"
     parts += [counted] if done.prompt_tokens else []
-    narrate(f"{labeller.out}: {', '.join(parts)}.")
-    for id, message in done.failed.items():
-        narrate(f"omnitrace: sample '{one_line(id)}': {message}.")
-    for message in damaged:
-        narrate(f"omnitrace: {message}")
-    return 1 if done.failed or damaged else 0
+    return f"{labeller.out}: {', '.join(parts)}."

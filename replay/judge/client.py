@@ -1,4 +1,4 @@
-"""Asking an OpenAI-compatible server: one chat in, one answer out, through every kind of failure.
+"""Requests to an OpenAI-compatible server: one chat in, one answer out, with retries.
 
 Waits and tries again where the server may recover. Knows no label and no prompt. The key is read
 from the environment, and is in no message.
@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from omnitrace.errors import CommandError, OmniTraceError
+from omnitrace.errors import CommandError, SampleError
 from omnitrace.text import one_line
 from replay.judge.config import JudgeConfig
 
@@ -25,24 +25,24 @@ Message = dict[str, Any]
 LARGEST_ANSWER = 2**24
 LONGEST_WAIT = 60.0
 NO_KEY = "none"
-"""What servers get that need no key: the client insists on one."""
+"""The key for servers that need none: the client insists on one."""
 
 
-class ServerFailed(OmniTraceError):
-    """The server gave no answer, however often it was asked."""
+class ServerFailed(SampleError):
+    """The server did not answer a chat in any of the tries."""
 
 
-class _Passing(Exception):
-    """A failure that may pass; `wait`: seconds that the server asks for."""
+class _Temporary(Exception):
+    """A failure that may pass; `wait`: seconds that the server wants to wait."""
 
-    def __init__(self, said: str, wait: float | None = None) -> None:
-        super().__init__(said)
+    def __init__(self, what: str, wait: float | None = None) -> None:
+        super().__init__(what)
         self.wait = wait
 
 
 @dataclass(frozen=True)
 class Answer:
-    """What a model said, None if it refused, and the tokens that the server counted."""
+    """The text of an answer, None if the model refused, and the tokens that the server counted."""
 
     text: str | None
     refusal: str = ""
@@ -70,26 +70,37 @@ class _Completion(msgspec.Struct):
 
 
 class Server:
-    """A chat-completions server. `requests` counts what was sent."""
+    """A chat-completions server.
+
+    `requests`: how many were sent; `failures`: how many chats in a row the server failed.
+    """
 
     def __init__(self, config: JudgeConfig) -> None:
         """CommandError where the [judge] extra is not installed, or the key cannot be one."""
         self.config = config
         self.requests = 0
+        self.failures = 0
         self._key = key_of(config)
         self._client = _client(config, self._key)
 
     def ask(self, messages: Sequence[Message]) -> Answer:
-        """The model's answer. ServerFailed after `tries`; OmniTraceError if it will not answer
-        this chat; CommandError if it will answer none: a wrong key, model or address."""
+        """The model's answer.
+
+        ServerFailed after `tries` temporary failures; SampleError if the server refuses this chat;
+        CommandError if it refuses every chat: a wrong key, model or address.
+        """
         for attempt in range(self.config.tries):
             try:
-                return self._once(messages)
-            except _Passing as error:
-                said, wait = self._without_key(str(error)), error.wait
+                answer = self._once(messages)
+            except _Temporary as error:
+                what, wait = self._without_key(str(error)), error.wait
+            else:
+                self.failures = 0
+                return answer
             if attempt + 1 < self.config.tries:
                 time.sleep(min(2.0**attempt if wait is None else wait, LONGEST_WAIT))
-        raise ServerFailed(f"{self.config.place} {said}, {self.config.tries} times")
+        self.failures += 1
+        raise ServerFailed(f"{self.config.place} {what}, {self.config.tries} times")
 
     def _once(self, messages: Sequence[Message]) -> Answer:
         import openai
@@ -104,23 +115,24 @@ class Server:
         except openai.APIStatusError as error:
             raise self._refused(error) from error
         except openai.APITimeoutError as error:
-            raise _Passing(f"did not answer within {self.config.timeout:g} s") from error
+            raise _Temporary(f"did not answer within {self.config.timeout:g} s") from error
         except openai.APIConnectionError as error:
             cause = error.__cause__ or error
-            said = one_line(str(cause)) or type(cause).__name__
-            raise _Passing(f"cannot be reached ({said})") from error
+            why = one_line(str(cause)) or type(cause).__name__
+            raise _Temporary(f"cannot be reached ({why})") from error
 
     def _refused(self, error: APIStatusError) -> Exception:
-        """What an HTTP error means: try again, leave this sample, or end."""
-        status, said = error.status_code, self._without_key(one_line(error.message, 200))
+        """The exception for an HTTP error: temporary, of this sample, or of the command."""
+        status, message = error.status_code, self._without_key(one_line(error.message, 200))
         if status in (408, 409, 425, 429) or status >= 500:
-            return _Passing(f"says {status}", _seconds(error.response.headers.get("retry-after")))
+            return _Temporary(f"says {status}", _seconds(error.response.headers.get("retry-after")))
         if status in (401, 403, 404, 405):
             return CommandError(
-                f"{self.config.place} says {status} to model '{self.config.model}': {said}. "
+                f"{self.config.place} says {status} to model '{self.config.model}': {message}. "
                 f"Check --base-url, --model and the key in {self.config.api_key_env}."
             )
-        return OmniTraceError(f"{self.config.place} says {status}: {said}")
+        self.failures = 0
+        return SampleError(f"{self.config.place} says {status}: {message}")
 
     def _without_key(self, text: str) -> str:
         return text if self._key == NO_KEY else text.replace(self._key, "…")
@@ -159,19 +171,22 @@ def _read(pieces: Iterable[bytes], deadline: float) -> bytes:
     for piece in _unbroken(pieces):
         data += piece
         if len(data) > LARGEST_ANSWER:
-            raise _Passing(f"sent more than {LARGEST_ANSWER} bytes")
+            raise _Temporary(f"sent more than {LARGEST_ANSWER} bytes")
         if time.monotonic() > deadline:
-            raise _Passing("did not finish its answer in time")
+            raise _Temporary("did not finish its answer in time")
     return bytes(data)
 
 
 def _unbroken(pieces: Iterable[bytes]) -> Iterator[bytes]:
-    """The pieces of a body. The openai client names what breaks before the body, not what breaks
-    within: that comes from whichever HTTP library it was built on."""
+    """The pieces of a body; _Temporary if the connection breaks off.
+
+    The openai client has errors of its own for what breaks before the body. What breaks within it
+    comes from the HTTP library that the client was built on.
+    """
     try:
         yield from pieces
     except Exception as error:
-        raise _Passing(f"broke off ({one_line(str(error)) or type(error).__name__})") from error
+        raise _Temporary(f"broke off ({one_line(str(error)) or type(error).__name__})") from error
 
 
 def _answer(body: bytes) -> Answer:
@@ -179,9 +194,9 @@ def _answer(body: bytes) -> Answer:
         completion = msgspec.json.decode(body, type=_Completion)
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
         start = one_line(body[:80].decode("utf-8", "replace"))
-        raise _Passing(f"sent no chat completion but '{start}'") from error
+        raise _Temporary(f"sent no chat completion but '{start}'") from error
     if not completion.choices:
-        raise _Passing("sent an answer without choices")
+        raise _Temporary("sent an answer without choices")
     message, usage = completion.choices[0].message, completion.usage or _Usage()
     return Answer(
         message.content, message.refusal or "", usage.prompt_tokens, usage.completion_tokens

@@ -1,4 +1,4 @@
-"""How a judge is asked. Data only; the key itself is never part of it."""
+"""The configuration of a judge. Data only; the key itself is never part of it."""
 
 from __future__ import annotations
 

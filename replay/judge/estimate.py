@@ -1,6 +1,6 @@
-"""What judging will take, before anything is sent: requests, tokens, money. Rough, and said so.
+"""A rough estimate of what judging takes, before anything is sent: requests, tokens, money.
 
-Decodes nothing and asks nothing: lengths of text, and seconds and sizes that the run holds.
+Decodes nothing and sends nothing: from lengths of text, and seconds and sizes that the run holds.
 """
 
 from __future__ import annotations
@@ -12,14 +12,14 @@ from math import ceil
 from omnitrace.trace import Trace
 from replay.evaluation.labels import last_second
 from replay.judge.config import JudgeConfig
-from replay.judge.prompts import asked, characters, messages
+from replay.judge.prompts import characters, messages, modalities_of
 
 CHARACTERS_A_TOKEN = 4
 IMAGE_TOKENS = 800
 FRAME_TOKENS = 260
-SOUND_TOKENS_A_SECOND = 25
+AUDIO_TOKENS_A_SECOND = 25
 ANSWER_TOKENS_A_SENTENCE = 15
-"""For each modality that is asked about."""
+"""For each modality of the prompt."""
 
 
 @dataclass(frozen=True)
@@ -39,7 +39,7 @@ def estimate(traces: Iterable[Trace], config: JudgeConfig) -> Estimate:
     """What judging these traces takes."""
     requests = prompt = answer = 0
     for trace in traces:
-        names = asked(trace, config.text_only)
+        names = modalities_of(trace, config.text_only)
         requests += 1
         prompt += ceil(characters(messages(trace, {}, config.text_only)) / CHARACTERS_A_TOKEN)
         prompt += 0 if config.text_only else _media_tokens(trace, config.frames)
@@ -51,7 +51,7 @@ def _media_tokens(trace: Trace, frames: int) -> int:
     tokens = 0
     for index, medium in enumerate(trace.media):
         seconds = 0 if medium.kind == "image" else last_second(trace, index)
-        tokens += seconds * SOUND_TOKENS_A_SECOND
+        tokens += seconds * AUDIO_TOKENS_A_SECOND
         tokens += IMAGE_TOKENS if medium.kind == "image" else 0
         tokens += FRAME_TOKENS * min(frames, seconds) if medium.kind == "video" else 0
     return tokens

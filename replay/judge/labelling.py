@@ -1,21 +1,23 @@
-"""Labelling a run: each sample asked, its answer checked like a labels file, kept at once.
+"""Labelling a run: each sample is sent, its answer checked like a labels file, and kept at once.
 
-A line is appended to the labels file as soon as it is known; a cache beside it, by the sha256 of
-the whole request, makes asking the same again free. Knows the server only as something to ask.
+A line is appended to the labels file as soon as it is known; a cache in a folder next to it, by the
+sha256 of the whole request, makes the same request free. Knows the server only by its `ask`.
 """
 
 from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import msgspec
 
-from omnitrace.errors import CommandError, OmniTraceError
+from omnitrace.errors import CommandError, OmniTraceError, SampleError
+from omnitrace.media.folder import MediaFolder
+from omnitrace.samples import each_sample
 from omnitrace.text import one_line
 from omnitrace.trace import Trace
 from replay.evaluation.labels import Labels, Supports, check_labels, read_labels, sentences_of
@@ -23,8 +25,8 @@ from replay.evaluation.rows import Rows, write_rows
 from replay.evaluation.space import judging_space
 from replay.judge.client import Answer, Message, Server, ServerFailed, body_of
 from replay.judge.config import JudgeConfig
-from replay.judge.media import MediaFolder, shown
-from replay.judge.prompts import again, asked, messages
+from replay.judge.media import shown
+from replay.judge.prompts import messages, modalities_of, retry_messages
 
 MOST_QUOTED = 4000
 """Characters of an illegal answer that are sent back."""
@@ -32,23 +34,26 @@ FAILURES_IN_A_ROW = 3
 """Samples without an answer after which the server is taken to be gone."""
 
 
-class _Kept(msgspec.Struct):
+class _CachedAnswer(msgspec.Struct):
     """An answer in the cache."""
 
     text: str
 
 
+class ServerGone(CommandError):
+    """The server failed several samples in a row. Exit status 1."""
+
+
 @dataclass
-class Labelled:
-    """What came of it: samples labelled, those of them from the cache, the tokens that the server
-    counted, and what went wrong by id. `in_a_row`: samples that the server failed at last."""
+class LabelSummary:
+    """How many samples were labelled (`done`), how many of these from the cache, the tokens that
+    the server counted, and the failures by id."""
 
     done: int = 0
     cached: int = 0
     prompt_tokens: int = 0
     answer_tokens: int = 0
     failed: dict[str, str] = field(default_factory=dict)
-    in_a_row: int = 0
 
 
 @dataclass(frozen=True)
@@ -59,81 +64,78 @@ class Labeller:
     out: Path
     media: MediaFolder | None
     server: Server
-    labelled: Labelled = field(default_factory=Labelled)
+    summary: LabelSummary = field(default_factory=LabelSummary)
 
-    def label(self, trace: Trace) -> None:
-        """Label one sample and append it; what is wrong with it alone goes to `labelled.failed`.
+    def label_all(self, run: Mapping[str, Trace], ids: Iterable[str]) -> None:
+        """Label the samples of `ids` in order, each appended at once.
 
-        ServerFailed once the server seems to be gone.
+        What is wrong with one sample goes to `summary.failed`, and the rest go on. ServerGone after
+        `FAILURES_IN_A_ROW` samples without an answer, CommandError if none can be had at all.
         """
+        for _ in each_sample(run, ids, self._label, self.summary.failed):
+            self.summary.done += 1
+
+    def _label(self, trace: Trace) -> None:
         try:
             supports = self._supports(trace)
-        except CommandError:
-            raise
-        except OmniTraceError as error:
-            self._failed(trace.id, error)
-            return
-        said = sentences_of(trace)
-        append(self.out, Labels(trace.id, supports, sentences=said, labeller=self.config.model))
-        self.labelled.done += 1
-        self.labelled.in_a_row = 0
-
-    def _failed(self, id: str, error: OmniTraceError) -> None:
-        self.labelled.failed[id] = str(error)
-        gone = isinstance(error, ServerFailed)
-        self.labelled.in_a_row = self.labelled.in_a_row + 1 if gone else 0
-        if self.labelled.in_a_row == FAILURES_IN_A_ROW:
-            raise ServerFailed(
+        except ServerFailed as error:
+            if self.server.failures < FAILURES_IN_A_ROW:
+                raise
+            raise ServerGone(
                 f"{error}, for {FAILURES_IN_A_ROW} samples on end. What is labelled so far is in "
-                f"{self.out}; run the same again to go on."
+                f"{self.out}; run the same again to go on.",
+                exit_code=1,
             ) from error
+        sentences, labeller = sentences_of(trace), self.config.model
+        append(self.out, Labels(trace.id, supports, sentences=sentences, labeller=labeller))
 
     def _supports(self, trace: Trace) -> tuple[Supports, ...]:
-        if not len(trace.sentences) or not asked(trace, self.config.text_only):
-            raise OmniTraceError("there is nothing to ask: no sentence, or no source")
+        if not len(trace.sentences) or not modalities_of(trace, self.config.text_only):
+            raise SampleError("there is nothing to ask: no sentence, or no source")
         chat = self.chat(trace)
         cache = cache_of(self.out) / f"{digest(self.config, chat)}.json"
-        kept = _from_cache(cache)
-        if kept is not None:
-            self.labelled.cached += 1
-            return parse_answer(trace, self.config, kept)
-        text = self._legal(trace, chat)
+        cached = _from_cache(cache)
+        if cached is not None:
+            self.summary.cached += 1
+            return parse_answer(trace, self.config, cached)
+        text = self._legal_answer(trace, chat)
         _to_cache(cache, text)
         return parse_answer(trace, self.config, text)
 
     def chat(self, trace: Trace) -> list[Message]:
-        """What the judge is asked about a sample; OmniTraceError if a medium cannot be shown."""
+        """The messages about a sample; SampleError if a medium cannot be attached."""
         parts = {} if self.media is None else shown(trace, self.media, self.config.frames)
         return messages(trace, parts, self.config.text_only)
 
-    def _legal(self, trace: Trace, chat: Sequence[Message]) -> str:
+    def _legal_answer(self, trace: Trace, chat: Sequence[Message]) -> str:
         """A legal answer; each illegal one is quoted back with what is wrong with it."""
         talk, violation = list(chat), ""
         for _ in range(self.config.tries):
             answer = self.server.ask(talk)
-            self.labelled.prompt_tokens += answer.prompt_tokens
-            self.labelled.answer_tokens += answer.answer_tokens
+            self.summary.prompt_tokens += answer.prompt_tokens
+            self.summary.answer_tokens += answer.answer_tokens
             text = answer.text or ""
             try:
-                parse_answer(trace, self.config, _said(answer))
+                parse_answer(trace, self.config, _text_of(answer))
             except OmniTraceError as error:
                 violation = str(error)
-                talk = [*chat, *again(trace, text[:MOST_QUOTED] or "(nothing)", violation)]
+                quoted = text[:MOST_QUOTED] or "(nothing)"
+                talk = [*chat, *retry_messages(trace, quoted, violation)]
                 continue
             return text
-        raise OmniTraceError(f"no legal answer in {self.config.tries} tries; last: {violation}")
+        raise SampleError(f"no legal answer in {self.config.tries} tries; last: {violation}")
 
 
 def parse_answer(trace: Trace, config: JudgeConfig, text: str) -> tuple[Supports, ...]:
-    """The labels in a judge's answer; OmniTraceError saying what is not legal."""
+    """The labels in a judge's answer; OmniTraceError naming the violation if it is not legal."""
     try:
         supports = msgspec.json.decode(text.encode("utf-8", "replace"), type=tuple[Supports, ...])
     except msgspec.DecodeError as error:
-        raise OmniTraceError(f"it is not the JSON that was asked for ({error})") from error
-    wanted = [f"{name}_source" for name in asked(trace, config.text_only)]
+        raise SampleError(f"it is not the JSON that was asked for ({error})") from error
+    wanted = [f"{name}_source" for name in modalities_of(trace, config.text_only)]
     for number, one in enumerate(supports):
         if list(one.given) != wanted:
-            raise OmniTraceError(
+            raise SampleError(
                 f"object {number} has the keys {', '.join(one.given) or 'none'}; it must have "
                 f"exactly {', '.join(wanted)}"
             )
@@ -141,22 +143,22 @@ def parse_answer(trace: Trace, config: JudgeConfig, text: str) -> tuple[Supports
     return supports
 
 
-def _said(answer: Answer) -> str:
-    """The text; OmniTraceError if there is none."""
+def _text_of(answer: Answer) -> str:
+    """The text; SampleError if there is none."""
     if answer.text is None or answer.refusal:
         why = f" ({one_line(answer.refusal, 100)})" if answer.refusal else ""
-        raise OmniTraceError(f"it was refused{why}")
+        raise SampleError(f"it was refused{why}")
     return answer.text
 
 
 def open_labels(out: Path, config: JudgeConfig) -> Rows[Labels]:
-    """What the labels file holds already, a torn last line taken away.
+    """The labels that the file holds already; an incomplete last line is removed.
 
     CommandError if it holds another labeller's.
     """
     if not out.exists():
         return Rows(out, {}, {})
-    _mend(out)
+    _repair_last_line(out)
     rows = read_labels(out)
     for id, row in rows.by_id.items():
         if row.labeller != config.model:
@@ -167,8 +169,8 @@ def open_labels(out: Path, config: JudgeConfig) -> Rows[Labels]:
     return rows
 
 
-def _mend(out: Path) -> None:
-    """End the file with a whole line: the last one was torn if its newline is missing."""
+def _repair_last_line(out: Path) -> None:
+    """End the file with a whole line: the last one may be incomplete if its newline is missing."""
     data = out.read_bytes()
     tail = data[data.rfind(b"\n") + 1 :]
     if not tail:
@@ -195,7 +197,7 @@ def append(out: Path, row: Labels) -> None:
 
 
 def cache_of(out: Path) -> Path:
-    """The folder of the answers that were legal."""
+    """The folder of the legal answers."""
     return out.with_name(f"{out.name}.cache")
 
 
@@ -206,9 +208,9 @@ def digest(config: JudgeConfig, chat: Sequence[Message]) -> str:
 
 
 def _from_cache(path: Path) -> str | None:
-    """A cached answer; one that cannot be read is asked for again."""
+    """A cached answer; None if there is none, or it cannot be read."""
     try:
-        return msgspec.json.decode(path.read_bytes(), type=_Kept).text
+        return msgspec.json.decode(path.read_bytes(), type=_CachedAnswer).text
     except (OSError, msgspec.DecodeError, UnicodeDecodeError):
         return None
 
@@ -218,4 +220,4 @@ def _to_cache(path: Path, text: str) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise CommandError(f"cannot write {path.parent}: {error.strerror}.") from error
-    write_rows(path, [_Kept(text)])
+    write_rows(path, [_CachedAnswer(text)])

@@ -1,6 +1,6 @@
-"""What a judge is asked: the job of the paper's App. B.1, in our own words, for all modalities.
+"""The prompts of a judge: the task of the paper's App. B.1, in our own words, for all modalities.
 
-Pure functions from a trace, and its media made ready, to chat messages. Knows no server.
+Pure functions from a trace, and its encoded media, to chat messages. Knows no server.
 """
 
 from __future__ import annotations
@@ -53,14 +53,14 @@ Numbers are integers in ascending order, each once; stretches are in order and d
 An array for two sentences might begin like this: {example}
 """
 
-AGAIN = """\
+RETRY = """\
 That answer cannot be used: {violation}. Answer again, for all {count} sentences, with the JSON \
 array alone.
 """
 
 
-def asked(trace: Trace, text_only: bool = False) -> tuple[str, ...]:
-    """The modalities about which a judge is asked: those that the prompt has."""
+def modalities_of(trace: Trace, text_only: bool = False) -> tuple[str, ...]:
+    """The modalities of the prompt, in the order of `MODALITIES`; `text_only`: text at most."""
     has = {"text"} if prompt_sentences(trace)[1] else set[str]()
     if not text_only:
         has |= {medium.kind for medium in trace.media}
@@ -68,8 +68,8 @@ def asked(trace: Trace, text_only: bool = False) -> tuple[str, ...]:
 
 
 def messages(trace: Trace, media: Mapping[int, Sequence[Part]], text_only: bool) -> list[Message]:
-    """The chat that asks about one trace; `media`: what shows each medium, by its index."""
-    names = asked(trace, text_only)
+    """The chat about one trace; `media`: the parts that show each medium, by its index."""
+    names = modalities_of(trace, text_only)
     content = [_text(_texts(trace))]
     for index, medium in enumerate(trace.media):
         number = media_of(trace, f"{medium.kind}_source").index(index)
@@ -82,10 +82,10 @@ def messages(trace: Trace, media: Mapping[int, Sequence[Part]], text_only: bool)
     return [{"role": "system", "content": JOB}, {"role": "user", "content": content}]
 
 
-def again(trace: Trace, answer: str, violation: str) -> list[Message]:
-    """What follows an answer that is not legal: it, and what is wrong with it."""
-    told = AGAIN.format(violation=violation, count=len(trace.sentences))
-    return [{"role": "assistant", "content": answer}, {"role": "user", "content": told}]
+def retry_messages(trace: Trace, answer: str, violation: str) -> list[Message]:
+    """The messages after an answer that is not legal: the answer, and what is wrong with it."""
+    request = RETRY.format(violation=violation, count=len(trace.sentences))
+    return [{"role": "assistant", "content": answer}, {"role": "user", "content": request}]
 
 
 def _texts(trace: Trace) -> str:
@@ -125,7 +125,7 @@ def _example(name: str, several: Sequence[str]) -> list[Any]:
 
 
 def _quoted(text: str) -> str:
-    """A text whose end cannot be mistaken, whatever it says."""
+    """A text as a JSON string, so that its end is known whatever it holds."""
     return json.dumps(text, ensure_ascii=False)
 
 
@@ -134,7 +134,7 @@ def _text(text: str) -> Part:
 
 
 def characters(chat: Sequence[Message]) -> int:
-    """How many characters of text are in a chat; what is attached does not count."""
+    """How many characters of text are in a chat, without attached media."""
     total = 0
     for message in chat:
         content = message["content"]

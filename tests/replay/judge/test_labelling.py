@@ -14,8 +14,8 @@ from omnitrace import Trace
 from omnitrace.errors import CommandError, OmniTraceError
 from replay.evaluation.labels import Labels, Supports, read_labels, write_labels
 from replay.judge import JudgeConfig, Labeller
-from replay.judge.client import Server, ServerFailed
-from replay.judge.labelling import cache_of, open_labels
+from replay.judge.client import Server
+from replay.judge.labelling import ServerGone, cache_of, open_labels
 from tests.build import make_trace
 from tests.replay.evaluation.truths import SAID, with_media
 from tests.replay.judge.conftest import KEY
@@ -51,13 +51,17 @@ def labeller(judge: Judge, tmp_path: Path) -> Labeller:
     return Labeller(config, tmp_path / "labels.jsonl", None, Server(config))
 
 
+def label(labeller: Labeller, *traces: Trace) -> None:
+    labeller.label_all({trace.id: trace for trace in traces}, [trace.id for trace in traces])
+
+
 def lines(labeller: Labeller) -> list[Labels]:
     return list(read_labels(labeller.out).by_id.values())
 
 
 def test_a_good_answer_is_kept(judge: Judge, labeller: Labeller, waits: list[float]) -> None:
     judge.turns = [says(GOOD)]
-    labeller.label(text_trace())
+    label(labeller, text_trace())
     (row,) = lines(labeller)
     assert (row.id, row.labeller, row.sentences) == ("sample-0", "judge-1", SAID)
     assert [s.given for s in row.labels] == [
@@ -68,7 +72,7 @@ def test_a_good_answer_is_kept(judge: Judge, labeller: Labeller, waits: list[flo
     assert {k: judge.asked[0][k] for k in ("model", "temperature")} == {
         "model": "judge-1", "temperature": 0.0,
     }  # fmt: skip
-    assert (labeller.labelled.prompt_tokens, labeller.labelled.answer_tokens) == (100, 10)
+    assert (labeller.summary.prompt_tokens, labeller.summary.answer_tokens) == (100, 10)
     assert waits == []
 
 
@@ -99,7 +103,7 @@ def test_a_failure_that_may_pass_is_waited_for(
     judge: Judge, labeller: Labeller, waits: list[float], turn: Turn, waited: float
 ) -> None:
     judge.turns = [turn, says(GOOD)]
-    labeller.label(text_trace())
+    label(labeller, text_trace())
     assert len(lines(labeller)) == 1
     assert waits == [waited]
     assert judge.asked[0] == judge.asked[1]
@@ -112,7 +116,7 @@ def test_an_answer_that_does_not_come_or_does_not_end(
     judge.turns = [how(judge), says(GOOD)]
     config = replace(labeller.config, timeout=0.2)
     hurried = replace(labeller, config=config, server=Server(config))
-    hurried.label(text_trace())
+    label(hurried, text_trace())
     assert len(lines(hurried)) == 1
     assert len(judge.asked) == 2
 
@@ -147,7 +151,7 @@ def test_an_answer_that_is_not_legal_is_quoted_back(
     judge: Judge, labeller: Labeller, answer: str, violation: str, waits: list[float]
 ) -> None:
     judge.turns = [says(answer), says(GOOD)]
-    labeller.label(text_trace())
+    label(labeller, text_trace())
     assert len(lines(labeller)) == 1
     first, second = (asked["messages"] for asked in judge.asked)
     assert second[: len(first)] == first
@@ -178,14 +182,14 @@ def test_spans_that_are_not_legal(
     good = json.dumps(rows)
     rows[2]["audio_source"] = spans
     judge.turns = [says(json.dumps(rows)), says(good)]
-    labeller.label(with_media(make_trace(), 2))
+    label(labeller, with_media(make_trace(), 2))
     assert len(lines(labeller)) == 1
     assert violation in judge.asked[1]["messages"][-1]["content"]
 
 
 def test_a_refusal_is_an_answer_that_is_not_legal(judge: Judge, labeller: Labeller) -> None:
     judge.turns = [says(None, refusal="I cannot help with that."), says(None), says(GOOD)]
-    labeller.label(text_trace())
+    label(labeller, text_trace())
     assert len(lines(labeller)) == 1
     assert "refused (I cannot help" in judge.asked[1]["messages"][-1]["content"]
     assert "it was refused" in judge.asked[2]["messages"][-1]["content"]
@@ -197,20 +201,18 @@ def test_a_sample_that_never_gets_a_legal_answer_fails_alone(
     judge: Judge, labeller: Labeller
 ) -> None:
     judge.turns = [says("no")] * 3 + [says(GOOD)]
-    labeller.label(text_trace("a"))
-    labeller.label(text_trace("b"))
+    label(labeller, text_trace("a"), text_trace("b"))
     assert [row.id for row in lines(labeller)] == ["b"]
-    assert labeller.labelled.failed["a"].startswith("no legal answer in 3 tries; last: it is not")
-    assert labeller.labelled.done == 1
+    assert labeller.summary.failed["a"].startswith("no legal answer in 3 tries; last: it is not")
+    assert labeller.summary.done == 1
 
 
 def test_a_request_that_the_server_will_not_take_fails_alone(
     judge: Judge, labeller: Labeller, waits: list[float]
 ) -> None:
     judge.turns = [sends(b'{"error": {"message": "too long, \\u001b[31m"}}', 400), says(GOOD)]
-    labeller.label(text_trace("a"))
-    labeller.label(text_trace("b"))
-    assert "says 400" in labeller.labelled.failed["a"]
+    label(labeller, text_trace("a"), text_trace("b"))
+    assert "says 400" in labeller.summary.failed["a"]
     assert [row.id for row in lines(labeller)] == ["b"]
     assert waits == []
 
@@ -223,7 +225,7 @@ def test_a_wrong_key_model_or_address_ends_it_and_is_not_said(
     with pytest.raises(
         CommandError, match=r"Check --base-url, --model and the key in OPENAI_API_KEY"
     ) as e:
-        labeller.label(text_trace())
+        label(labeller, text_trace())
     assert f"says {status} to model 'judge-1'" in str(e.value)
     assert KEY not in str(e.value)
     assert len(judge.asked) == 1
@@ -233,42 +235,45 @@ def test_a_server_that_is_gone_is_not_asked_for_ever(
     judge: Judge, labeller: Labeller, waits: list[float]
 ) -> None:
     judge.turns = [says(GOOD), sends(b"", 500)]
-    labeller.label(text_trace("a"))
-    for id in ("b", "c"):
-        labeller.label(text_trace(id))
+    label(labeller, text_trace("a"))
+    label(labeller, text_trace("b"), text_trace("c"))
     assert waits == [1.0, 2.0] * 2
-    with pytest.raises(ServerFailed, match=r"500, 3 times, for 3 samples on end.*labels\.jsonl"):
-        labeller.label(text_trace("d"))
+    with pytest.raises(
+        ServerGone, match=r"500, 3 times, for 3 samples on end.*labels\.jsonl"
+    ) as error:
+        label(labeller, text_trace("d"), text_trace("e"))
+    assert error.value.exit_code == 1
+    assert "d" not in labeller.summary.failed
     assert [row.id for row in lines(labeller)] == ["a"]
 
 
 def test_nobody_listens(judge: Judge, tmp_path: Path) -> None:
     config = JudgeConfig("http://name:pass@127.0.0.1:9/v1?key=x", "judge-1", tries=1)
     labeller = Labeller(config, tmp_path / "labels.jsonl", None, Server(config))
-    labeller.label(text_trace())
-    message = labeller.labelled.failed["sample-0"]
+    label(labeller, text_trace())
+    message = labeller.summary.failed["sample-0"]
     assert message.startswith("http://127.0.0.1:9/v1 cannot be reached")
     assert "pass" not in message
 
 
 def test_asking_the_same_again_is_free(judge: Judge, labeller: Labeller) -> None:
     judge.turns = [says(GOOD)]
-    labeller.label(text_trace())
+    label(labeller, text_trace())
     labeller.out.unlink()
-    labeller.label(text_trace())
+    label(labeller, text_trace())
     assert len(judge.asked) == 1
-    assert labeller.labelled.cached == 1
+    assert labeller.summary.cached == 1
     assert [row.id for row in lines(labeller)] == ["sample-0"]
     (kept,) = cache_of(labeller.out).iterdir()
     assert KEY not in kept.read_text()
     for broken in (b"", b"{", b"\xff"):
         kept.write_bytes(broken)
         labeller.out.unlink()
-        labeller.label(text_trace())
+        label(labeller, text_trace())
         assert lines(labeller)
     assert len(judge.asked) == 4
     other = replace(labeller, config=replace(labeller.config, model="judge-2"))
-    other.label(text_trace("sample-1"))
+    label(other, text_trace("sample-1"))
     assert len(judge.asked) == 5
 
 
@@ -294,7 +299,7 @@ def test_keys(monkeypatch: pytest.MonkeyPatch, judge: Judge, tmp_path: Path) -> 
     monkeypatch.setenv("MINE", "  sk-mine\n")
     for name, sent in (("MINE", "Bearer sk-mine"), ("NOT_SET", "Bearer none")):
         config = JudgeConfig(judge.url, "judge-1", api_key_env=name)
-        Labeller(config, tmp_path / f"{name}.jsonl", None, Server(config)).label(text_trace())
+        label(Labeller(config, tmp_path / f"{name}.jsonl", None, Server(config)), text_trace())
         assert judge.headers[-1]["authorization"] == sent
     monkeypatch.setenv("MINE", "sk-\n-ü")
     with pytest.raises(CommandError, match="the key in MINE has characters that no key has") as e:
@@ -319,5 +324,5 @@ def test_values_that_are_not_legal(over: dict[str, Any], says: str) -> None:
 
 def test_a_sample_about_which_there_is_nothing_to_ask(labeller: Labeller) -> None:
     trace = text_trace()
-    labeller.label(replace(trace, sentences=trace.sentences[:0]))
-    assert "nothing to ask" in labeller.labelled.failed["sample-0"]
+    label(labeller, replace(trace, sentences=trace.sentences[:0]))
+    assert "nothing to ask" in labeller.summary.failed["sample-0"]

@@ -1,4 +1,4 @@
-"""What a judge is asked: all that the model had, by number, and nothing that is not there."""
+"""The prompts of a judge: all that the model had, by number, and nothing that is not there."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ from omnitrace import Trace
 from omnitrace.errors import CommandError, OmniTraceError
 from omnitrace.timeline import Medium
 from recorder.planted.samples import make_sample, write_samples
-from replay.judge import JudgeConfig, MediaFolder, estimate
+from replay.judge import JudgeConfig, estimate, media_folder
 from replay.judge.media import shown
-from replay.judge.prompts import again, asked, characters, messages
+from replay.judge.prompts import characters, messages, modalities_of, retry_messages
 from tests.build import make_trace
 from tests.replay.evaluation.truths import SAID, with_media
 
@@ -78,10 +78,13 @@ def test_a_text_cannot_pretend_to_be_another() -> None:
 
 def test_what_is_asked_about() -> None:
     trace = make_trace()
-    assert asked(trace) == ("text", "image", "audio", "video")
-    assert asked(trace, text_only=True) == ("text",)
-    assert asked(with_media(trace, 2)) == ("text", "image", "audio")
-    assert asked(replace(trace, prompt_sentences=trace.prompt_sentences[:0])) == asked(trace)[1:]
+    assert modalities_of(trace) == ("text", "image", "audio", "video")
+    assert modalities_of(trace, text_only=True) == ("text",)
+    assert modalities_of(with_media(trace, 2)) == ("text", "image", "audio")
+    assert (
+        modalities_of(replace(trace, prompt_sentences=trace.prompt_sentences[:0]))
+        == modalities_of(trace)[1:]
+    )
 
 
 def test_several_media_of_a_kind_are_numbered() -> None:
@@ -106,14 +109,14 @@ def test_media_that_are_not_shown_are_said_by_name() -> None:
 
 
 def test_a_violation_is_quoted_back() -> None:
-    quoted, told = again(make_trace(), "no", "it is no JSON")
+    quoted, told = retry_messages(make_trace(), "no", "it is no JSON")
     assert quoted == {"role": "assistant", "content": "no"}
     assert "it is no JSON" in told["content"]
     assert "all 3 sentences" in told["content"]
 
 
 def test_media_are_shown(trace: Trace, media: Path) -> None:
-    parts = shown(trace, MediaFolder.of(media), frames=32)
+    parts = shown(trace, media_folder(media), frames=32)
     (picture,) = parts[0]
     kind, data = picture["image_url"]["url"].split(",")
     assert kind == "data:image/png;base64"
@@ -134,25 +137,25 @@ def test_media_are_shown(trace: Trace, media: Path) -> None:
     pictures = ["text", "image_url"] * len(times)
     assert [part["type"] for part in film] == [*pictures, "text", "input_audio"]
     assert film[1]["image_url"]["url"].startswith("data:image/jpeg;base64,/9j/")
-    assert len(shown(trace, MediaFolder.of(media), frames=1)[2]) == 4
+    assert len(shown(trace, media_folder(media), frames=1)[2]) == 4
     json.dumps(messages(trace, parts, False))
 
 
 def test_media_that_are_not_there_or_are_others(trace: Trace, media: Path, tmp_path: Path) -> None:
     with pytest.raises(CommandError, match="is not a folder"):
-        MediaFolder.of(tmp_path / "nope")
+        media_folder(tmp_path / "nope")
     with pytest.raises(OmniTraceError, match=rf"image '{trace.media[0].name}' is not there, below"):
-        shown(trace, MediaFolder.of(tmp_path), 32)
+        shown(trace, media_folder(tmp_path), 32)
     (tmp_path / trace.media[0].name).write_bytes(b"another")
     with pytest.raises(OmniTraceError, match="has other bytes than when it was recorded"):
-        shown(trace, MediaFolder.of(tmp_path), 32)
+        shown(trace, media_folder(tmp_path), 32)
 
 
 def test_media_that_cannot_be_decoded(tmp_path: Path) -> None:
     broken = tmp_path / "broken.wav"
     broken.write_bytes(b"RIFF")
     digest = sha256(b"RIFF").hexdigest()
-    folder, trace = MediaFolder.of(tmp_path), make_trace()
+    folder, trace = media_folder(tmp_path), make_trace()
     for kind in ("audio", "video"):
         one = replace(trace, media=(Medium(kind, "broken.wav", digest, duration_s=1.0),))
         with pytest.raises(OmniTraceError, match=r"cannot decode .*broken\.wav"):
