@@ -15,7 +15,7 @@ from omnitrace.errors import CommandError
 from omnitrace.text import one_line
 from recorder.cli.record import record
 from replay import Attribution, attribute
-from replay.cli.replay import unit_text
+from replay.cli.tables import unit_text
 from replay.evaluation.truth import Evidence, Truth, evidence_of, read_truths, true_units
 
 KINDS = ("image", "audio", "video", "mixed")
@@ -81,7 +81,7 @@ def _marked(
     """A found source, ticked if it truly is one."""
     right = evidence is not None and unit in true_units(attribution.units, trace, evidence)
     mark = plain("✓ ", "bold green") if right else plain("· ", "dim")
-    return mark.append_text(unit_text(attribution, unit))
+    return mark.append_text(unit_text(attribution.units, unit))
 
 
 def _truth(attribution: Attribution, trace: Trace, evidence: tuple[Evidence, ...] | None) -> Text:
@@ -89,7 +89,9 @@ def _truth(attribution: Attribution, trace: Trace, evidence: tuple[Evidence, ...
         return plain(SAID_WRONG, "dim")
     true = sorted(true_units(attribution.units, trace, evidence))
     return (
-        _lines(unit_text(attribution, unit) for unit in true) if true else plain("nothing", "dim")
+        _lines(unit_text(attribution.units, unit) for unit in true)
+        if true
+        else plain("nothing", "dim")
     )
 
 

@@ -13,16 +13,17 @@ from cyclopts.validators import Number
 from rich.table import Table
 
 from omnitrace import open_run
-from omnitrace.cli.console import STYLES, narrate, out, plain, progress_bar, table
+from omnitrace.cli.console import narrate_failures, out, progress_bar, table
 from omnitrace.cli.flags import flags_of, layered
 from omnitrace.config import to_dict
 from replay import PRESETS
 from replay import preset as preset_of
 from replay.cache import MassCache, default_folder
-from replay.cli.rates import cells, scores_json
-from replay.cli.replay import check_added
+from replay.cli.tables import modality_text, rate_cells
 from replay.evaluation import COLUMNS
+from replay.evaluation.report import modalities_json
 from replay.evaluation.sources import read_golds
+from replay.run import check_added
 from replay.sweep.ablation import Row, ablated
 from replay.sweep.ablation import ablate as ablate_run
 from replay.sweep.blocks import Work
@@ -88,9 +89,7 @@ def ablate(
         sys.stdout.write(json_format.dumps(document) + "\n")
     else:
         out().print(ablation_table(rows))
-    for message in damaged:
-        narrate(f"omnitrace: {message}")
-    return 1 if damaged else 0
+    return narrate_failures(damaged)
 
 
 def ablation_table(rows: list[Row]) -> Table:
@@ -101,8 +100,7 @@ def ablation_table(rows: list[Row]) -> Table:
         for at, column in enumerate(c for c in COLUMNS if full[c].spans):
             score = row.micro[column]
             made.add_row(
-                "" if at else row.name, plain(column, STYLES.get(column, "bold")),
-                *cells(score),
+                "" if at else row.name, modality_text(column), *rate_cells(score),
                 "" if row is rows[0] else f"{100 * (score.f1 - full[column].f1):+.1f}",
             )  # fmt: skip
     return made
@@ -113,6 +111,6 @@ def to_json(row: Row) -> dict[str, Any]:
     return {
         "name": row.name,
         "config": to_dict(row.config),
-        "micro": scores_json(row.micro),
-        "macro": scores_json(row.macro),
+        "micro": modalities_json(row.micro),
+        "macro": modalities_json(row.macro),
     }

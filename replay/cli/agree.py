@@ -12,9 +12,9 @@ from cyclopts import Parameter
 from cyclopts.validators import Number
 
 from omnitrace import open_run
-from omnitrace.cli.console import STYLES, narrate, out, plain, table, tracked
+from omnitrace.cli.console import narrate, out, plain, table, tracked
 from omnitrace.text import one_line
-from replay.cli.evaluate import percent
+from replay.cli.tables import interval, modality_text, percent
 from replay.evaluation import Scores, score
 from replay.evaluation.agree import agreement, kinds_of
 from replay.evaluation.labels import Labels, read_labels
@@ -85,9 +85,8 @@ def show(groups: Mapping[str, Scores], json: bool) -> None:
         for column, one in scores.micro.items():
             if one.spans:
                 made.add_row(
-                    plain(one_line(name, 40)), plain(column, STYLES.get(column, "bold")),
-                    str(one.samples), str(one.spans), percent(one.f1),
-                    "–".join(map(percent, one.f1_interval or ())),
+                    plain(one_line(name, 40)), modality_text(column),
+                    str(one.samples), str(one.spans), percent(one.f1), interval(one, "f1"),
                 )  # fmt: skip
     out().print(made)
 

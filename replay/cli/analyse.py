@@ -10,7 +10,7 @@ from typing import Annotated, Any
 from cyclopts import Parameter
 
 from omnitrace import open_run
-from omnitrace.cli.console import narrate, out, plain, table, waiting
+from omnitrace.cli.console import narrate, narrate_failures, out, plain, table, waiting
 from omnitrace.cli.flags import flags_of, layered
 from omnitrace.config import to_dict
 from omnitrace.errors import CommandError
@@ -18,8 +18,8 @@ from replay import PRESETS
 from replay import preset as preset_of
 from replay.analyses import ANALYSES, Material, Result, analysis, material_of
 from replay.analyses.figure import check_format, save
-from replay.cli.replay import check_added
 from replay.evaluation.sources import read_golds
+from replay.run import check_added
 
 
 @dataclass(frozen=True)
@@ -90,9 +90,7 @@ def analyse(
     if options.figure is not None and not result.empty:
         save(result, options.figure)
         narrate(f"{options.figure}: drawn.")
-    for message in material.damaged.values():
-        narrate(f"omnitrace: {message}")
-    return 1 if material.damaged else 0
+    return narrate_failures(material.damaged.values())
 
 
 def show_list(json: bool) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json as json_format
 import sys
 from collections.abc import Sequence
@@ -10,21 +11,22 @@ from pathlib import Path
 from typing import Annotated, Any
 
 from cyclopts import Parameter
-from rich.text import Text
 
-from omnitrace import OmniTraceError, open_run
-from omnitrace.cli.console import STYLES, narrate, out, plain, table, tracked
+from omnitrace import Trace, open_run
+from omnitrace.cli.console import narrate_failures, out, plain, table, tracked
 from omnitrace.cli.flags import flags_of, layered
-from omnitrace.errors import CommandError, SampleError
+from omnitrace.samples import each_sample, sample_sentence
 from omnitrace.text import one_line
-from omnitrace.timeline import Modality
 from replay import PRESETS
-from replay.cli.replay import check_added
+from replay.cli.tables import unit_text
 from replay.methods import Question
 from replay.methods.compare import REASONS, Comparison, side, summary, to_json
-from replay.methods.compare import compare as compared
+from replay.methods.compare import compare as compare_questions
+from replay.run import check_added
 
 SCHEMA = "omnitrace.comparison/1"
+WIDTH = 32
+"""The most characters of a unit's words."""
 
 
 @dataclass(frozen=True)
@@ -79,30 +81,26 @@ def compare(
     check_added(opened, chosen)
     every: list[Comparison] = []
     samples: list[Any] = []
-    failed: list[str] = []
-    for id in tracked(comparing.sample or tuple(opened)):
-        try:
-            asked = [Question(opened[id], one.config, comparing.ablations) for one in sides]
-            found = compared(asked[0], asked[1], (sides[0].method, sides[1].method))
-        except OmniTraceError as error:
-            if isinstance(error, CommandError) and not isinstance(error, SampleError):
-                raise
-            name = f"sample '{one_line(id)}'"
-            failed.append(f"{name}: {str(error).removeprefix(f'{name}: ')}")
-            continue
+    failed: dict[str, str] = {}
+
+    def compare_sample(trace: Trace) -> tuple[Question, list[Comparison]]:
+        questions = [Question(trace, one.config, comparing.ablations) for one in sides]
+        methods = sides[0].method, sides[1].method
+        return questions[0], compare_questions(questions[0], questions[1], methods)
+
+    ids = tracked(comparing.sample or tuple(opened))
+    for _, (question, found) in each_sample(opened, ids, compare_sample, failed):
         every += found
         if comparing.json:
-            samples.append(to_json(asked[0], found))
+            samples.append(to_json(question, found))
         else:
-            show(asked[0], found, (a, b))
+            show(question, found, (a, b))
     if comparing.json:
         head = {"schema": SCHEMA, "a": a, "b": b, "summary": summary(every), "samples": samples}
         sys.stdout.write(json_format.dumps(head) + "\n")
     elif every:
-        conclude(every, (a, b))
-    for sentence in failed:
-        narrate(f"omnitrace: {sentence}")
-    return 1 if failed else 0
+        show_summary(every, (a, b))
+    return narrate_failures(itertools.starmap(sample_sentence, failed.items()))
 
 
 def show(question: Question, found: Sequence[Comparison], names: tuple[str, str]) -> None:
@@ -110,31 +108,24 @@ def show(question: Question, found: Sequence[Comparison], names: tuple[str, str]
     made = table(
         question.trace.id, "said", "both", f"only {names[0]}", f"only {names[1]}", expand=True
     )
+    units = question.units
     for span in found:
-        units = [plain("\n").join([unit_text(question, unit) for unit in span.both])]
+        named = [plain("\n").join([unit_text(units, unit, WIDTH) for unit in span.both])]
         for letter in "ab":
             own = [
-                unit_text(question, p.unit).append_text(
+                unit_text(units, p.unit, WIDTH).append_text(
                     plain(f" ({', '.join(p.reasons)})" if p.reasons else "", "dim")
                 )
                 for p in span.partings
                 if p.side == letter
             ]
-            units.append(plain("\n").join(own))
-        made.add_row(plain(one_line(span.text, 200)), *units)
+            named.append(plain("\n").join(own))
+        made.add_row(plain(one_line(span.text, 200)), *named)
     out().print(made)
 
 
-def unit_text(question: Question, unit: int) -> Text:
-    """A source unit in the colour of its modality, a text with its words."""
-    words = question.units.text[unit]
-    quoted = f" “{one_line(words, 32)}”" if words else ""
-    style = STYLES[Modality(int(question.units.modality[unit])).label]
-    return plain(question.units.label[unit] + quoted, style)
-
-
-def conclude(every: Sequence[Comparison], names: tuple[str, str]) -> None:
-    """What all spans say together."""
+def show_summary(every: Sequence[Comparison], names: tuple[str, str]) -> None:
+    """Means over all spans, and how often each reason holds."""
     total = summary(every)
     made = table(
         f"{total['spans']} spans: overlap {total['overlap']:.2f}, rank correlation "

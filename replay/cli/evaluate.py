@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import json as json_format
 import sys
-from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -14,32 +14,24 @@ from cyclopts import Parameter
 from cyclopts.validators import Number
 from rich.table import Table
 
-from omnitrace import OmniTraceError, Run, Trace, open_run
-from omnitrace.cli.console import STYLES, narrate, out, plain, table, tracked
+from omnitrace import OmniTraceError, open_run
+from omnitrace.cli.console import narrate, narrate_failures, out, plain, table, tracked
 from omnitrace.cli.flags import flags_of, layered
 from omnitrace.config import to_dict
 from omnitrace.text import one_line
 from replay import PRESETS, ReplayConfig
 from replay import preset as preset_of
-from replay.cli.replay import attribute_all, check_added
-from replay.evaluation import Judgement, Score, Scores, judge, score
+from replay.cli.tables import SCORE_COLUMNS, score_rows
+from replay.evaluation import Judgement, Scores, score
 from replay.evaluation.report import grouped, scores_json
 from replay.evaluation.rows import read_bytes
-from replay.evaluation.scores import LEVEL, judge_prediction
-from replay.evaluation.sources import GoldFile, read_golds
+from replay.evaluation.run import judge_run
+from replay.evaluation.sources import read_golds
+from replay.run import check_added
+from replay.stats import LEVEL
 
 SCHEMA = "omnitrace.evaluation/1"
 SEED = 0
-
-
-@dataclass
-class Judged:
-    """What came of the samples of a run."""
-
-    judgements: list[Judgement] = field(default_factory=list)
-    unlabelled: int = 0
-    unpredicted: int = 0
-    damaged: list[str] = field(default_factory=list)
 
 
 @dataclass(frozen=True)
@@ -104,48 +96,17 @@ def evaluate(
     for file in (golds, predicted):
         if file is not None:
             file.check_known(opened)
-    judged = judge_run(opened, golds, predicted or chosen, scoring.seconds)
-    judged.judgements = with_tasks(judged.judgements, groups)
-    show(judged, {"labels": str(labels), **source_json(scoring, chosen)}, scoring)
-    return tell(judged)
-
-
-def judge_run(
-    run: Run, golds: GoldFile, predictor: GoldFile | ReplayConfig, seconds: float
-) -> Judged:
-    """Judge the samples that have labels, one after another, so that any run fits in memory.
-
-    A trace that cannot be read is left out; what is wrong with the labels ends the evaluation.
-    """
-    ids = [id for id in run if id in golds]
-    judged = Judged(unlabelled=len(run) - len(ids))
-    if isinstance(predictor, ReplayConfig):
-        for attribution in attribute_all(run, tracked(ids), predictor, judged.damaged):
-            gold = golds.gold(run[attribution.id], seconds)
-            judged.judgements.append(judge(attribution, gold))
-        return judged
-    both = [id for id in ids if id in predictor]
-    judged.unpredicted = len(ids) - len(both)
-    for trace in readable(run, tracked(both), judged.damaged):
-        golds_of_both = (file.gold(trace, seconds) for file in (golds, predictor))
-        judged.judgements.append(judge_prediction(*golds_of_both))
-    return judged
-
-
-def readable(run: Run, ids: Iterable[str], damaged: list[str]) -> Iterator[Trace]:
-    """The traces that can be read; `damaged` says what is wrong with the others."""
-    for id in ids:
-        try:
-            trace = run[id]
-        except OmniTraceError as error:
-            damaged.append(str(error))
-        else:
-            yield trace
-
-
-def with_tasks(judgements: list[Judgement], groups: Mapping[str, str]) -> list[Judgement]:
-    """The judgements with the tasks that `groups` gives to samples."""
-    return [replace(one, task=groups.get(one.id, one.task)) for one in judgements]
+    labelled = [id for id in opened if id in golds]
+    ids = labelled if predicted is None else [id for id in labelled if id in predicted]
+    failed: dict[str, str] = {}
+    predictor = chosen if predicted is None else predicted
+    judged = judge_run(opened, tracked(ids), golds, predictor, scoring.seconds, failed)
+    judgements = [replace(one, task=groups.get(one.id, one.task)) for one in judged]
+    unlabelled, unpredicted = len(opened) - len(labelled), len(labelled) - len(ids)
+    head = {"labels": str(labels), **source_json(scoring, chosen), "unlabelled": unlabelled}
+    show(judgements, head, scoring)
+    narrate(summary(judgements, unlabelled, unpredicted, len(failed)))
+    return narrate_failures(failed.values()) or int(not judgements)
 
 
 def read_groups(path: Path | None) -> dict[str, str]:
@@ -165,15 +126,15 @@ def source_json(scoring: Scoring, config: ReplayConfig) -> dict[str, Any]:
     return {**what, "seconds": scoring.seconds}
 
 
-def show(judged: Judged, head: dict[str, Any], scoring: Scoring) -> None:
+def show(judgements: Sequence[Judgement], head: dict[str, Any], scoring: Scoring) -> None:
     """The scores on stdout, as JSON or as a table."""
     draws, by = scoring.bootstrap, scoring.by
-    total = score(judged.judgements, draws, SEED)
-    groups = grouped(judged.judgements, by, draws, SEED) if by else {}
+    total = score(judgements, draws, SEED)
+    groups = grouped(judgements, by, draws, SEED) if by else {}
     if not scoring.json:
         out().print(score_table(total, groups))
         return
-    document = {"schema": SCHEMA, **head, "unlabelled": judged.unlabelled}
+    document = {"schema": SCHEMA, **head}
     document |= {"bootstrap": {"draws": draws, "seed": SEED, "level": LEVEL}}
     document |= scores_json(total)
     if by:
@@ -183,39 +144,22 @@ def show(judged: Judged, head: dict[str, Any], scoring: Scoring) -> None:
 
 def score_table(total: Scores, groups: Mapping[str, Scores]) -> Table:
     """A line a modality, of all samples and then of each group; in per cent, as in the paper."""
-    named = ["of"] if groups else []
-    made = table("scores, %", *named, "", "n>", "P>", "R>", "F1>", "95 %>", "macro F1>")
-    for name, scores in [("all", total), *groups.items()]:
-        of = [plain(one_line(name, 40))] if groups else []
-        for column, micro in scores.micro.items():
-            if micro.spans:
-                made.add_row(
-                    *of, plain(column, STYLES.get(column, "bold")), str(micro.spans),
-                    *_cells(micro), percent(scores.macro[column].f1),
-                )  # fmt: skip
+    made = table("scores, %", *(["of"] if groups else []), *SCORE_COLUMNS)
+    for name, scores in {"all": total, **groups}.items():
+        group = [plain(one_line(name, 40))] if groups else []
+        for cells in score_rows(scores.micro, scores.macro):
+            made.add_row(*group, *cells)
     return made
 
 
-def _cells(one: Score) -> list[str]:
-    interval = "–".join(map(percent, one.f1_interval or ()))
-    return [*map(percent, (one.precision, one.recall, one.f1)), interval]
-
-
-def percent(share: float) -> str:
-    """As tables print it."""
-    return f"{100 * share:.1f}"
-
-
-def tell(judged: Judged) -> int:
-    """Say on stderr what was not scored; the exit status."""
-    count = len(judged.judgements)
-    parts = [f"{count} samples scored"]
-    parts += [f"{judged.unlabelled} without labels"] if judged.unlabelled else []
-    parts += [f"{judged.unpredicted} without predictions"] if judged.unpredicted else []
-    parts += [f"{len(judged.damaged)} not readable"] if judged.damaged else []
-    wrong = sum(one.wrong for one in judged.judgements)
-    said = f"; {wrong} sentences say nothing that is known to be true and are not judged"
-    narrate(f"{', '.join(parts)}{said if wrong else ''}.")
-    for message in judged.damaged:
-        narrate(f"omnitrace: {message}")
-    return 0 if count and not judged.damaged else 1
+def summary(
+    judgements: Sequence[Judgement], unlabelled: int, unpredicted: int, unreadable: int
+) -> str:
+    """How many samples were scored, and why others were not."""
+    parts = [f"{len(judgements)} samples scored"]
+    parts += [f"{unlabelled} without labels"] if unlabelled else []
+    parts += [f"{unpredicted} without predictions"] if unpredicted else []
+    parts += [f"{unreadable} not readable"] if unreadable else []
+    wrong = sum(one.wrong for one in judgements)
+    untrue = f"; {wrong} sentences say nothing that is known to be true and are not judged"
+    return f"{', '.join(parts)}{untrue if wrong else ''}."

@@ -10,19 +10,18 @@ from typing import Annotated, Any
 
 from cyclopts import Parameter
 
-from omnitrace import Run, open_run
-from omnitrace.cli.console import narrate, out, plain, table, tracked
+from omnitrace import open_run
+from omnitrace.cli.console import narrate, narrate_failures, out, plain, table, tracked
 from omnitrace.cli.flags import flags_of, layered
 from omnitrace.config import to_dict
-from omnitrace.errors import CommandError, nearest
 from omnitrace.store.additions import ABLATIONS
 from omnitrace.text import one_line
 from replay import PRESETS
 from replay import preset as preset_of
-from replay.cli.replay import check_added
 from replay.faithfulness import METRICS, metric
-from replay.faithfulness.measure import Faithfulness, Tally, measure, to_json
 from replay.methods import Question, method
+from replay.methods.measure import Faithfulness, Tally, measure, to_json
+from replay.run import check_added, check_addition
 
 SCHEMA, MASKS = "omnitrace.faithfulness/1", "omnitrace.masks/1"
 
@@ -84,7 +83,7 @@ def faithful(
     for name in names:
         metric(name)
     check_added(opened, chosen)
-    check_ablated(opened, measuring.ablations)
+    check_addition(opened, ABLATIONS, measuring.ablations)
     questions = (Question(opened[id], chosen, measuring.ablations) for id in tracked(tuple(opened)))
     found = measure(questions, how, names, measuring.sensitive)
     if measuring.json:
@@ -92,20 +91,8 @@ def faithful(
         sys.stdout.write(json_format.dumps({**about, **to_json(found)}) + "\n")
     else:
         show(found, measuring.method)
-    ask(found, measuring)
-    for sentence in found.failed.values():
-        narrate(f"omnitrace: {sentence}")
-    return 1 if found.failed else 0
-
-
-def check_ablated(run: Run, name: str) -> None:
-    """CommandError naming the legal ones if no sample has ablations of that name."""
-    if not run.additions.find(ABLATIONS, name):
-        legal = [added.name for added in run.additions if added.kind == ABLATIONS]
-        raise CommandError(
-            f"the run {run.path} has no ablations '{one_line(name)}': {nearest(name, legal)}. "
-            "`omnitrace ablate-inputs` records some."
-        )
+    write_missing(found, measuring)
+    return narrate_failures(found.failed.values())
 
 
 def show(found: Faithfulness, name: str) -> None:
@@ -125,8 +112,8 @@ def show(found: Faithfulness, name: str) -> None:
             narrate(f"{each}: no answer for {spans:,} spans: {one_line(why, 200)}.")
 
 
-def ask(found: Faithfulness, measuring: Measuring) -> None:
-    """Write what was missing, or say how it could be had."""
+def write_missing(found: Faithfulness, measuring: Measuring) -> None:
+    """Write the masks that were missing to a file, or say which option does."""
     count = sum(map(len, found.missing.values()))
     if measuring.ask is None:
         if count:

@@ -11,9 +11,12 @@ from omnitrace.cli.console import narrate, tracked
 from omnitrace.cli.flags import flags_of, layered
 from omnitrace.config import to_toml
 from omnitrace.errors import OmniTraceError
+from omnitrace.store.additions import ABLATIONS
 from replay import PRESETS
 from replay import preset as preset_of
-from replay.cli.faithful import check_ablated
+from replay.methods import Question
+from replay.methods.learn import as_config, learn
+from replay.run import check_addition
 
 
 @flags_of(PRESETS["default"])
@@ -44,11 +47,8 @@ def learn_heads(
     ablations
         the name under which ablations were recorded
     """
-    from replay.methods import Question
-    from replay.methods.learn import as_config, learn
-
     chosen, opened = layered(preset_of(preset), config, given), open_run(run)
-    check_ablated(opened, ablations)
+    check_addition(opened, ABLATIONS, ablations)
     failed: dict[str, str] = {}
     questions = (Question(opened[id], chosen, ablations) for id in tracked(tuple(opened)))
     learned = learn(questions, failed)

@@ -9,17 +9,17 @@ from pathlib import Path
 from string import ascii_uppercase
 from typing import Any
 
-from omnitrace import OmniTraceError, Run, open_run
-from omnitrace.cli.console import narrate, out, plain, table, tracked
+from omnitrace import OmniTraceError, Trace, open_run
+from omnitrace.cli.console import narrate, narrate_failures, out, plain, table, tracked
 from omnitrace.cli.flags import flags_of, layered
 from omnitrace.config import to_dict
 from omnitrace.text import one_line
-from replay import PRESETS, ReplayConfig
+from replay import PRESETS, Attribution, ReplayConfig
 from replay import preset as preset_of
-from replay.cli.evaluate import percent
-from replay.cli.replay import attribute_all, check_added
+from replay.cli.tables import percent
 from replay.evaluation.options import Choice, Options, choose, consistency, read_options
 from replay.evaluation.rows import Rows
+from replay.run import attribute_all, check_added
 
 SCHEMA = "omnitrace.options/1"
 
@@ -54,28 +54,27 @@ def options(
     chosen = layered(preset_of(preset), config, given)
     opened, rows = open_run(run), read_options(options)
     check_added(opened, chosen)
-    damaged: list[str] = []
-    choices = choose_all(opened, rows, chosen, damaged)
+    failed: dict[str, str] = {}
+    ids = [id for id in opened if id in rows.by_id]
+    attributed = attribute_all(opened, tracked(ids), chosen, failed)
+    choices = [choose_among(rows, trace, attribution) for trace, attribution in attributed]
     if json:
         sys.stdout.write(json_format.dumps(document(choices, chosen)) + "\n")
     else:
         show(choices)
-    return tell(choices, len(rows.by_id), damaged)
+    silent = sum(choice.chosen is None for choice in choices)
+    narrate(summary(choices, silent, len(rows.by_id)))
+    if shared := sum(choice.shared for choice in choices):
+        narrate(f"omnitrace: in {shared} samples options share a source unit: cut text finer.")
+    return narrate_failures(failed.values()) or int(len(choices) == silent)
 
 
-def choose_all(
-    run: Run, rows: Rows[Options], config: ReplayConfig, damaged: list[str]
-) -> list[Choice]:
-    """The choices of the samples that have options; what cannot be read goes to `damaged`."""
-    choices = []
-    ids = [id for id in run if id in rows.by_id]
-    for attribution in attribute_all(run, tracked(ids), config, damaged):
-        id = attribution.id
-        try:
-            choices.append(choose(attribution, run[id], rows.by_id[id]))
-        except OmniTraceError as error:
-            raise OmniTraceError(f"{rows.where(id)}: {error}") from error
-    return choices
+def choose_among(rows: Rows[Options], trace: Trace, attribution: Attribution) -> Choice:
+    """`choose` among the options of the file's row; OmniTraceError naming its line."""
+    try:
+        return choose(attribution, trace, rows.by_id[trace.id])
+    except OmniTraceError as error:
+        raise OmniTraceError(f"{rows.where(trace.id)}: {error}") from error
 
 
 def document(choices: Sequence[Choice], config: ReplayConfig) -> dict[str, Any]:
@@ -124,17 +123,10 @@ def letter(option: int | None) -> str:
     return "–" if option is None else ascii_uppercase[option]
 
 
-def tell(choices: Sequence[Choice], asked: int, damaged: Sequence[str]) -> int:
-    """Say on stderr what was left out; the exit status."""
-    silent = sum(choice.chosen is None for choice in choices)
-    shared = sum(choice.shared for choice in choices)
+def summary(choices: Sequence[Choice], silent: int, rows: int) -> str:
+    """How many questions count; `silent`: responses that name no option, `rows`: of the file."""
     undecided = sum(c.attributed is None and c.chosen is not None for c in choices)
-    parts = [f"{len(choices)} samples with options, {asked - len(choices)} options without sample"]
+    parts = [f"{len(choices)} samples with options, {rows - len(choices)} options without sample"]
     parts += [f"{silent} responses that name no option are left out"] if silent else []
     parts += [f"{undecided} attributions prefer no option"] if undecided else []
-    narrate(f"{'; '.join(parts)}.")
-    if shared:
-        narrate(f"omnitrace: in {shared} samples options share a source unit: cut text finer.")
-    for message in damaged:
-        narrate(f"omnitrace: {message}")
-    return 0 if len(choices) > silent and not damaged else 1
+    return f"{'; '.join(parts)}."

@@ -10,15 +10,15 @@ from cyclopts import Parameter
 from cyclopts.validators import Number
 
 from omnitrace import open_run
-from omnitrace.cli.console import narrate, waiting
+from omnitrace.cli.console import narrate, narrate_failures, waiting
 from omnitrace.cli.flags import flags_of, layered
 from replay import PRESETS
 from replay import preset as preset_of
 from replay.analyses import material_of
-from replay.cli.replay import check_added
 from replay.evaluation.sources import read_golds
 from replay.report.formats import Job, check_format, write_report
 from replay.report.media import Shelf
+from replay.run import check_added
 
 MEGABYTE = 10**6
 
@@ -84,6 +84,6 @@ def report(
         material = material_of(opened, chosen, golds)
         write_report(Job(opened, material, options.limit, shelf), out, options.format)
     narrate(f"{out}: {out.stat().st_size:,} bytes.")
-    for message in (*material.damaged.values(), *shelf.notes):
-        narrate(f"omnitrace: {message}")
-    return 1 if material.damaged else 0
+    status = narrate_failures(material.damaged.values())
+    narrate_failures(shelf.notes)
+    return status

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json as json_format
 import sys
-from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -13,20 +12,20 @@ from cyclopts import Parameter
 from cyclopts.validators import Number
 from rich.table import Table
 
-from omnitrace import Run, open_run
+from omnitrace import open_run
 from omnitrace.cli.cluster import HERE, Workers
-from omnitrace.cli.console import STYLES, narrate, out, plain, progress_bar, table
+from omnitrace.cli.console import narrate, narrate_failures, out, plain, progress_bar, table
 from omnitrace.config import to_dict, to_toml
 from omnitrace.engines.resources import jobs_folder, located
 from omnitrace.errors import CommandError
 from omnitrace.text import one_line
 from omnitrace.whole import written_whole
-from replay import ReplayConfig
 from replay import preset as preset_of
 from replay.cache import MassCache, default_folder
-from replay.cli.rates import cells, interval, percent, scores_json
-from replay.cli.replay import check_added
+from replay.cli.tables import SCORE_COLUMNS, interval, percent, score_rows
+from replay.evaluation.report import modalities_json
 from replay.evaluation.sources import read_golds
+from replay.run import check_added
 from replay.sweep.blocks import Work
 from replay.sweep.cluster.team import Cluster
 from replay.sweep.grid import Grid, leaves, read_grid
@@ -104,19 +103,21 @@ def sweep(
     cluster = cluster_of(on, run, options.jobs)
     opened, golds = open_run(located(run)), read_golds(labels)
     golds.check_known(opened)
-    check_all_added(opened, made.configs)
+    for config in {(one.tags, one.units.audio_segments): one for one in made.configs}.values():
+        check_added(opened, config)
     aim = Aim(options.metric, options.modality, options.holdout, options.jobs, cluster)
     cache = MassCache(default_folder(), memory=0)
     with progress_bar("samples") as report:
         swept = sweep_run(Work(opened, golds, made.configs, options.seconds, cache), aim, report)
-    keep(swept, options)
+    write_files(swept, options)
     cache.prune()
     if options.json:
         sys.stdout.write(json_format.dumps(to_json(swept, options)) + "\n")
     else:
         out().print(best_table(swept, made, options))
         out().print(winner_table(swept.best[0], swept))
-    return tell(swept)
+    narrate(summary(swept))
+    return narrate_failures(swept.damaged)
 
 
 def cluster_of(on: Workers, run: Path, jobs: int) -> Cluster | None:
@@ -139,13 +140,7 @@ def check_files(options: Options) -> None:
         raise CommandError(f"there is no folder {options.save_best.parent} to save the best to.")
 
 
-def check_all_added(run: Run, configs: Iterable[ReplayConfig]) -> None:
-    """`check_added` for every segmentation and tags that some configuration names."""
-    for config in {(c.tags, c.units.audio_segments): c for c in configs}.values():
-        check_added(run, config)
-
-
-def keep(swept: Swept, options: Options) -> None:
+def write_files(swept: Swept, options: Options) -> None:
     """Write the files that were asked for, each whole or not at all."""
     if options.out is not None:
         write_rows(options.out, rows(swept))
@@ -179,14 +174,9 @@ def winner_table(best: Best, swept: Swept) -> Table:
     """The best configuration by modality, on the samples held out."""
     where = "held-out" if swept.held_out is not swept.chosen_on else "all"
     title = f"configuration {best.number} on {swept.held_out.samples} {where} samples, %"
-    made = table(title, "", "n>", "P>", "R>", "F1>", "95 %>", "macro F1>")
-    for column, micro in best.micro.items():
-        if micro.spans:
-            made.add_row(
-                plain(column, STYLES.get(column, "bold")), str(micro.spans),
-                *cells(micro),
-                percent(best.macro[column].f1),
-            )  # fmt: skip
+    made = table(title, *SCORE_COLUMNS)
+    for cells in score_rows(best.micro, best.macro):
+        made.add_row(*cells)
     return made
 
 
@@ -207,8 +197,8 @@ def to_json(swept: Swept, options: Options) -> dict[str, Any]:
                 "config": best.number,
                 "settings": to_dict(swept.configs[best.number]),
                 "chosen_on": swept.chosen_on.rate(best.number, options.modality, options.metric),
-                "micro": scores_json(best.micro),
-                "macro": scores_json(best.macro),
+                "micro": modalities_json(best.micro),
+                "macro": modalities_json(best.macro),
             }
             for best in swept.best
         ],
@@ -216,16 +206,13 @@ def to_json(swept: Swept, options: Options) -> dict[str, Any]:
     }
 
 
-def tell(swept: Swept) -> int:
-    """Say on stderr what was scored; the exit status."""
+def summary(swept: Swept) -> str:
+    """How many configurations and samples were scored."""
     count = swept.chosen_on.samples
-    parts = f"{count} samples"
+    samples = f"{count} samples"
     if swept.held_out is not swept.chosen_on:
-        parts = f"chosen on {count} samples, reported on {swept.held_out.samples} others"
-    narrate(f"{len(swept.configs):,} configurations, {parts}.")
-    for message in swept.damaged:
-        narrate(f"omnitrace: {message}")
-    return 1 if swept.damaged else 0
+        samples = f"chosen on {count} samples, reported on {swept.held_out.samples} others"
+    return f"{len(swept.configs):,} configurations, {samples}."
 
 
 def _reported(best: Best, options: Options) -> tuple[str, str]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from replay.evaluation.scores import Judgement, Score, Scores, score
@@ -37,9 +37,14 @@ def scores_json(scores: Scores) -> dict[str, Any]:
         "samples": scores.samples,
         "judged": scores.judged,
         "wrong": scores.wrong,
-        "micro": {name: score_json(one) for name, one in scores.micro.items() if one.spans},
-        "macro": {name: score_json(one) for name, one in scores.macro.items() if one.spans},
+        "micro": modalities_json(scores.micro),
+        "macro": modalities_json(scores.macro),
     }
+
+
+def modalities_json(scores: Mapping[str, Score]) -> dict[str, Any]:
+    """Scores by modality as JSON data; modalities that no sample has are absent."""
+    return {name: score_json(one) for name, one in scores.items() if one.spans}
 
 
 def score_json(one: Score) -> dict[str, Any]:
