@@ -202,10 +202,10 @@ async def measure_trace(run: Run, rounds: int) -> dict[str, float]:
         await app.workers.wait_for_complete()
         screen, found["open, ms"] = await reopen(app, pilot)
         view, inspector = screen.query_one(TokenView), screen.query_one(Inspector)
-        marked = view.marked
-        found["mount, ms"] = (await timed(pilot, lambda: _remount(view, marked), 5))[1]
+        response = view.response
+        found["mount, ms"] = (await timed(pilot, lambda: _remount(view, response), 5))[1]
         for what, by in (("cursor move", 1), ("jump", 373)):
-            app.probe = lambda: inspector._inspected and inspector._inspected.steps
+            app.probe = lambda: inspector.view and inspector.view.steps
             first, last = await timed(pilot, partial(_go, view, by), rounds)
             found |= {f"{what}, ms": first, f"{what}, read from disk too, ms": last}
         app.probe = lambda: id(screen.attribution)
@@ -221,7 +221,7 @@ async def reopen(app: BrowseApp, pilot: Pilot[Any]) -> tuple[TraceScreen, float]
     await pilot._wait_for_screen()
     app.screen.read(0)  # type: ignore[attr-defined]
     screen = await _traced(app, pilot)
-    while not screen.query(TokenView) or not len(screen.query_one(TokenView).marked):
+    while not screen.query(TokenView) or not len(screen.query_one(TokenView).response):
         await pilot.pause(0.001)
     opened = (time.perf_counter() - begun) * 1e3
     await shown(pilot, lambda: screen.attribution is not None)
@@ -237,12 +237,12 @@ async def _traced(app: BrowseApp, pilot: Pilot[Any]) -> TraceScreen:
 
 
 def _go(view: TokenView, by: int) -> None:
-    view.move_to((view.cursor + by) % len(view.marked))
+    view.move_to((view.cursor + by) % len(view.response))
 
 
-def _remount(view: TokenView, marked: Any) -> None:
-    view._broken = (None, None)
-    view.mark(marked, 0)
+def _remount(view: TokenView, response: Any) -> None:
+    """Show a response as if it were another one, so that its rows are wrapped again."""
+    view.show_response(replace(response, shown=replace(response.shown)), 0)
 
 
 async def recurate(screen: TraceScreen, pilot: Pilot[Any], rounds: int) -> float:
@@ -259,7 +259,7 @@ async def recurate(screen: TraceScreen, pilot: Pilot[Any], rounds: int) -> float
 
 def _curate(screen: TraceScreen, config: ReplayConfig) -> None:
     screen.session.history.change(config)
-    screen.ask_for()
+    screen.recompute()
 
 
 class WidgetPerToken(Watched):

@@ -1,4 +1,4 @@
-"""The browser's application: its screens, its keys that hold everywhere, its style sheet."""
+"""The browser's application: its screens, the keys of all screens, its style sheet."""
 
 from __future__ import annotations
 
@@ -13,23 +13,23 @@ from textual.binding import Binding, BindingType
 from textual.screen import Screen
 
 from omnitrace import CommandError, Run
+from omnitrace.media.folder import MediaFolder
 from replay import PRESETS, ReplayConfig
 from replay.cache import MassCache, default_folder
 from tui.commands import commands_of
 from tui.hangup import on_hangup
 from tui.help import HelpScreen, key_rows
 from tui.labels import Labels
-from tui.media.find import MediaFolder
-from tui.media.shelf import Shelf
-from tui.memory import Look, default_path, keep, recall
+from tui.look import Look, default_path, load_look, save_look
+from tui.media.cache import MediaCache
 from tui.runs.screen import RunScreen
 from tui.session import History, Session
 
 
 @dataclass(frozen=True)
 class Start:
-    """Where to begin: at a step (from 1) of a sample, under a configuration of the reader's; what
-    is known to be true, and a folder of media."""
+    """The start: at a step (from 1) of a sample, under a configuration; with labels and a folder
+    of media."""
 
     sample: str | None = None
     step: int = 1
@@ -39,7 +39,7 @@ class Start:
 
 
 class BrowseApp(App[None]):
-    """`run` on a terminal, from `start`, looking like `look`; `session` knows what is chosen."""
+    """`run` on a terminal, from `start`, with a `look`; `session` holds the user's choices."""
 
     TITLE = "OmniTrace"
     CSS_PATH = Path(__file__).with_name("browse.tcss")
@@ -57,7 +57,7 @@ class BrowseApp(App[None]):
         presets = PRESETS if self.start.config is None else {"custom": self.start.config} | PRESETS
         self.session = Session(run, History.of(presets), look or Look(), self.start.labels)
         if self.start.media is not None:
-            self.session.shelf = Shelf(MediaFolder(self.start.media))
+            self.session.media = MediaCache(MediaFolder(self.start.media))
         if self.session.look.theme in self.available_themes:
             self.theme = self.session.look.theme
 
@@ -83,10 +83,10 @@ class BrowseApp(App[None]):
 
 
 def browse(run: Run, start: Start | None = None, look_path: Path | None = None) -> None:
-    """Read a run in the terminal; returns when the reader quits.
+    """Read a run in the terminal; returns when the user quits.
 
-    How it looked is kept in `look_path`, for the next time. CommandError if there is no such
-    sample or step, or no terminal.
+    The look is saved in `look_path`, for the next time. CommandError if there is no such sample or
+    step, or no terminal.
     """
     start, path = start or Start(), look_path or default_path()
     if start.sample is not None:
@@ -99,12 +99,12 @@ def browse(run: Run, start: Start | None = None, look_path: Path | None = None) 
         raise CommandError(
             "browse needs a terminal; to read a run without one, use omnitrace replay RUN --json."
         )
-    app = BrowseApp(run, start, recall(path))
+    app = BrowseApp(run, start, load_look(path))
     app.session.cache = cache = MassCache(default_folder())
     on_hangup(app.exit)
     try:
         app.run()
     finally:
         app.session.player.stop()
-    keep(app.session.look, path)
+    save_look(app.session.look, path)
     cache.prune()

@@ -1,4 +1,4 @@
-"""A view as a file or as text: a picture (SVG), a page (HTML), data (JSON), words (TXT).
+"""A view as a file or as text: a screenshot (SVG), a page (HTML), data (JSON), words (TXT).
 
 Each kind is one function in `KINDS`. All text is made safe: escaped for a page, without control
 characters elsewhere. Knows attributions and colours; writes no file.
@@ -7,6 +7,7 @@ characters elsewhere. Knows attributions and colours; writes no file.
 from __future__ import annotations
 
 import json
+import shlex
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from html import escape
@@ -20,25 +21,25 @@ from omnitrace.timeline import Modality
 from replay import Attribution, Span
 from replay.output import to_json
 from tui.draw.colours import LETTERS, Palette
-from tui.trace.marks import Marked
 from tui.trace.names import name
+from tui.trace.response import StyledResponse
 
 _NAME_CELLS = 200
 
 
 @dataclass(frozen=True)
 class View:
-    """What is exported: an attribution with its marks, in the colours of a theme; `picture` draws
-    the screen as SVG."""
+    """The input of an export: an attribution with its styled response, in the colours of a theme;
+    `screenshot` draws the screen as SVG."""
 
     attribution: Attribution
-    marked: Marked
+    response: StyledResponse
     palette: Palette
-    picture: Callable[[], str]
+    screenshot: Callable[[], str]
 
 
 def exported(view: View, file_name: str) -> str:
-    """The view as the kind of file that the name's ending says; CommandError if it says none."""
+    """The view as the kind of file of the name's ending; CommandError if there is none such."""
     ending = file_name.rsplit(".", 1)[-1].lower() if "." in file_name else ""
     if ending not in KINDS:
         raise CommandError(f"end the name in one of .{', .'.join(KINDS)}.")
@@ -46,7 +47,7 @@ def exported(view: View, file_name: str) -> str:
 
 
 def as_text(view: View) -> str:
-    """The answer span by span, with what was kept and what was dropped, and why."""
+    """The answer span by span, with its kept and dropped sources, and the rules that dropped."""
     return "\n".join(_lines(view.attribution)) + "\n"
 
 
@@ -55,15 +56,21 @@ def span_text(attribution: Attribution, k: int) -> str:
     return "\n".join(_span_lines(attribution, k, attribution.spans[k])) + "\n"
 
 
+def link(run: str, sample: str, step: int) -> str:
+    """The command that opens a sample at a step, from 0."""
+    path, id = (shlex.quote(safe_text(part)) for part in (run, sample))
+    return f"omnitrace browse {path} --sample {id} --step {step + 1}"
+
+
 def as_json(view: View) -> str:
     """The attribution, schema omnitrace.attribution/1, as `omnitrace replay --json` prints it."""
     return json.dumps(to_json([view.attribution], view.attribution.config), indent=1) + "\n"
 
 
 def as_page(view: View) -> str:
-    """A page of its own, without scripts and without anything from elsewhere."""
+    """One HTML page, without scripts and without external resources."""
     palette, title = view.palette, escape(one_line(view.attribution.id, 80))
-    colours = f"background:{palette.paper.hex};color:{_hex(palette.plain)}"
+    colours = f"background:{palette.page.hex};color:{_hex(palette.plain)}"
     return (
         f'<!doctype html><html lang="en"><meta charset="utf-8"><title>{title}</title>'
         "<style>body{" + colours + ";font:16px/1.7 system-ui,sans-serif;max-width:46em;"
@@ -75,7 +82,7 @@ def as_page(view: View) -> str:
 
 
 KINDS: dict[str, Callable[[View], str]] = {
-    "svg": lambda view: view.picture(),
+    "svg": lambda view: view.screenshot(),
     "html": as_page,
     "json": as_json,
     "txt": as_text,
@@ -114,17 +121,17 @@ def _page_spans(view: View) -> Iterator[str]:
 
 
 def _page_tokens(view: View, first: int, last: int) -> Iterator[str]:
-    marked, units, shown = view.marked, view.attribution.units, view.marked.shown
+    response, units, shown = view.response, view.attribution.units, view.response.shown
     owners = shown.step
     inside = np.flatnonzero((owners >= first) & (owners < last))
     for step in range(first, last):
         at = inside[owners[inside] == step]
         text = escape("".join(shown.text[i] for i in at))
-        unit = int(marked.unit[step])
-        style = view.palette.token[marked.modality[step]][int(marked.level[step])]
-        told = escape(name(units, unit, _NAME_CELLS)) if unit >= 0 else ""
+        unit = int(response.unit[step])
+        style = view.palette.token[response.modality[step]][int(response.level[step])]
+        title = escape(name(units, unit, _NAME_CELLS)) if unit >= 0 else ""
         yield (
-            f'<i style="background:{_hex(style, True)};color:{_hex(style)}" title="{told}">'
+            f'<i style="background:{_hex(style, True)};color:{_hex(style)}" title="{title}">'
             f"{text}</i>"
         )
 

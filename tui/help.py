@@ -51,7 +51,7 @@ class HelpScreen(ModalScreen[None]):
                 yield clip(description, room).ljust(room), palette.plain
 
         self.query_one("#keys", Lines).show(half, draw)
-        self.query_one("#legend", Lines).say(LEGEND)
+        self.query_one("#legend", Lines).show_message(LEGEND)
 
 
 def active_bindings(

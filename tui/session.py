@@ -1,4 +1,4 @@
-"""What the reader has chosen, on every screen: the configuration with its past, what to compare
+"""The user's choices on every screen: the configuration with its history, the preset to compare
 with, and how things look. Knows no widget."""
 
 from __future__ import annotations
@@ -13,19 +13,19 @@ from omnitrace.units import Units
 from replay import ReplayConfig, Replayer
 from replay.cache import MassCache
 from tui.labels import Labels
+from tui.look import Look
+from tui.media.cache import MediaCache
 from tui.media.play import Player
-from tui.media.shelf import Shelf
-from tui.memory import Look
 
 EDITED = "edited"
 
-CAUSES = ("loo", "contextcite", None)
-"""The methods of replay that say from ablations what the cause was; None: nobody is asked."""
+CAUSAL_METHODS = ("loo", "contextcite", None)
+"""The methods of replay that compute causes from ablations; None: no causes are shown."""
 
 
 @dataclass(frozen=True)
 class Choice:
-    """A configuration and what it is called: a preset, or `edited`."""
+    """A configuration and its name: a preset's, or `edited`."""
 
     name: str
     config: ReplayConfig
@@ -33,7 +33,7 @@ class Choice:
 
 @dataclass
 class History:
-    """The configuration that is in force, and those before it."""
+    """The current configuration, and those before it."""
 
     presets: Mapping[str, ReplayConfig]
     now: Choice
@@ -47,12 +47,12 @@ class History:
 
     @property
     def base(self) -> ReplayConfig:
-        """The named configuration that the one in force began with."""
+        """The named configuration that the current one was changed from."""
         named = (c for c in (self.now, *reversed(self.past)) if c.name in self.presets)
         return next(named, self.now).config
 
     def change(self, config: ReplayConfig) -> bool:
-        """Take a configuration of the reader's own; False if it is the one in force."""
+        """Use another configuration; False if it is the current one."""
         if config == self.now.config:
             return False
         known = (name for name, preset in self.presets.items() if preset == config)
@@ -60,14 +60,14 @@ class History:
         return True
 
     def next_preset(self) -> None:
-        """The preset after the current one; the first after a configuration of one's own."""
+        """Use the preset after the current one; after an edited configuration, the first."""
         names = [*self.presets]
         place = names.index(self.now.name) + 1 if self.now.name in names else 0
         name = names[place % len(names)]
         self._take(Choice(name, self.presets[name]))
 
     def undo(self) -> bool:
-        """Back to the configuration before; False at the first."""
+        """Use the configuration before; False at the first."""
         return self._step(self.past, self.future)
 
     def redo(self) -> bool:
@@ -89,33 +89,33 @@ class History:
 
 @dataclass
 class Session:
-    """A reader's visit to a run. `baseline`: the preset that A is compared with as B, if any;
-    `cause`: the method of `CAUSES` that both are held against where ablations were recorded."""
+    """The choices for a run. `baseline`: the preset that A is compared with as B, if any;
+    `causal_method`: one of `CAUSAL_METHODS`, for samples with recorded ablations."""
 
     run: Run
     history: History
     look: Look
     labels: Labels | None = None
-    shelf: Shelf | None = None
+    media: MediaCache | None = None
     cache: MassCache | None = None
     baseline: str | None = None
-    cause: str | None = CAUSES[0]
+    causal_method: str | None = CAUSAL_METHODS[0]
     player: Player = field(default_factory=Player)
 
     def replayer(self, id: str) -> Replayer:
-        """A sample to attribute again and again; OmniTraceError if it cannot be read."""
+        """A sample to attribute under any configuration; OmniTraceError if it cannot be read."""
         return Replayer(self.run[id], self.cache, self.run.vouched(id))
 
     def play(self, trace: Trace, units: Units, unit: int) -> str:
-        """Play a unit, and say what is played; OmniTraceError saying why it cannot be."""
+        """Play a unit, and return a message that says so; OmniTraceError if it cannot be played."""
         medium = int(units.medium[unit]) if unit >= 0 else -1
         if medium < 0 or trace.media[medium].kind == "image":
             raise CommandError("Nothing can be heard in this source: go to one of audio or video.")
-        if self.shelf is None:
+        if self.media is None:
             raise CommandError("Start with --media FOLDER to hear the media.")
         start, end = float(units.start_s[unit]), float(units.end_s[unit])
         timed = not np.isnan(start)
-        path = self.shelf.folder.find(trace.media[medium])
+        path = self.media.file(trace.media[medium])
         player = self.player.play(path, start if timed else 0.0, end if timed else None)
         return f"{player} plays {units.label[unit]}"
 
@@ -130,13 +130,13 @@ class Session:
 
     @property
     def contrast(self) -> ReplayConfig:
-        """What to measure disagreement against where the reader has not said: the first preset
-        that says something else."""
+        """The configuration to measure disagreement against without a baseline: the first preset
+        that differs."""
         configs = self.history.presets.values()
         return next((config for config in configs if config != self.config), self.config)
 
     def next_baseline(self) -> None:
-        """Compare with the next preset that says something else; after the last, with none."""
+        """Compare with the next preset that differs; after the last, with none."""
         names: list[str | None] = [
             name for name, config in self.history.presets.items() if config != self.config
         ]
@@ -144,6 +144,7 @@ class Session:
         place = order.index(self.baseline) if self.baseline in order else 0
         self.baseline = order[(place + 1) % len(order)]
 
-    def next_cause(self) -> None:
-        """Let the next method say what the cause was; after the last, none."""
-        self.cause = CAUSES[(CAUSES.index(self.cause) + 1) % len(CAUSES)]
+    def next_causal_method(self) -> None:
+        """Compute causes by the next method; after the last, by none."""
+        place = CAUSAL_METHODS.index(self.causal_method) + 1
+        self.causal_method = CAUSAL_METHODS[place % len(CAUSAL_METHODS)]

@@ -15,7 +15,7 @@ from omnitrace import Run
 from tests.tui.samples import PLAIN, done, settle
 from tui.app import BrowseApp, Start
 from tui.draw.lines import Lines
-from tui.memory import Look
+from tui.look import Look
 from tui.trace.tokens import TokenView
 
 W = TypeVar("W")
@@ -73,7 +73,7 @@ def tokens(pilot: Pilot[None]) -> TokenView:
 
 def lit(pilot: Pilot[None]) -> list[int] | None:
     """The steps that stand out, if any do."""
-    steps = tokens(pilot).lit
+    steps = tokens(pilot).highlighted
     return None if steps is None else np.flatnonzero(steps).tolist()
 
 

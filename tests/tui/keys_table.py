@@ -12,7 +12,7 @@ from textual.keys import format_key
 
 from tui.app import BrowseApp
 from tui.draw.table import Table
-from tui.knobs.panel import Knobs
+from tui.options.panel import OptionPanel
 from tui.readings.side_by_side import SideBySide
 from tui.runs.samples import SampleList
 from tui.runs.screen import RunScreen
@@ -29,7 +29,7 @@ VIEWS: dict[str, type] = {
     "Its tokens": TokenView,
     "Lists of sources": Table,
     "Side by side": SideBySide,
-    "The configuration": Knobs,
+    "The configuration": OptionPanel,
 }
 
 

@@ -41,9 +41,9 @@ async def measure(run: Run) -> None:
     async with app.run_test(size=(100, 40)) as pilot:
         await settle(pilot)
         view = app.screen.query_one(TokenView)
-        marked = view.marked
+        response = view.response
         await report("idle", pilot, lambda: None)
-        await report("lay out", pilot, lambda: view.mark(marked, 0))
+        await report("lay out", pilot, lambda: view.show_response(response, 0))
         await report("next token", pilot, lambda: view.move_to(view.cursor + 1))
         await report("far token", pilot, lambda: view.move_to(view.cursor + 37))
 

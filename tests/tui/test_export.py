@@ -17,15 +17,15 @@ from tests.tui.drive import browsing, press, text
 from tests.tui.samples import HOSTILE, planted_trace, with_response
 from tui.draw.colours import palette_of
 from tui.export import View, exported
-from tui.memory import Look, keep, recall
-from tui.trace.marks import Paper, Reading, mark
+from tui.look import Look, load_look, save_look
+from tui.trace.response import ResponseLayout, StyleOptions, style_response
 
 
 def hostile_view() -> View:
     trace = with_response([*HOSTILE, "<script>x</script>", "."], "\x1b]52;c;x\x07<b>&")
     attribution = attribute(trace, PRESETS["paper"])
-    marked = mark(Paper.of(trace), attribution, Reading())
-    return View(attribution, marked, palette_of(App()), lambda: "<svg/>")
+    response = style_response(ResponseLayout.of(trace), attribution, StyleOptions())
+    return View(attribution, response, palette_of(App()), lambda: "<svg/>")
 
 
 @pytest.mark.parametrize("name", ["a.html", "a.txt", "A.TXT"])
@@ -50,7 +50,12 @@ def test_exported_data_is_what_replay_prints() -> None:
 def test_a_span_of_thinking_says_so(name: str, marked: str) -> None:
     trace = replace(planted_trace(), meta={"thinking": [0, 30]})
     attribution = attribute(trace, PRESETS["paper"])
-    view = View(attribution, mark(Paper.of(trace), attribution, Reading()), palette_of(App()), str)
+    view = View(
+        attribution,
+        style_response(ResponseLayout.of(trace), attribution, StyleOptions()),
+        palette_of(App()),
+        str,
+    )
     written = exported(view, name)
     assert marked in written
     assert written.count("thinking") == 1
@@ -68,7 +73,7 @@ async def test_the_view_is_exported(
     monkeypatch.chdir(tmp_path)
     async with browsing(run, "kitchen-0") as pilot:
         await press(pilot, "x", "ctrl+u", *f"out.{ending}", "enter")
-        assert f"written to out.{ending}" in text(pilot, "#told")
+        assert f"written to out.{ending}" in text(pilot, "#status")
         written = (tmp_path / f"out.{ending}").read_text("utf-8")
         assert "circle" in written
         assert f"out.{ending}" not in written  # the question is no part of the view
@@ -93,26 +98,26 @@ async def test_commands_are_the_bindings(run: Run) -> None:
 
 def test_a_look_is_kept_and_recalled(tmp_path: Path) -> None:
     look = Look(theme="nord", grain="span", strength=1.4, captions=False)
-    keep(look, tmp_path / "deep" / "look.json")
-    assert recall(tmp_path / "deep" / "look.json") == look
+    save_look(look, tmp_path / "deep" / "look.json")
+    assert load_look(tmp_path / "deep" / "look.json") == look
 
 
 @pytest.mark.parametrize("data", [b"", b"{", b'{"grain": "page"}', b'{"strength": 99}', b"[]"])
 def test_a_damaged_look_is_the_first_one(tmp_path: Path, data: bytes) -> None:
     (tmp_path / "look.json").write_bytes(data)
-    assert recall(tmp_path / "look.json") == Look()
+    assert load_look(tmp_path / "look.json") == Look()
 
 
 def test_a_look_that_cannot_be_kept_is_no_error(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
-    keep(Look(), tmp_path / "file" / "look.json")
+    save_look(Look(), tmp_path / "file" / "look.json")
 
 
 async def test_the_browser_looks_as_it_was_left(run: Run) -> None:
-    look = Look(theme="textual-light", grain="word", letters=True, knobs=True)
+    look = Look(theme="textual-light", grain="word", letters=True, options=True)
     async with browsing(run, "kitchen-0", look=look) as pilot:
         assert pilot.app.theme == "textual-light"
-        assert pilot.app.screen.query_one("#knobs").display
+        assert pilot.app.screen.query_one("#options").display
         await press(pilot, "z", "m", "c", "plus")
         assert (look.grain, look.letters, look.captions) == ("span", False, False)
         assert look.strength == 1.4

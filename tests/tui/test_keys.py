@@ -23,11 +23,11 @@ import tui
 from omnitrace import Run
 from tests.tui.drive import browsing, press, shown
 from tui.app import BrowseApp
-from tui.ask import Ask
 from tui.draw.lines import Lines
 from tui.draw.table import Table
 from tui.help import HelpScreen
-from tui.knobs.panel import Knobs
+from tui.input_line import InputLine
+from tui.options.panel import OptionPanel
 from tui.readings.side_by_side import SideBySide
 from tui.runs.samples import SampleList
 from tui.runs.screen import RunScreen
@@ -55,11 +55,11 @@ KEYS: dict[type, Keys] = {
         "question_mark escape question_mark question_mark", "question_mark", leaving="q"
     ),
     PromptScreen: Keys("v escape v v", "v", leaving="q"),
-    Ask: Keys("colon escape"),
+    InputLine: Keys("colon escape"),
     RunScreen: Keys("slash 9 enter escape s S D v", sample=None),
     SampleList: Keys(MOVES + " enter", sample=None),
     Table: Keys("tab " + MOVES + " enter", sample="kitchen-3", size=(120, 20)),
-    Knobs: Keys(
+    OptionPanel: Keys(
         "e " + MOVES + " down down down down right left l h L H shift+right shift+left"
         " right r left backspace enter"
     ),
@@ -91,10 +91,12 @@ def state(pilot: Pilot[Any]) -> object:
         return app.return_code
     seen = [(w.id, w.display, w.scroll_offset, w.size, shown(w)) for w in app.screen.query(Lines)]
     cursors = [table.cursor for table in app.screen.query(Table)]
-    responses = [(w.cursor, w.pinned, w.marked.level.tolist()) for w in app.screen.query(TokenView)]
-    asked = [(ask.display, ask.value) for ask in app.screen.query(Ask)]
+    responses = [
+        (w.cursor, w.pinned, w.response.level.tolist()) for w in app.screen.query(TokenView)
+    ]
+    inputs = [(line.display, line.value) for line in app.screen.query(InputLine)]
     focus = app.focused and (type(app.focused), app.focused.id)
-    return type(app.screen), focus, seen, cursors, responses, asked, app.clipboard
+    return type(app.screen), focus, seen, cursors, responses, inputs, app.clipboard
 
 
 @pytest.mark.parametrize("view", KEYS)

@@ -14,8 +14,8 @@ from textual.pilot import Pilot
 from omnitrace import Run
 from tests.tui.drive import LARGE, SMALL
 from tests.tui.keys_table import PAGE, page_with, tables
-from tests.tui.picture import DOCS, PICTURES, take_picture
 from tests.tui.samples import PLAIN, settle, write_ablated
+from tests.tui.screenshots import DOCS, PICTURES, take_picture
 from tui.app import BrowseApp, Start
 
 DARK, LIGHT = "textual-dark", "textual-light"

@@ -48,7 +48,7 @@ class Palette:
     ink: dict[Modality, Style]
     bar: dict[Modality, Style]
     hue: dict[Modality, Color]
-    paper: Color
+    page: Color
     plain: Style
     strong: Style
     dim: Style
@@ -81,46 +81,46 @@ def palette_of(app: App[None]) -> Palette:
 
 @lru_cache(maxsize=8)
 def _palette(background: str, foreground: str, dark: bool) -> Palette:
-    paper = _opaque(background, _BLACK if dark else _WHITE)
+    page = _opaque(background, _BLACK if dark else _WHITE)
     text = _opaque(foreground, _WHITE if dark else _BLACK)
-    track = paper.blend(text, 0.10)
-    ink = {modality: _readable(hue, paper) for modality, hue in _HUES.items()}
+    track = page.blend(text, 0.10)
+    ink = {modality: _readable(hue, page) for modality, hue in _HUES.items()}
     return Palette(
-        token={modality: _ramp(hue, paper, text) for modality, hue in _HUES.items()},
+        token={modality: _ramp(hue, page, text) for modality, hue in _HUES.items()},
         ink={modality: _style(colour, bold=True) for modality, colour in ink.items()},
         bar={m: _style(hue if dark else ink[m], track) for m, hue in _HUES.items()},
         hue=_HUES,
-        paper=paper,
+        page=page,
         plain=_style(text),
         strong=_style(text, bold=True),
-        dim=_style(_readable(text.blend(paper, 0.5), paper)),
-        cursor=_style(paper, text, bold=True),
-        pinned=_style(paper, text.blend(paper, 0.45), bold=True),
-        chosen=_style(text, paper.blend(text, 0.14), bold=True),
-        error=_style(_readable(Color.parse("#e5484d"), paper), bold=True),
+        dim=_style(_readable(text.blend(page, 0.5), page)),
+        cursor=_style(page, text, bold=True),
+        pinned=_style(page, text.blend(page, 0.45), bold=True),
+        chosen=_style(text, page.blend(text, 0.14), bold=True),
+        error=_style(_readable(Color.parse("#e5484d"), page), bold=True),
     )
 
 
-def _ramp(hue: Color, paper: Color, text: Color) -> tuple[Style, ...]:
-    backs = [paper.blend(hue, share) for share in np.linspace(0.10, 0.80, LEVELS)]
+def _ramp(hue: Color, page: Color, text: Color) -> tuple[Style, ...]:
+    backs = [page.blend(hue, share) for share in np.linspace(0.10, 0.80, LEVELS)]
     return tuple(_style(_over(back, text), back) for back in backs)
 
 
 def _over(back: Color, text: Color) -> Color:
     """The theme's text colour where it can be read on `back`, else black or white."""
-    if _contrast(text, back) >= _READABLE:
+    if contrast(text, back) >= _READABLE:
         return text
-    return max(_BLACK, _WHITE, key=lambda colour: _contrast(colour, back))
+    return max(_BLACK, _WHITE, key=lambda colour: contrast(colour, back))
 
 
-def _readable(colour: Color, paper: Color) -> Color:
-    """`colour`, moved away from `paper` until it can be read on it."""
-    away = max(_BLACK, _WHITE, key=lambda end: _contrast(end, paper))
+def _readable(colour: Color, page: Color) -> Color:
+    """`colour`, moved away from `page` until it can be read on it."""
+    away = max(_BLACK, _WHITE, key=lambda end: contrast(end, page))
     shades = (colour.blend(away, share) for share in np.linspace(0, 1, 21))
-    return next(shade for shade in shades if _contrast(shade, paper) >= _READABLE)
+    return next(shade for shade in shades if contrast(shade, page) >= _READABLE)
 
 
-def _contrast(one: Color, other: Color) -> float:
+def contrast(one: Color, other: Color) -> float:
     """WCAG 2.2 contrast ratio, 1 to 21."""
     low, high = sorted((_luminance(one), _luminance(other)))
     return (high + 0.05) / (low + 0.05)

@@ -72,7 +72,7 @@ class Lines(ScrollView, can_focus=True):
         self.scroll_to(y=0, animate=False)
         self.redraw()
 
-    def say(self, text: str, wrong: bool = False) -> None:
+    def show_message(self, text: str, wrong: bool = False) -> None:
         """Show a message in place: what is under way, or (`wrong`) what went wrong."""
         shown = visible(" ".join(text.split()))
         rows = wrap(shown, max(2, self.scrollable_content_region.width - 2))
@@ -87,7 +87,7 @@ class Lines(ScrollView, can_focus=True):
 
     def on_resize(self) -> None:
         if self._message:
-            self.say(*self._message)
+            self.show_message(*self._message)
 
     def redraw_row(self, row: int) -> None:
         """Forget what was drawn of one row."""

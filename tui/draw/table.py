@@ -64,9 +64,9 @@ class Table(Lines, inherit_bindings=False):
         self.redraw()
         self.call_after_refresh(self._follow)
 
-    def say(self, text: str, wrong: bool = False) -> None:
+    def show_message(self, text: str, wrong: bool = False) -> None:
         self.cursor = 0
-        super().say(text, wrong)
+        super().show_message(text, wrong)
 
     def move_to(self, row: int) -> None:
         """Put the cursor on a row, or the nearest there is."""

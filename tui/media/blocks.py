@@ -1,6 +1,6 @@
-"""One medium as rows of cells: what it shows or sounds like, with the mass that lies on it.
+"""One medium as rows of cells: its image, frames or waveform, with its mass as a heat map.
 
-Pure: from a trace, the scores of its tokens and what was decoded to rows; knows no widget.
+Pure functions from a trace, the scores of its tokens and decoded media to rows. Knows no widget.
 """
 
 from __future__ import annotations
@@ -17,23 +17,23 @@ from omnitrace import Trace
 from omnitrace.timeline import Modality
 from omnitrace.units import Units
 from tui.draw.colours import LETTERS, LEVELS, Palette
+from tui.draw.image import half_cells, heated, shades, stretched
 from tui.draw.layout import clip
 from tui.draw.lines import Piece, heights
-from tui.draw.picture import half_cells, heated, shades, stretched
-from tui.media.heat import over_patches, over_time, relative, seconds_of, tokens_of_medium
+from tui.media.heat_map import over_patches, over_time, relative, seconds_of, tokens_of_medium
 from tui.trace.names import describe, number
 
 Float32 = npt.NDArray[np.float32]
 Pixels = npt.NDArray[np.uint8]
 Row = Callable[[Palette], Iterable[Piece]]
 
-_MOST_COLUMNS, _MOST_ROWS = 48, 10  # cells of a picture
+_MOST_COLUMNS, _MOST_ROWS = 48, 10  # cells of an image
 _FRAME_COLUMNS, _FRAME_ROWS = 12, 4  # cells of a frame in a strip
 
 
 @dataclass(frozen=True)
 class Decoded:
-    """What was decoded of a medium: its picture or strip of frames, its loudness; or why not."""
+    """A decoded medium: its image or strip of frames, its loudness; or why there is `missing`."""
 
     pixels: Pixels | None = None
     loudness: Float32 | None = None
@@ -42,8 +42,8 @@ class Decoded:
 
 @dataclass(frozen=True)
 class Scene:
-    """What is shown: `row` (n,) the scores of some steps, `top` the largest on any medium; the
-    unit that they are traced to and those that their span keeps; `colour`: whether there is any."""
+    """The input of a drawing: `row` (n,) the scores of some steps, `top` the largest on any medium;
+    the unit that they are `mapped` to, those `kept` by their span; `colour`: False for shades."""
 
     trace: Trace
     units: Units
@@ -54,7 +54,7 @@ class Scene:
     colour: bool = True
 
     def looks_like(self, other: Scene | None) -> bool:
-        """Whether it is drawn as another was: arrays that are read once are told by identity."""
+        """Whether both give the same drawing; arrays are compared by identity."""
         return (
             other is not None
             and self.units is other.units
@@ -69,7 +69,7 @@ def scene_top(trace: Trace, row: Float32) -> float:
     return float(own.max(initial=0.0))
 
 
-def picture_cells(trace: Trace, medium: int, width: int) -> tuple[int, int]:
+def image_cells(trace: Trace, medium: int, width: int) -> tuple[int, int]:
     """Columns and rows of cells for an image in `width` cells: its shape, two pixels to a cell."""
     known = trace.media[medium]
     ratio = (known.height or 1) / (known.width or 1)
@@ -81,7 +81,7 @@ def picture_cells(trace: Trace, medium: int, width: int) -> tuple[int, int]:
 
 
 def strip_cells(trace: Trace, medium: int, width: int) -> tuple[int, int, tuple[float, ...]]:
-    """Columns and rows of cells of a frame in a film's strip, and the seconds of the frames."""
+    """Columns and rows of cells of a frame in a video's strip, and the seconds of the frames."""
     count = max(1, width // _FRAME_COLUMNS)
     seconds = seconds_of(trace, medium)
     times = tuple((np.arange(count) + 0.5) * seconds / count)
@@ -89,7 +89,7 @@ def strip_cells(trace: Trace, medium: int, width: int) -> tuple[int, int, tuple[
 
 
 def time_cells(trace: Trace, medium: int, width: int) -> int:
-    """How many cells the time of a medium takes in `width`: a film's as many as its frames."""
+    """The cells of the time axis of a medium in `width`: for a video those of its frames."""
     if trace.media[medium].kind != "video":
         return width - 2
     columns, _, times = strip_cells(trace, medium, width - 2)
@@ -103,9 +103,9 @@ def block(scene: Scene, medium: int, decoded: Decoded, width: int) -> list[Row]:
     if kind == "image":
         rows += _image(scene, medium, decoded, width)
     if kind == "video":
-        rows += _film(scene, medium, decoded, width)
-    if len(tokens_of_medium(scene.trace, medium, sound=True)):
-        rows += _sound(scene, medium, decoded, width)
+        rows += _video(scene, medium, decoded, width)
+    if len(tokens_of_medium(scene.trace, medium, audio=True)):
+        rows += _audio(scene, medium, decoded, width)
     if kind != "image":
         rows += _time(scene, medium, width)
     if decoded.missing:
@@ -123,22 +123,22 @@ def _title(scene: Scene, medium: int, width: int) -> Row:
     def draw(palette: Palette) -> Iterable[Piece]:
         yield f"{sign} ", palette.strong
         yield f"{LETTERS[modality]} ", palette.ink[modality]
-        told = clip(describe(known), width - 12)
-        yield told + " " * (width - 12 - cell_len(told)), palette.plain
+        text = clip(describe(known), width - 12)
+        yield text + " " * (width - 12 - cell_len(text)), palette.plain
         yield f" {number(mass)}", palette.strong
 
     return draw
 
 
 def _image(scene: Scene, medium: int, decoded: Decoded, width: int) -> list[Row]:
-    columns, rows = picture_cells(scene.trace, medium, width - 2)
+    columns, rows = image_cells(scene.trace, medium, width - 2)
     grid = over_patches(scene.trace, tokens_of_medium(scene.trace, medium), scene.row)
     heat = stretched(relative(grid, scene.top), 2 * rows, columns)
     return _pixels(scene, heat, decoded.pixels, Modality.IMAGE)
 
 
-def _film(scene: Scene, medium: int, decoded: Decoded, width: int) -> list[Row]:
-    """Frames, each as hot as its stretch of time, then the mass along it."""
+def _video(scene: Scene, medium: int, decoded: Decoded, width: int) -> list[Row]:
+    """Frames, each with the mass of its time, then the mass along it."""
     columns, rows, times = strip_cells(scene.trace, medium, width - 2)
     cells = columns * len(times)
     tokens = tokens_of_medium(scene.trace, medium)
@@ -158,10 +158,10 @@ def _film(scene: Scene, medium: int, decoded: Decoded, width: int) -> list[Row]:
     ]
 
 
-def _sound(scene: Scene, medium: int, decoded: Decoded, width: int) -> list[Row]:
+def _audio(scene: Scene, medium: int, decoded: Decoded, width: int) -> list[Row]:
     """The waveform, coloured by the mass; the mass alone where there is none."""
     cells, seconds = time_cells(scene.trace, medium, width), seconds_of(scene.trace, medium)
-    tokens = tokens_of_medium(scene.trace, medium, sound=True)
+    tokens = tokens_of_medium(scene.trace, medium, audio=True)
     course = over_time(scene.trace, tokens, scene.row, seconds, cells)
     rows = [_mass(scene, course, Modality.AUDIO)]
     if decoded.loudness is not None:
@@ -176,7 +176,7 @@ def _pixels(scene: Scene, heat: Float32, pixels: Pixels | None, modality: Modali
             yield "  ", palette.plain
             if scene.colour:
                 hue = palette.hue[modality]
-                yield from half_cells(heated(pixels, heat, palette.paper, hue), at)
+                yield from half_cells(heated(pixels, heat, palette.page, hue), at)
             else:
                 yield from shades(heat, at, palette.plain)
 
@@ -186,7 +186,7 @@ def _pixels(scene: Scene, heat: Float32, pixels: Pixels | None, modality: Modali
 
 
 def _mass(scene: Scene, course: Float32, modality: Modality) -> Row:
-    """Mass along time, 1 cell high, full at the largest here."""
+    """Mass along time, 1 cell high, full at the largest of this medium."""
     shares = relative(course, float(course.max(initial=0.0))).tolist()
     return lambda palette: [
         ("  ", palette.plain),
@@ -195,7 +195,7 @@ def _mass(scene: Scene, course: Float32, modality: Modality) -> Row:
 
 
 def _weight(scene: Scene, tokens: npt.NDArray[np.int64]) -> np.float32:
-    """How hot the hottest of these tokens is beside those of other media, from 0 to 1."""
+    """The largest score of these tokens relative to that of all media, from 0 to 1."""
     own = float(scene.row[tokens].max(initial=0.0))
     return np.float32(own / scene.top if scene.top > 0 else 0.0)
 
@@ -226,9 +226,9 @@ def _time(scene: Scene, medium: int, width: int) -> list[Row]:
         room = max(1, int((units.end_s[unit] - units.start_s[unit]) / seconds * cells))
         sign = "▸" if unit == scene.mapped else "✓" if unit in scene.kept else "╵"
         _write(marks, at, sign + (f"{units.start_s[unit]:g}" if room > 4 else ""))
-        said = clip(units.text[unit] or "", room - 1) if room > 2 else ""
-        if said.isascii() or cell_len(said) == len(said):
-            _write(words, at, said)
+        text = clip(units.text[unit] or "", room - 1) if room > 2 else ""
+        if text.isascii() or cell_len(text) == len(text):
+            _write(words, at, text)
     rows = ["".join(marks), *(["".join(words)] if "".join(words).strip() else [])]
     return [_plain(f"  {row}") for row in rows]
 

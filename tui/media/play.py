@@ -1,4 +1,4 @@
-"""A stretch of a medium, played by a player of the system where there is one."""
+"""A part of a medium, played by a player of the system where there is one."""
 
 from __future__ import annotations
 
@@ -14,20 +14,20 @@ PLAYERS = ("ffplay", "mpv", "aplay")
 
 
 class Player:
-    """Plays one stretch at a time; the next one ends the one before."""
+    """Plays one part at a time; the next one ends the one before."""
 
     def __init__(self) -> None:
         self._process: subprocess.Popen[bytes] | None = None
         self._cut: tempfile.TemporaryDirectory[str] | None = None
 
     def play(self, path: Path, start_s: float, end_s: float | None) -> str:
-        """Begin to play, and say with what; CommandError if there is no player for it."""
+        """Start a player, and return its name; CommandError if there is none."""
         self.stop()
         player = next((name for name in PLAYERS if shutil.which(name)), None)
         if player is None:
             raise CommandError(f"playing needs one of {', '.join(PLAYERS)}; none is installed.")
         if player == "aplay":
-            path = self._cut_out(path, start_s, end_s)
+            path = self.cut_out(path, start_s, end_s)
         try:
             self._process = subprocess.Popen(
                 command(player, path, start_s, end_s),
@@ -49,8 +49,8 @@ class Player:
             self._cut.cleanup()
             self._cut = None
 
-    def _cut_out(self, path: Path, start_s: float, end_s: float | None) -> Path:
-        """The stretch as a file of its own, for a player that cannot find it."""
+    def cut_out(self, path: Path, start_s: float, end_s: float | None) -> Path:
+        """The part as a file of its own, for a player that cannot seek."""
         self._cut = tempfile.TemporaryDirectory(prefix="omnitrace-")
         part = Path(self._cut.name) / "part.wav"
         try:
@@ -67,7 +67,7 @@ class Player:
 
 
 def command(player: str, path: Path, start_s: float, end_s: float | None) -> list[str]:
-    """How to call a player; the path is absolute, so that it is never read as an option."""
+    """The command of a player; the path is absolute, so that it is never read as an option."""
     file = str(path.resolve())
     length = None if end_s is None else f"{end_s - start_s:g}"
     if player == "ffplay":

@@ -1,78 +1,74 @@
-"""The media of the prompt with the mass of the steps under the cursor on them."""
+"""The media of the prompt, with the mass of the steps under the cursor as heat maps."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from textual import work
 from textual.geometry import Size
-from textual.message import Message
 
 from omnitrace import OmniTraceError, Trace
 from replay import Attribution
+from tui.compare import span_at
 from tui.draw.lines import Lines, Piece
 from tui.media.blocks import (
     Decoded,
     Row,
     Scene,
     block,
-    picture_cells,
+    image_cells,
     scene_top,
     strip_cells,
     time_cells,
 )
-from tui.media.heat import tokens_of_medium
-from tui.media.shelf import Shelf
-from tui.trace.rows import Depth
+from tui.media.cache import MediaCache
+from tui.media.heat_map import tokens_of_medium
+from tui.trace.state import Answer
+from tui.trace.step_detail import StepDetail
 
 _GIVE_FOLDER = "Start with --media FOLDER to see and hear the media."
 
 
 class MediaView(Lines):
-    """Every medium of a prompt, one below the other; decoded in a thread where it is at hand."""
+    """All media of a prompt, one below the other; decoded in a thread where there is a folder."""
 
-    @dataclass
-    class Loaded(Message):
-        """The media of a trace were decoded for a width."""
-
-        trace: Trace
-        width: int
-        decoded: list[Decoded]
-
-    def __init__(self, id: str | None = None) -> None:
-        super().__init__(id=id)
-        self.shelf: Shelf | None = None
+    def __init__(self, cache: MediaCache | None) -> None:
+        super().__init__("media")
+        self.cache = cache
         self._scene: Scene | None = None
         self._decoded: list[Decoded] = []
-        self._for: tuple[object, int] = (None, 0)  # the trace and the width that are decoded
+        self._for = (0, 0)  # id of the trace, and the width, for which media were decoded
         self._rows: list[Row] = []
 
-    def show_scene(
-        self, attribution: Attribution, trace: Trace, depth: Depth, k: int | None
-    ) -> None:
-        """Show the media under some steps of the k-th span, or of none."""
-        sources = attribution.spans[k].sources if k is not None else ()
-        kept = frozenset(source.unit for source in sources)
-        mapped = int(attribution.unit[depth.steps[0]])
-        top = scene_top(trace, depth.row)
-        colour = not self.app.no_color
-        units = attribution.units
-        scene = Scene(trace, units, depth.row, top, mapped, kept, colour)
+    def show_detail(self, answer: Answer, detail: StepDetail) -> None:
+        """Show the scores of some steps on the media of the prompt, if it has any."""
+        trace, attribution, first = answer.opened.trace, answer.attribution, detail.steps[0]
+        if not trace.media:
+            return
+        scene = Scene(
+            trace=trace,
+            units=attribution.units,
+            row=detail.row,
+            top=scene_top(trace, detail.row),
+            mapped=int(attribution.unit[first]),
+            kept=_kept_at(attribution, first),
+            colour=not self.app.no_color,
+        )
         if scene.looks_like(self._scene):
-            return  # a configuration was changed that does not change this
+            return  # the configuration was changed, but nothing of this
         self._scene, self._message = scene, None
         self._load()
-        self._lay()
+        self._update_rows()
 
-    def say(self, text: str, wrong: bool = False) -> None:
+    def show_message(self, text: str, wrong: bool = False) -> None:
         self._scene = None
-        super().say(text, wrong)
+        super().show_message(text, wrong)
 
     def on_resize(self) -> None:
         super().on_resize()
         self._load()
-        self._lay()
+        self._update_rows()
 
     def _load(self) -> None:
         width = self.scrollable_content_region.width
@@ -82,22 +78,22 @@ class MediaView(Lines):
         if self._for == (id(trace), width):
             return
         self._for = id(trace), width
-        missing = Decoded(missing="" if self.shelf else _GIVE_FOLDER)
+        missing = Decoded(missing="" if self.cache else _GIVE_FOLDER)
         self._decoded = [Decoded()] * (len(trace.media) - 1) + [missing] * bool(trace.media)
-        if self.shelf is not None:
-            self._decode(trace, width, self.shelf)
+        if self.cache is not None:
+            self._decode(trace, width, self.cache)
 
     @work(thread=True, exclusive=True, group="media", description="media")
-    def _decode(self, trace: Trace, width: int, shelf: Shelf) -> None:
-        decoded = [decode(trace, medium, width, shelf) for medium in range(len(trace.media))]
-        self.post_message(self.Loaded(trace, width, decoded))
+    def _decode(self, trace: Trace, width: int, cache: MediaCache) -> None:
+        decoded = [decode(trace, medium, width, cache) for medium in range(len(trace.media))]
+        self.call_later(self._show_decoded, (id(trace), width), decoded)
 
-    def on_media_view_loaded(self, message: Loaded) -> None:
-        if self._for == (id(message.trace), message.width):
-            self._decoded = message.decoded
-            self._lay()
+    def _show_decoded(self, decoded_for: tuple[int, int], decoded: list[Decoded]) -> None:
+        if self._for == decoded_for:
+            self._decoded = decoded
+            self._update_rows()
 
-    def _lay(self) -> None:
+    def _update_rows(self) -> None:
         if self._scene is None:
             return
         width = self.scrollable_content_region.width
@@ -119,19 +115,26 @@ class MediaView(Lines):
         return self._rows[row](self.palette) if row < len(self._rows) else ()
 
 
-def decode(trace: Trace, medium: int, width: int, shelf: Shelf) -> Decoded:
-    """What can be seen and heard of a medium in `width` cells; or why nothing can."""
+def _kept_at(attribution: Attribution, step: int) -> frozenset[int]:
+    """The units that the span of a step keeps."""
+    k = span_at(attribution, step)
+    sources = attribution.spans[k].sources if k is not None else ()
+    return frozenset(source.unit for source in sources)
+
+
+def decode(trace: Trace, medium: int, width: int, cache: MediaCache) -> Decoded:
+    """The decoded parts of a medium for `width` cells; or why there are none."""
     known, decoded = trace.media[medium], Decoded()
     try:
         if known.kind == "image":
-            columns, rows = picture_cells(trace, medium, width - 2)
-            return Decoded(pixels=shelf.picture(known, columns, 2 * rows))
+            columns, rows = image_cells(trace, medium, width - 2)
+            return Decoded(pixels=cache.image(known, columns, 2 * rows))
         if known.kind == "video":
             columns, rows, times = strip_cells(trace, medium, width - 2)
-            decoded = Decoded(pixels=shelf.frames(known, times, columns, 2 * rows))
-        if len(tokens_of_medium(trace, medium, sound=True)):
+            decoded = Decoded(pixels=cache.frames(known, times, columns, 2 * rows))
+        if len(tokens_of_medium(trace, medium, audio=True)):
             decoded = replace(
-                decoded, loudness=shelf.loudness(known, time_cells(trace, medium, width))
+                decoded, loudness=cache.loudness(known, time_cells(trace, medium, width))
             )
     except OmniTraceError as error:
         decoded = replace(decoded, missing=str(error))

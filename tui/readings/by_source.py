@@ -1,4 +1,4 @@
-"""The answer read by source: what each part of the prompt was for, the weightiest first."""
+"""The answer by source: the use of each part of the prompt, the largest share first."""
 
 from __future__ import annotations
 
@@ -12,8 +12,10 @@ from omnitrace.timeline import Modality
 from replay import Attribution
 from tui.draw.colours import LETTERS
 from tui.draw.lines import Piece, bar, heights
+from tui.readings.base import Reading
 from tui.trace.names import name
 from tui.trace.sources import UnitTable
+from tui.trace.state import Answer
 
 Float64 = npt.NDArray[np.float64]
 
@@ -22,11 +24,11 @@ _BAR, _STRIP = 8, 24
 
 @dataclass(frozen=True)
 class Uses:
-    """What each of m units was used for in a response of T steps.
+    """The uses of m units in a response of T steps.
 
     `share` (m,): of all votes; `steps` (m,): how many are traced to it; `spans`: those that keep
-    it, counted from 1; `order` (m,): the weightiest first; `course` (m, cells): its mass along the
-    response, 1 the most that any unit has.
+    it, counted from 1; `order` (m,): the largest share first; `course` (m, cells): its mass along
+    the response, 1 the largest of all units.
     """
 
     share: Float64
@@ -37,7 +39,7 @@ class Uses:
 
 
 def uses_of(attribution: Attribution, cells: int = _STRIP) -> Uses:
-    """What each unit was used for."""
+    """The uses of each unit; `course` has at most so many `cells`."""
     count, traced = len(attribution.units), attribution.unit >= 0
     unit, vote = attribution.unit[traced], attribution.vote[traced].astype(np.float64)
     votes: Float64 = np.bincount(unit, vote, minlength=count).astype(np.float64)
@@ -57,7 +59,7 @@ def uses_of(attribution: Attribution, cells: int = _STRIP) -> Uses:
 
 
 def _course(mass: npt.NDArray[np.float32], cells: int) -> Float64:
-    """(m, cells): mean masses of equal stretches of the response, over the largest."""
+    """(m, cells): mean masses of equal parts of the response, relative to the largest."""
     steps, count = mass.shape
     if not steps or not count:
         return np.zeros((count, 0))
@@ -68,13 +70,15 @@ def _course(mass: npt.NDArray[np.float32], cells: int) -> Float64:
     return means / top if top > 0 else means * 0.0
 
 
-class BySource(UnitTable):
+class BySource(Reading, UnitTable):
     """A row a unit: its share of the votes, its steps, its spans, its course along the answer."""
+
+    NAME, KEY, LABEL = "by-source", "2", "By source"
 
     _attribution: Attribution | None = None
 
-    def show_uses(self, attribution: Attribution) -> None:
-        """Show an attribution by source."""
+    def show_answer(self, answer: Answer) -> None:
+        attribution = answer.attribution
         if attribution is self._attribution:
             return
         self._attribution, self._uses = attribution, uses_of(attribution)
@@ -82,9 +86,9 @@ class BySource(UnitTable):
         self.border_title = "by source · share of the votes, steps, course of the mass, spans"
         self.fill(len(self.units_shown), self.cursor)
 
-    def say(self, text: str, wrong: bool = False) -> None:
+    def show_message(self, text: str, wrong: bool = False) -> None:
         self._attribution = None
-        super().say(text, wrong)
+        super().show_message(text, wrong)
 
     def draw_item(self, row: int, width: int) -> Iterable[Piece]:
         if self._attribution is None:

@@ -32,9 +32,9 @@ class Preview(Lines, can_focus=False):
         self.border_title = Content(visible(trace.id[:200]))
         self._lay()
 
-    def say(self, text: str, wrong: bool = False) -> None:
+    def show_message(self, text: str, wrong: bool = False) -> None:
         self._trace = None
-        super().say(text, wrong)
+        super().show_message(text, wrong)
 
     def on_resize(self) -> None:
         super().on_resize()

@@ -84,9 +84,11 @@ class SampleList(Table, inherit_bindings=False):
         at = np.flatnonzero(order == here)
         self.fill(len(order), int(at[0]) if here is not None and len(at) else 0)
         if not len(self.table):
-            self.say("This run holds no sample yet.")
+            self.show_message("This run holds no sample yet.")
         elif not len(order):
-            self.say("No sample is like that. Press / to ask otherwise, Escape to see them all.")
+            self.show_message(
+                "No sample is like that. Press / to ask otherwise, Escape to see them all."
+            )
 
     def go_to(self, sample: int) -> None:
         """Put the cursor on a sample, if it is among those shown."""

@@ -1,9 +1,8 @@
-"""The samples of a run: searched, filtered, sorted, looked into, and opened."""
+"""The samples of a run: searched, sorted, previewed, measured, and opened."""
 
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass
 from typing import ClassVar
 
 import numpy as np
@@ -11,39 +10,23 @@ from textual import on, work
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Container
-from textual.message import Message
 from textual.screen import Screen
 from textual.widgets import Footer
 from textual.worker import get_current_worker
 
 from omnitrace import CommandError, OmniTraceError, Trace
-from tui.ask import Ask
 from tui.draw.lines import Lines
 from tui.draw.table import Table
+from tui.input_line import InputLine
 from tui.runs.measures import Measures, Plan, measure
 from tui.runs.preview import Preview
 from tui.runs.samples import SORTS, SampleList, columns_of, sorting
 from tui.session import Session
+from tui.status import StatusLine
 from tui.trace.screen import TraceScreen
 
-_REPORT_S = 0.25  # seconds between looks at what was measured
+_REPORT_S = 0.25  # seconds between reports of the progress
 _HINT = "words, has:image, n>1000, steps<50, f1<0.5, differs>0, is:broken; - before one negates it"
-
-
-@dataclass
-class Looked(Message):
-    """The sample at a row of the table was read: the trace, or why it cannot be."""
-
-    sample: int
-    trace: Trace | None
-    reason: str = ""
-
-
-@dataclass
-class Progress(Message):
-    """So many samples were measured."""
-
-    done: int
 
 
 class RunScreen(Screen[None]):
@@ -66,27 +49,26 @@ class RunScreen(Screen[None]):
         self.samples = session.run.summary()
         self.measures = Measures.blank(len(self.samples))
         self.columns = columns_of(self.samples, self.measures)
-        self.sought = ""
+        self.query_text = ""
 
     def compose(self) -> ComposeResult:
         yield Lines("columns")
         with Container(id="listing"):
             yield SampleList(self.samples, self.measures, "samples")
             yield Preview("preview")
-        yield Lines("told")
+        yield StatusLine()
         yield Lines("damage")
-        yield Ask()
+        yield InputLine()
         yield Footer(show_command_palette=False, compact=True)
 
     def on_mount(self) -> None:
-        for widget in self.query("#columns, #damage, #told").results(Lines):
+        for widget in self.query("#columns, #damage").results(Lines):
             widget.can_focus = False
         self.query_one("#columns", Lines).show(1, lambda _, w, p: self._list.draw_columns(w, p))
         damage = self.session.run.damage
         self.query_one("#damage").display = bool(damage)
         if damage:
-            self.query_one("#damage", Lines).say("  ".join(damage), wrong=True)
-        self._tell("")
+            self.query_one("#damage", Lines).show_message("  ".join(damage), wrong=True)
         self.set_class(self.session.look.preview, "-preview")
         self._arrange()
         if self.session.labels is not None:
@@ -96,15 +78,13 @@ class RunScreen(Screen[None]):
     def _list(self) -> SampleList:
         return self.query_one(SampleList)
 
-    def _tell(self, text: str, wrong: bool = False) -> None:
-        told = self.query_one("#told", Lines)
-        told.display = bool(text)
-        told.say(text, wrong)
+    def _show_status(self, text: str, wrong: bool = False) -> None:
+        self.query_one(StatusLine).show_status(text, wrong)
 
     # Which samples, in which order
 
-    @on(Ask.Typed)
-    def _asked(self, message: Ask.Typed) -> None:
+    @on(InputLine.Typed)
+    def _use_text(self, message: InputLine.Typed) -> None:
         if message.text is not None:
             self._find(message.text)
 
@@ -112,21 +92,21 @@ class RunScreen(Screen[None]):
         try:
             self.columns.select(query)
         except CommandError as error:
-            self._tell(str(error), wrong=True)
+            self._show_status(str(error), wrong=True)
             return
-        self._tell("")
-        self.sought = query
+        self._show_status("")
+        self.query_text = query
         self._arrange()
 
     def _arrange(self) -> None:
         look = self.session.look
         order = sorting(look.sort, self.samples, self.measures, look.reverse)
-        self._list.show_order(order[self.columns.select(self.sought)[order]])
+        self._list.show_order(order[self.columns.select(self.query_text)[order]])
         self.query_one("#columns", Lines).redraw()
-        self._look()
+        self._update_preview()
 
     def action_find(self) -> None:
-        self.query_one(Ask).ask("find", _HINT, self.sought)
+        self.query_one(InputLine).open("find", _HINT, self.query_text)
 
     def action_all(self) -> None:
         self._find("")
@@ -146,40 +126,40 @@ class RunScreen(Screen[None]):
         self._arrange()
         unknown = look.sort in ("f1", "differs") and np.isnan(self.columns.numbers[look.sort]).all()
         hint = " · press D to measure" if unknown else ""
-        self._tell(f"sorted by {look.sort}{', backwards' if look.reverse else ''}{hint}")
+        self._show_status(f"sorted by {look.sort}{', backwards' if look.reverse else ''}{hint}")
 
     # One sample
 
     @on(Table.Pointed, "#samples")
     def _pointed(self) -> None:
-        self._look()
+        self._update_preview()
 
-    def _look(self) -> None:
+    def _update_preview(self) -> None:
         if self.has_class("-preview") and (here := self._list.here) is not None:
             self._read_ahead(here)
 
-    @work(thread=True, exclusive=True, group="look", description="look")
+    @work(thread=True, exclusive=True, group="preview", description="preview")
     def _read_ahead(self, sample: int) -> None:
         try:
             trace = self.session.run[self.samples.ids[sample]]
-            self.post_message(Looked(sample, trace))
+            self.call_later(self._show_preview, sample, trace)
         except OmniTraceError as error:
-            self.post_message(Looked(sample, None, str(error)))
+            self.call_later(self._show_preview, sample, None, str(error))
 
-    def on_looked(self, message: Looked) -> None:
-        if message.sample != self._list.here:
+    def _show_preview(self, sample: int, trace: Trace | None, reason: str = "") -> None:
+        if sample != self._list.here:
             return
         preview = self.query_one(Preview)
-        if message.trace is not None:
-            preview.show_trace(message.trace)
+        if trace is not None:
+            preview.show_trace(trace)
         else:
             preview.border_title = ""
-            preview.say(message.reason, wrong=True)
+            preview.show_message(reason, wrong=True)
 
     def action_preview(self) -> None:
         self.session.look.preview = not self.session.look.preview
         self.set_class(self.session.look.preview, "-preview")
-        self._look()
+        self._update_preview()
 
     @on(Table.Chosen, "#samples")
     def _chosen(self) -> None:
@@ -187,7 +167,7 @@ class RunScreen(Screen[None]):
             self.read(here)
 
     def read(self, sample: int, step: int = 0) -> None:
-        """Open a sample at a step; coming back, the cursor is on the last one read."""
+        """Open a sample at a step; on return the cursor is on the last sample that was open."""
         order = self._list.order.tolist()
         if sample not in order:
             self._find("")
@@ -204,7 +184,7 @@ class RunScreen(Screen[None]):
     # Measuring
 
     def action_measure(self) -> None:
-        """Attribute every sample: its F1 where there are labels, and how much is disputed."""
+        """Attribute every sample: its F1 where there are labels, its share of disputed steps."""
         other = self.session.other or self.session.contrast
         labels = self.session.labels
         self._measure(Plan(self.session.config, other, labels.f1 if labels else None))
@@ -217,13 +197,12 @@ class RunScreen(Screen[None]):
                 return
             if time.monotonic() - reported > _REPORT_S or k + 1 == len(self.samples):
                 reported = time.monotonic()
-                self.post_message(Progress(k + 1))
+                self.call_later(self._show_progress, k + 1)
 
-    def on_progress(self, message: Progress) -> None:
-        done = message.done
+    def _show_progress(self, done: int) -> None:
         whole = done == len(self.samples)
-        self._tell("" if whole else f"measured {done:,} of {len(self.samples):,} samples")
-        if whole and (self.sought or self.session.look.sort != "recorded"):
+        self._show_status("" if whole else f"measured {done:,} of {len(self.samples):,} samples")
+        if whole and (self.query_text or self.session.look.sort != "recorded"):
             self._arrange()
         self._list.redraw()
         self.query_one("#columns", Lines).redraw()

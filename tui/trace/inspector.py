@@ -1,48 +1,36 @@
-"""What stands around the tokens: which sample is read, and all that is known of one step."""
+"""The heading above the tokens and the inspector below: the sample, and one of its steps."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
 
 import numpy as np
 from rich.cells import cell_len
 
-from omnitrace import Trace
 from omnitrace.timeline import Modality
-from replay import Attribution
 from tui.draw.colours import LETTERS, Palette
 from tui.draw.layout import clip, visible
 from tui.draw.lines import Lines, Piece, heights
 from tui.trace.names import name, number, spell, token_name
-from tui.trace.rows import Depth
-
-
-@dataclass(frozen=True)
-class Place:
-    """Where the reader is: a sample among `count`, under a configuration of this name, beside
-    another, if `beside` names one."""
-
-    id: str
-    number: int
-    count: int
-    config: str
-    beside: str | None = None
+from tui.trace.state import StepView, TraceState
+from tui.trace.step_detail import StepDetail
 
 
 class Heading(Lines, can_focus=False):
-    """Which sample, how long, under which configuration; what the letters and hues mean."""
+    """The sample, its lengths, the configuration; the legend of the letters and hues."""
 
-    def show_place(self, place: Place, sizes: tuple[int, int] | None = None) -> None:
-        """`sizes`: prompt tokens and generated ones, once they are known."""
-        known = f"n {sizes[0]:,}  T {sizes[1]:,}  " if sizes else ""
-        against = f"A {place.config}  B {place.beside}" if place.beside else place.config
-        right = f"{known}{against}  {place.number}/{place.count} "
+    def show_state(self, state: TraceState) -> None:
+        """Show the sample of a state; its lengths once it is read."""
+        session, trace = state.session, state.opened.trace if state.opened else None
+        sizes = f"n {trace.n:,}  T {trace.T:,}  " if trace else ""
+        config, baseline = session.history.now.name, session.baseline
+        sample, compared = state.id, f"A {config}  B {baseline}" if baseline else config
+        right = f"{sizes}{compared}  {state.place + 1}/{len(state.ids)} "
 
         def draw(row: int, width: int, palette: Palette) -> Iterable[Piece]:
             legend = [(LETTERS[m], f" {m.label}  ", palette.ink[m]) for m in list(Modality)[:4]]
             room = width - len(right) - sum(len(label) + 1 for _, label, _ in legend) - 3
-            id = clip(place.id, max(8, room))
+            id = clip(sample, max(8, room))
             yield f" {id}  ", palette.strong
             for letter, label, style in legend if room >= 8 else ():
                 yield letter, style
@@ -54,103 +42,93 @@ class Heading(Lines, can_focus=False):
         self.show(1, draw)
 
 
-@dataclass(frozen=True)
-class Inspected:
-    """Some steps that are read together, half-open, the unit that they are traced to, and the
-    span that holds them."""
-
-    trace: Trace
-    attribution: Attribution
-    steps: tuple[int, int]
-    unit: int
-    k: int | None
-
-
 class Inspector(Lines, can_focus=False):
-    """What was said, how it was traced, the prompt tokens and the layers that it came from."""
+    """The text of some steps, the unit that they are traced to, top prompt tokens and layers."""
 
-    _inspected: Inspected | None = None
-    _depth: Depth | None = None
+    view: StepView | None = None
+    _detail: StepDetail | None = None
 
-    def inspect(self, inspected: Inspected) -> None:
-        """Show some steps."""
-        if self._depth and self._depth.steps != inspected.steps:
-            self._depth = None
-        self._inspected = inspected
-        self._show()
+    def show_step(self, view: StepView) -> None:
+        """Show the steps of a view; their top tokens and layers come with `show_detail`."""
+        if self._detail and self._detail.steps != view.steps:
+            self._detail = None
+        self.view = view
+        self._show(view)
 
-    def deepen(self, depth: Depth) -> None:
-        """Show what is known below the units, if it is still of the steps that are shown."""
-        if self._inspected and self._inspected.steps == depth.steps:
-            self._depth = depth
-            self._show()
+    def show_detail(self, detail: StepDetail) -> None:
+        """Add the top tokens and layers, if they are those of the steps that are view."""
+        if self.view and self.view.steps == detail.steps:
+            self._detail = detail
+            self._show(self.view)
 
-    def say(self, text: str, wrong: bool = False) -> None:
-        self._inspected = self._depth = None
-        super().say(text, wrong)
+    def show_message(self, text: str, wrong: bool = False) -> None:
+        self.view = self._detail = None
+        super().show_message(text, wrong)
 
-    def _show(self) -> None:
-        shown = self._inspected
-        if shown is None:
-            return
-        layered = self._depth is not None and self._depth.profile is not None
-        rows = [_said, _numbers, _top, *([_layers] if layered else [])]
+    def _show(self, view: StepView) -> None:
+        detail = self._detail
+        layered = detail is not None and detail.profile is not None
+        rows = [_text, _numbers, _top, *([_layers] if layered else [])]
 
         def draw(row: int, width: int, palette: Palette) -> Iterable[Piece]:
             yield " ", palette.plain
-            yield from rows[row](shown, self._depth, width - 1, palette)
+            yield from rows[row](view, detail, width - 1, palette)
 
         self.show(len(rows), draw)
 
 
-def _said(shown: Inspected, _: Depth | None, width: int, palette: Palette) -> Iterable[Piece]:
-    trace, (first, last) = shown.trace, shown.steps
+def _text(view: StepView, _: StepDetail | None, width: int, palette: Palette) -> Iterable[Piece]:
+    trace, (first, last), span = view.trace, view.steps, view.span
     text = trace.response[trace.chars[first, 0] : trace.chars[last - 1, 1]]
-    span = f" · span {shown.k + 1}" if shown.k is not None else ""
     one = f"id {trace.response_ids[first]} · {visible(trace.pos[first])}"
-    read = f"step {first + 1}" if last - first == 1 else f"steps {first + 1}–{last}"
-    said = f"{read} of {trace.T}" + (f" · {one}" if last - first == 1 else "") + span
-    yield f"“{clip(spell(text), width - len(said) - 4)}”", palette.strong
-    yield f"  {said}", palette.dim
+    steps = f"step {first + 1}" if last - first == 1 else f"steps {first + 1}–{last}"
+    place = f"{steps} of {trace.T}" + (f" · {one}" if last - first == 1 else "")
+    place += f" · span {span + 1}" if span is not None else ""
+    yield f"“{clip(spell(text), width - len(place) - 4)}”", palette.strong
+    yield f"  {place}", palette.dim
 
 
-def _numbers(shown: Inspected, _: Depth | None, width: int, palette: Palette) -> Iterable[Piece]:
-    attribution, steps = shown.attribution, slice(*shown.steps)
+def _numbers(view: StepView, _: StepDetail | None, width: int, palette: Palette) -> Iterable[Piece]:
+    attribution, steps = view.attribution, slice(*view.steps)
     numbers = [
         ("confidence", number(float(attribution.confidence[steps].mean())).strip()),
         ("vote", number(float(attribution.vote[steps].sum())).strip()),
-        ("log p", f"{shown.trace.logprob[steps].sum():.2f}"),
-        ("entropy", f"{shown.trace.entropy[steps].mean():.2f}"),
+        ("log p", f"{view.trace.logprob[steps].sum():.2f}"),
+        ("entropy", f"{view.trace.entropy[steps].mean():.2f}"),
     ]
     for label, value in numbers:
         yield f"{label} ", palette.dim
         yield f"{value}  ", palette.strong
-    if shown.unit >= 0:
-        modality = Modality(attribution.units.modality[shown.unit])
+    if view.unit >= 0:
+        modality = Modality(attribution.units.modality[view.unit])
         used = sum(len(label) + len(value) + 3 for label, value in numbers)
         yield "→ ", palette.dim
         yield f"{LETTERS[modality]} ", palette.ink[modality]
-        yield name(attribution.units, shown.unit, width - used - 5), palette.plain
+        yield name(attribution.units, view.unit, width - used - 5), palette.plain
 
 
-def _top(shown: Inspected, depth: Depth | None, width: int, palette: Palette) -> Iterable[Piece]:
+def _top(
+    view: StepView, detail: StepDetail | None, width: int, palette: Palette
+) -> Iterable[Piece]:
     """The prompt tokens with the largest scores, as many as there is room for."""
     yield "top ", palette.dim
     room = width - 4
-    for token, score in depth.top if depth else ():
-        modality = Modality(shown.trace.timeline.modality[token])
-        told, size = clip(token_name(shown.trace, token), 24), number(score).strip()
-        room -= cell_len(told) + len(size) + 5
+    for token, score in detail.top if detail else ():
+        modality = Modality(view.trace.timeline.modality[token])
+        text, size = clip(token_name(view.trace, token), 24), number(score).strip()
+        room -= cell_len(text) + len(size) + 5
         if room < 0:
             return
         yield f"{LETTERS[modality]} ", palette.ink[modality]
-        yield f"{told} ", palette.plain
+        yield f"{text} ", palette.plain
         yield f"{size}  ", palette.dim
 
 
-def _layers(shown: Inspected, depth: Depth | None, width: int, palette: Palette) -> Iterable[Piece]:
+def _layers(
+    view: StepView, detail: StepDetail | None, width: int, palette: Palette
+) -> Iterable[Piece]:
     """How much each layer gives to the unit, where that was recorded."""
-    profile = depth.profile if depth else None
+    profile = detail.profile if detail else None
     if profile is None or not len(profile.layers):
         return
     top = float(profile.mass.max(initial=0.0))

@@ -1,4 +1,4 @@
-"""The whole answer in one row: what each part of it is traced to, and where the cursor is."""
+"""The whole answer in one row: the modality of each part, and the cursor."""
 
 from __future__ import annotations
 
@@ -14,30 +14,32 @@ from textual.message import Message
 
 from tui.draw.colours import LETTERS
 from tui.draw.lines import Lines, Piece
-from tui.trace.marks import NOTHING, Bool, Marked
+from tui.trace.response import NO_RESPONSE, Bool, StyledResponse
 
 
 class Overview(Lines, can_focus=False):
     """A cell for every few steps: the strongest one's modality; a click goes there."""
 
     @dataclass
-    class Went(Message):
-        """The reader wants to be at a step."""
+    class Clicked(Message):
+        """A click on the cell of a step."""
 
         step: int
 
     def __init__(self, id: str | None = None) -> None:
         super().__init__(id=id)
-        self.marked = NOTHING
+        self.response = NO_RESPONSE
         self.cursor = 0
-        self.lit: Bool | None = None
+        self.highlighted: Bool | None = None
         self._cells: list[Piece] = []  # the row without the cursor
 
-    def show_marks(self, marked: Marked, cursor: int, lit: Bool | None) -> None:
-        """Show a response; `lit` (T,): the steps that stand out, if any do."""
-        if marked is not self.marked or lit is not self.lit:
+    def show_response(
+        self, response: StyledResponse, cursor: int, highlighted: Bool | None
+    ) -> None:
+        """Show a response; `highlighted` (T,) bool: the steps that stand out, None for all."""
+        if response is not self.response or highlighted is not self.highlighted:
             self._cells = []
-        self.marked, self.cursor, self.lit = marked, cursor, lit
+        self.response, self.cursor, self.highlighted = response, cursor, highlighted
         self._message, self.count = None, 1
         self.redraw()
 
@@ -46,7 +48,7 @@ class Overview(Lines, can_focus=False):
         super().notify_style_update()
 
     def draw_row(self, row: int, width: int) -> Iterable[Piece]:
-        steps, cells = len(self.marked), width - 2
+        steps, cells = len(self.response), width - 2
         if not steps or cells < 1:
             return
         if len(self._cells) != cells:
@@ -63,16 +65,16 @@ class Overview(Lines, can_focus=False):
 
     def _cell(self, first: int, last: int) -> Piece:
         """The strongest of some steps."""
-        step = first + int(self.marked.level[first:last].argmax())
-        modality = self.marked.modality[step]
-        style = self.palette.token[modality][int(self.marked.level[step])]
-        if self.lit is not None:
-            return ("•", style) if self.lit[first:last].any() else (" ", self.palette.dim)
+        step = first + int(self.response.level[first:last].argmax())
+        modality = self.response.modality[step]
+        style = self.palette.token[modality][int(self.response.level[step])]
+        if self.highlighted is not None:
+            return ("•", style) if self.highlighted[first:last].any() else (" ", self.palette.dim)
         return (LETTERS[modality] if self.app.no_color else " "), style
 
     def on_click(self, event: events.Click) -> None:
-        offset, steps = event.get_content_offset(self), len(self.marked)
+        offset, steps = event.get_content_offset(self), len(self.response)
         cells = self.scrollable_content_region.width - 2
         if offset is not None and steps and cells > 0:
             at = min(max(offset.x - 1, 0), cells - 1)
-            self.post_message(self.Went(at * steps // cells))
+            self.post_message(self.Clicked(at * steps // cells))

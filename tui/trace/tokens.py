@@ -21,7 +21,7 @@ from textual.message import Message
 from tui.draw.colours import LETTERS
 from tui.draw.layout import clip, nearest_step, wrap
 from tui.draw.lines import Lines, Piece
-from tui.trace.marks import NOTHING, Bool, Marked
+from tui.trace.response import NO_RESPONSE, Bool, StyledResponse
 
 TEXT, LETTER, CAPTION = range(3)  # what a line shows of its row
 _UNDERLINED = Style(underline=True)
@@ -29,15 +29,12 @@ _THINKING = "thinking  "  # before the sources of a span that is thinking
 _MARGIN = 7  # cells of the margin beside the digits of the span's number
 
 
-@dataclass
-class Pinned(Message):
-    """A step is to stay in sight while the cursor moves on."""
-
-    step: int
-
-
 class TokenView(Lines, inherit_bindings=False):
-    """The response, a span to a paragraph: number and letters in the margin, sources below."""
+    """The response, a span to a paragraph: number and letters in the margin, sources below.
+
+    `moved(step)` is called when the cursor moves: a call and no message, so that the panes are
+    drawn in the same frame as the cursor.
+    """
 
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("left,h", "move(-1)", "Previous token", show=False),
@@ -52,45 +49,50 @@ class TokenView(Lines, inherit_bindings=False):
         Binding("G,ctrl+end", "last", "Last token", show=False),
         Binding("full_stop", "same(1)", "Next of this source", show=False, key_display="."),
         Binding("comma", "same(-1)", "Previous of this source", show=False, key_display=","),
-        Binding("n", "lit(1)", "Next lit token", show=False),
-        Binding("N", "lit(-1)", "Previous lit token", show=False),
+        Binding("n", "highlighted(1)", "Next lit token", show=False),
+        Binding("N", "highlighted(-1)", "Previous lit token", show=False),
         Binding("f", "centre", "Centre the cursor", show=False),
         Binding("enter", "pin", "Pin", show=False),
     ]
 
-    def __init__(self, id: str | None = None) -> None:
-        super().__init__(id=id)
+    @dataclass
+    class Pinned(Message):
+        """The panes are to stay on a step while the cursor moves on."""
+
+        step: int
+
+    def __init__(self, moved: Callable[[int], None]) -> None:
+        super().__init__(id="tokens")
+        self.moved = moved
         self.cursor = 0
         self.letters = False
         self.captions = True
-        self.marked = NOTHING
-        # Called, not sent: what the panes say of a step is drawn in the same frame as the cursor.
-        self.moved: Callable[[int], None] = lambda step: None
-        self.lit: Bool | None = None  # (T,): the steps that stand out while the others are dim
+        self.response = NO_RESPONSE
+        self.highlighted: Bool | None = None  # (T,): these stand out, the others are dim
         self.pinned: int | None = None
         self._rows = wrap("", 2)
-        self._broken: tuple[object, object] = (None, None)  # what the rows were broken for
-        self._heads: dict[int, int] = {}  # row → the span that begins on it; -1: what is in none
+        self._wrapped: tuple[object, object] = (None, None)  # what the rows were wrapped for
+        self._heads: dict[int, int] = {}  # row → the span that begins on it; -1: steps in no span
         self._lines: list[tuple[int, int]] = []  # line → its row, and what it shows of it
         self._tops: list[int] = []  # row → its first line
-        self._column = 0  # where the cursor wants to be when it changes rows
+        self._column = 0  # the cell that the cursor keeps when it changes rows
 
     # What is shown
 
-    def mark(self, marked: Marked, cursor: int) -> None:
+    def show_response(self, response: StyledResponse, cursor: int) -> None:
         """Show a response, with the cursor on a step (or the nearest there is)."""
-        before, self.marked, self._message = self.marked, marked, None
-        was, self.cursor = self.cursor, max(0, min(cursor, len(marked) - 1))
-        self._break_rows(marked.changed(before) if self.cursor == was else None)
+        before, self.response, self._message = self.response, response, None
+        old, self.cursor = self.cursor, max(0, min(cursor, len(response) - 1))
+        self._update_rows(response.changed(before) if self.cursor == old else None)
 
-    def say(self, text: str, wrong: bool = False) -> None:
-        self.marked, self.lit, self.pinned = NOTHING, None, None
-        super().say(text, wrong)
+    def show_message(self, text: str, wrong: bool = False) -> None:
+        self.response, self.highlighted, self.pinned = NO_RESPONSE, None, None
+        super().show_message(text, wrong)
 
-    def light(self, steps: Bool | None) -> None:
+    def highlight(self, steps: Bool | None) -> None:
         """Let these steps (T,) stand out, the others be dim; None: all alike."""
-        if steps is not None or self.lit is not None:
-            self.lit = steps
+        if steps is not None or self.highlighted is not None:
+            self.highlighted = steps
             self.redraw()
 
     def pin(self, step: int | None) -> None:
@@ -101,30 +103,30 @@ class TokenView(Lines, inherit_bindings=False):
     def toggle_letters(self) -> None:
         """Show or hide the row of modality letters under each row of text."""
         self.letters = not self.letters
-        self._break_rows()
+        self._update_rows()
 
     def toggle_captions(self) -> None:
         """Show or hide the curated sources below each span."""
         self.captions = not self.captions
-        self._break_rows()
+        self._update_rows()
 
     def on_resize(self) -> None:
-        self._break_rows()
+        self._update_rows()
 
     @property
     def _margin(self) -> int:
-        return len(str(len(self.marked.spans))) + _MARGIN
+        return len(str(len(self.response.spans))) + _MARGIN
 
-    def _break_rows(self, changed: Bool | None = None) -> None:
-        """Break the response to rows, unless it is broken as it must be; show it anew, or of
-        rows that stay as they are the steps that `changed` (T,)."""
-        width, marked = self.scrollable_content_region.width, self.marked
-        if not len(marked) or not width:
+    def _update_rows(self, changed: Bool | None = None) -> None:
+        """Wrap the response to rows, unless they are still right; draw all of them again, or where
+        they stay as they are, only the rows of the steps that `changed` (T,)."""
+        width, response = self.scrollable_content_region.width, self.response
+        if not len(response) or not width:
             return
-        wanted = (marked.spans, width, self.letters, self.captions)
-        if self._broken[0] is not marked.shown or self._broken[1] != wanted:
-            self._broken, changed = (marked.shown, wanted), None
-            self._wrap(width, marked)
+        wanted = (response.spans, width, self.letters, self.captions)
+        if self._wrapped[0] is not response.shown or self._wrapped[1] != wanted:
+            self._wrapped, changed = (response.shown, wanted), None
+            self._wrap(width, response)
         self.count = len(self._lines)
         self.virtual_size = Size(width, self.count)
         self._column = self._place(self.cursor)[1]
@@ -134,17 +136,17 @@ class TokenView(Lines, inherit_bindings=False):
             self._refresh_rows(self._rows_of(changed))
         self.call_after_refresh(self._follow)
 
-    def _wrap(self, width: int, marked: Marked) -> None:
-        begins = np.flatnonzero(np.diff(marked.span, prepend=-2))
-        heads = {int(marked.first[step]): int(marked.span[step]) for step in begins}
+    def _wrap(self, width: int, response: StyledResponse) -> None:
+        begins = np.flatnonzero(np.diff(response.span, prepend=-2))
+        heads = {int(response.first[step]): int(response.span[step]) for step in begins}
         # One cell stays free so that the scrollbar's coming and going moves no word.
         self._rows = wrap(
-            marked.shown.text, width - self._margin - 1, (*marked.shown.starts, *heads)
+            response.shown.text, width - self._margin - 1, (*response.shown.starts, *heads)
         )
         self._heads = {self._rows.row_of(head): k for head, k in heads.items()}
-        self._lay_lines()
+        self._number_lines()
 
-    def _lay_lines(self) -> None:
+    def _number_lines(self) -> None:
         """What each line shows: a row, its letters, the sources of the span that ends there."""
         ends = pairwise([*self._heads, len(self._rows)])
         tails = {after - 1 for head, after in ends if self._heads[head] >= 0}
@@ -158,10 +160,10 @@ class TokenView(Lines, inherit_bindings=False):
     # The cursor
 
     def move_to(self, step: int, keep_column: bool = False) -> None:
-        """Put the cursor on a step (or the nearest there is) and tell the screen."""
-        if not len(self.marked):
+        """Put the cursor on a step (or the nearest there is) and call `moved`."""
+        if not len(self.response):
             return
-        step = max(0, min(step, len(self.marked) - 1))
+        step = max(0, min(step, len(self.response) - 1))
         stale = self._rows_of_span(self.cursor) | self._rows_of_span(step)
         self.cursor = step
         if not keep_column:
@@ -171,26 +173,26 @@ class TokenView(Lines, inherit_bindings=False):
         self.moved(step)
 
     def action_move(self, by: int) -> None:
-        if len(self.marked):
-            first, last = self.marked.group_of(self.cursor)
-            self.move_to(last if by > 0 else self.marked.group_of(max(first - 1, 0))[0])
+        if len(self.response):
+            first, last = self.response.group_of(self.cursor)
+            self.move_to(last if by > 0 else self.response.group_of(max(first - 1, 0))[0])
 
     def action_same(self, by: int) -> None:
-        """To the next token outside this group that is traced to the same unit."""
-        if len(self.marked):
-            unit = self.marked.unit[self.cursor]
-            self._to_next((self.marked.unit == unit) & (unit >= 0), by)
+        """Go to the next token outside this group that is traced to the same unit."""
+        if len(self.response):
+            unit = self.response.unit[self.cursor]
+            self._to_next((self.response.unit == unit) & (unit >= 0), by)
 
-    def action_lit(self, by: int) -> None:
-        if self.lit is not None:
-            self._to_next(self.lit, by)
+    def action_highlighted(self, by: int) -> None:
+        if self.highlighted is not None:
+            self._to_next(self.highlighted, by)
 
     def _to_next(self, wanted: Bool, by: int) -> None:
-        """To the first step of the next group, forwards or backwards, that holds a wanted step."""
-        first, last = self.marked.group_of(self.cursor)
+        """Go to the first step of the next group, forwards or backwards, with a wanted step."""
+        first, last = self.response.group_of(self.cursor)
         found = np.flatnonzero(wanted[last:]) + last if by > 0 else np.flatnonzero(wanted[:first])
         if len(found):
-            self.move_to(self.marked.group_of(int(found[0 if by > 0 else -1]))[0])
+            self.move_to(self.response.group_of(int(found[0 if by > 0 else -1]))[0])
 
     def action_centre(self) -> None:
         if self._tops:
@@ -198,14 +200,14 @@ class TokenView(Lines, inherit_bindings=False):
             self.scroll_to(y=top - self.scrollable_content_region.height // 2, animate=False)
 
     def action_pin(self) -> None:
-        if len(self.marked):
-            self.post_message(Pinned(self.cursor))
+        if len(self.response):
+            self.post_message(self.Pinned(self.cursor))
 
     def action_first(self) -> None:
         self.move_to(0)
 
     def action_last(self) -> None:
-        self.move_to(len(self.marked) - 1)
+        self.move_to(len(self.response) - 1)
 
     def action_row(self, by: int) -> None:
         self._to_row(self._place(self.cursor)[0] + by, by)
@@ -228,16 +230,16 @@ class TokenView(Lines, inherit_bindings=False):
             self._to_step(row, offset.x - self._margin)
 
     def _to_step(self, row: int, column: int) -> None:
-        """To the step at a cell of a row."""
-        if len(self.marked) and 0 <= row < len(self._rows):
-            step = nearest_step(self.marked.shown, self._rows, row, column)
+        """Go to the step at a cell of a row."""
+        if len(self.response) and 0 <= row < len(self._rows):
+            step = nearest_step(self.response.shown, self._rows, row, column)
             self.move_to(self.cursor if step is None else step)
 
     def _to_row(self, row: int, onward: int) -> None:
-        """To a row, or the next one `onward` that shows a step, keeping the column."""
+        """Go to a row, or the next one `onward` that shows a step, in the same column."""
         row = max(0, min(row, len(self._rows) - 1))
-        while len(self.marked) and 0 <= row < len(self._rows):
-            step = nearest_step(self.marked.shown, self._rows, row, self._column)
+        while len(self.response) and 0 <= row < len(self._rows):
+            step = nearest_step(self.response.shown, self._rows, row, self._column)
             if step is not None:
                 self.move_to(step, keep_column=True)
                 return
@@ -245,9 +247,9 @@ class TokenView(Lines, inherit_bindings=False):
 
     def _place(self, step: int) -> tuple[int, int]:
         """The row and the cell of a step's first character."""
-        if not len(self.marked):
+        if not len(self.response):
             return 0, 0
-        character = int(self.marked.first[step])
+        character = int(self.response.first[step])
         row = self._rows.row_of(character)
         return row, self._rows.column(row, character)
 
@@ -263,16 +265,16 @@ class TokenView(Lines, inherit_bindings=False):
         return range(self._tops[row], after)
 
     def _rows_of_span(self, step: int) -> set[int]:
-        """The rows of the span around a step: they change when the cursor enters or leaves."""
-        k = int(self.marked.span[step])
-        start, end = self.marked.spans[k] if k >= 0 else (step, step + 1)
-        last = int(self.marked.first[end]) if end < len(self.marked) else None
+        """The rows of the span of a step: they change when the cursor enters or leaves it."""
+        k = int(self.response.span[step])
+        start, end = self.response.spans[k] if k >= 0 else (step, step + 1)
+        last = int(self.response.first[end]) if end < len(self.response) else None
         until = len(self._rows) - 1 if last is None else self._rows.row_of(last)
         return set(range(self._place(start)[0], until + 1))
 
     def _rows_of(self, steps: Bool) -> set[int]:
         """The rows on which some of these steps (T,) are drawn."""
-        step = self.marked.shown.step
+        step = self.response.shown.step
         characters = np.flatnonzero((step >= 0) & steps[step])
         rows = np.searchsorted(self._rows.ranges[:, 0], characters, "right") - 1
         return set(np.unique(rows).tolist())
@@ -290,7 +292,7 @@ class TokenView(Lines, inherit_bindings=False):
     # Drawing
 
     def draw_row(self, row: int, width: int) -> Iterable[Piece]:
-        if not len(self.marked):
+        if not len(self.response):
             return super().draw_row(row, width)
         row, lane = self._lines[row]
         if lane == CAPTION:
@@ -299,18 +301,18 @@ class TokenView(Lines, inherit_bindings=False):
 
     def _draw_caption(self, row: int, width: int) -> Iterable[Piece]:
         """`↳ I image 1  A audio 1 1–2 s`: the curated sources of the span that ends here."""
-        step = int(self.marked.shown.step[self._rows.ranges[row, 0]])
-        k = int(self.marked.span[step])
+        step = int(self.response.shown.step[self._rows.ranges[row, 0]])
+        k = int(self.response.span[step])
         yield " " * self._margin, self.palette.plain
         yield "↳ ", self.palette.dim
-        sources = self.marked.sources[k] if step >= 0 and k >= 0 else ()
+        sources = self.response.sources[k] if step >= 0 and k >= 0 else ()
         left = width - self._margin - 2
-        if step >= 0 and k in self.marked.thinking:
+        if step >= 0 and k in self.response.thinking:
             yield _THINKING, self.palette.dim
             left -= len(_THINKING)
         for modality, unit in sources:
             yield f"{LETTERS[modality]} ", self.palette.ink[modality]
-            text = clip(self.marked.names[unit], left - 2)
+            text = clip(self.response.names[unit], left - 2)
             yield f"{text}  ", self.palette.dim
             left -= cell_len(text) + 4
             if left < 8:
@@ -325,46 +327,46 @@ class TokenView(Lines, inherit_bindings=False):
         if k < 0:
             yield " " * self._margin, palette.plain
             return
-        here = k == self.marked.span[self.cursor]
+        here = k == self.response.span[self.cursor]
         yield f"{'▸' if here else ' '}{k + 1:>{digits}} ", palette.strong if here else palette.dim
-        kinds = list(dict.fromkeys(modality for modality, _ in self.marked.sources[k]))[:4]
+        kinds = list(dict.fromkeys(modality for modality, _ in self.response.sources[k]))[:4]
         yield from ((LETTERS[modality], palette.ink[modality]) for modality in kinds)
-        apart = bool(self.marked.disputed[self.marked.spans[k][0]])
+        apart = bool(self.response.disputed[self.response.spans[k][0]])
         yield "≠" if apart else "", palette.error
         yield " " * (_MARGIN - 2 - len(kinds) - apart), palette.plain
 
     def _draw_steps(self, row: int, lane: int) -> Iterable[Piece]:
         start, end = self._rows.ranges[row].tolist()
-        steps, edge = self.marked.shown.step[start:end], self._rows.edge
-        text = self.marked.shown.text[start:end]
+        steps, edge = self.response.shown.step[start:end], self._rows.edge
+        text = self.response.shown.text[start:end]
         cuts = [start, *(np.flatnonzero(np.diff(steps)) + start + 1).tolist(), end]
         for a, b in pairwise(cuts):
             step = int(steps[a - start])
             if lane == LETTER:
                 yield self._letter(step, text[a - start : b - start], int(edge[b] - edge[a]))
             else:
-                yield text[a - start : b - start], self._style(step)
+                yield text[a - start : b - start], self.style_of(step)
 
-    def _style(self, step: int) -> Style:
+    def style_of(self, step: int) -> Style:
         if step < 0:
             return self.palette.dim
-        marked = self.marked
-        if marked.group[step] == marked.group[self.cursor]:
+        response = self.response
+        if response.group[step] == response.group[self.cursor]:
             return self.palette.cursor
         if step == self.pinned:
             return self.palette.pinned
-        if self.lit is not None and not self.lit[step]:
+        if self.highlighted is not None and not self.highlighted[step]:
             return self.palette.dim
-        if marked.outside[step]:
+        if response.outside[step]:
             return self.palette.dim
-        style = self.palette.token[marked.modality[step]][int(marked.level[step])]
-        inside = marked.span[step] == marked.span[self.cursor] >= 0
+        style = self.palette.token[response.modality[step]][int(response.level[step])]
+        inside = response.span[step] == response.span[self.cursor] >= 0
         return Style.combine((style, _UNDERLINED)) if inside else style
 
     def _letter(self, step: int, text: str, cells: int) -> Piece:
         """The letter of a step below its first character, or blanks below a step's second row."""
         if step < 0:
             return " " * cells, self.palette.plain
-        modality = self.marked.modality[step]
+        modality = self.response.modality[step]
         gap = " " * (len(text) - len(text.lstrip(" ")))
         return (gap + LETTERS[modality]).ljust(cells)[:cells], self.palette.ink[modality]

@@ -9,7 +9,7 @@ from textual.color import Color
 from textual.theme import BUILTIN_THEMES
 
 from omnitrace.timeline import Modality
-from tui.draw.colours import LETTERS, LEVELS, Palette, _contrast, levels, palette_of
+from tui.draw.colours import LETTERS, LEVELS, Palette, contrast, levels, palette_of
 
 
 def palette(theme: str) -> Palette:
@@ -29,14 +29,14 @@ def colour(style: Style, ground: bool = False) -> Color:
 @pytest.mark.parametrize("theme", BUILTIN_THEMES)
 def test_tokens_can_be_read_in_every_theme(theme: str) -> None:
     ramps = palette(theme).token.values()
-    assert all(_contrast(colour(s), colour(s, True)) >= 4.5 for ramp in ramps for s in ramp)
+    assert all(contrast(colour(s), colour(s, True)) >= 4.5 for ramp in ramps for s in ramp)
 
 
 @pytest.mark.parametrize("theme", ["textual-dark", "textual-light", "nord"])
 def test_strength_grows_away_from_the_page(theme: str) -> None:
     for ramp in palette(theme).token.values():
         page = colour(palette(theme).cursor)
-        far = [_contrast(colour(style, True), page) for style in ramp]
+        far = [contrast(colour(style, True), page) for style in ramp]
         assert far == sorted(far)
 
 

@@ -14,14 +14,15 @@ import pytest
 from textual.color import Color
 
 from omnitrace import CommandError, OmniTraceError, Run
+from omnitrace.media.folder import MediaFolder
 from omnitrace.timeline import Medium
 from tests.build import make_trace
 from tests.tui.drive import browsing, press, text
 from tests.tui.samples import planted_trace, settle, write_run
-from tui.draw.picture import half_cells, heated, shades, stretched
+from tui.draw.image import half_cells, heated, shades, stretched
 from tui.media import decode
-from tui.media.find import MediaFolder
-from tui.media.heat import over_patches, over_time, tokens_of_medium
+from tui.media.cache import MediaCache
+from tui.media.heat_map import over_patches, over_time, tokens_of_medium
 from tui.media.play import Player, command
 
 BLACK, HUE = Color(0, 0, 0), Color(200, 100, 50)
@@ -91,13 +92,13 @@ def seen(media: Path, tmp_path: Path) -> Run:
 
 
 def test_a_file_is_taken_by_its_name_and_its_sha256(media: Path) -> None:
-    folder, path = MediaFolder(media), media / "inner" / "tone.wav"
+    files, path = MediaCache(MediaFolder(media)), media / "inner" / "tone.wav"
     known = medium_of(path, "audio")
-    assert folder.find(known) == path
+    assert files.file(known) == path
     with pytest.raises(OmniTraceError, match="another file than was recorded"):
-        folder.find(replace(known, sha256="0" * 64))
+        files.file(replace(known, sha256="0" * 64))
     with pytest.raises(OmniTraceError, match="is not in"):
-        folder.find(replace(known, name="other.wav"))
+        files.file(replace(known, name="other.wav"))
 
 
 @pytest.mark.parametrize("name", ["../tone.wav", "/etc/passwd", "inner/../../secret"])
@@ -105,7 +106,7 @@ def test_a_run_s_names_are_never_paths(media: Path, name: str) -> None:
     (media.parent / "secret").write_text("x")
     secret = hashlib.sha256(b"x").hexdigest()
     with pytest.raises(OmniTraceError):
-        MediaFolder(media).find(Medium("audio", name, secret))
+        MediaCache(MediaFolder(media)).file(Medium("audio", name, secret))
 
 
 # Decoded
@@ -113,7 +114,7 @@ def test_a_run_s_names_are_never_paths(media: Path, name: str) -> None:
 
 def test_pictures_frames_and_loudness_are_small_arrays(media: Path) -> None:
     inner = media / "inner"
-    small = decode.picture(inner / "circle.png", 4, 4)
+    small = decode.image(inner / "circle.png", 4, 4)
     assert small.shape == (4, 4, 3)
     assert small[0, 0].tolist() == [255, 0, 0]
     assert small[3, 3].tolist() == [0, 0, 0]
@@ -134,7 +135,7 @@ def test_a_sound_that_is_no_plain_wav_is_heard_too(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("ask", [
-    lambda path: decode.picture(path, 4, 4),
+    lambda path: decode.image(path, 4, 4),
     lambda path: decode.frames(path, (0.0,), 4, 4),
     lambda path: decode.loudness(path, 4),
 ])  # fmt: skip
@@ -154,7 +155,7 @@ def test_scores_lie_on_patches_and_on_time() -> None:
     row = np.arange(trace.n, dtype=np.float32)
     image = tokens_of_medium(trace, 0)
     assert over_patches(trace, image, row).tolist() == row[image].reshape(2, 2).tolist()
-    sound = tokens_of_medium(trace, 1, sound=True)
+    sound = tokens_of_medium(trace, 1, audio=True)
     spread = over_time(trace, sound, row, 3.0, 12)
     assert spread.reshape(6, 2).sum(axis=1).tolist() == pytest.approx(row[sound].tolist())
     assert over_time(trace, image, row, 3.0, 4).sum() == 0
@@ -260,9 +261,9 @@ async def test_the_segment_under_the_cursor_is_played(
     monkeypatch.setattr(subprocess, "Popen", Started)
     async with browsing(seen, "seen", size=(120, 60), media=media) as pilot:
         await press(pilot, "colon", *"s3", "enter", "right", "o")
-        assert "mpv plays audio 1 2–3 s" in text(pilot, "#told")
+        assert "mpv plays audio 1 2–3 s" in text(pilot, "#status")
         await press(pilot, "g", "o")
-        assert "Nothing can be heard" in text(pilot, "#told")
+        assert "Nothing can be heard" in text(pilot, "#status")
     assert called[0][-1] == str((media / "inner" / "tone.wav").resolve())
     assert {"--start=2", "--length=1"} <= set(called[0])
 
@@ -275,12 +276,12 @@ def test_without_a_player_it_is_said(monkeypatch: pytest.MonkeyPatch, tmp_path: 
 
 def test_a_player_that_cannot_find_a_place_gets_the_stretch(tmp_path: Path) -> None:
     player = Player()
-    part = player._cut_out(write_wav(tmp_path / "tone.wav"), 2.0, 2.5)
+    part = player.cut_out(write_wav(tmp_path / "tone.wav"), 2.0, 2.5)
     with wave.open(str(part)) as cut:
         assert cut.getnframes() == 4000
     player.stop()
     assert not part.exists()
     (tmp_path / "x.mp3").write_bytes(b"x")
     with pytest.raises(OmniTraceError, match="plain WAV"):
-        player._cut_out(tmp_path / "x.mp3", 0.0, 1.0)
+        player.cut_out(tmp_path / "x.mp3", 0.0, 1.0)
     player.stop()

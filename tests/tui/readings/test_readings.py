@@ -15,7 +15,7 @@ from tests.tui.drive import LARGE, browsing, lit, on_screen, press, text, title,
 from tests.tui.samples import PLAIN, planted_trace
 from tui.labels import Labels
 from tui.readings.by_source import uses_of
-from tui.readings.side import ALONE, Beside, sides_of
+from tui.readings.columns import DIFFERS, Compared, side_table
 from tui.trace.screen import TraceScreen
 
 TRUTH = {
@@ -71,27 +71,27 @@ async def test_the_answer_is_read_by_source(run: Run) -> None:
 def test_two_configurations_agree_with_themselves() -> None:
     trace = planted_trace()
     attribution = attribute(trace, PLAIN)
-    same = sides_of(Beside(trace, attribution, ("B", attribution)))
+    same = side_table(Compared(trace, attribution, ("B", attribution)))
     assert same.titles == ("because of", "because of, by B")
-    assert all(span.apart == 0 for span in same.spans)
+    assert all(span.differing == 0 for span in same.spans)
     other = attribute(trace, PRESETS["release"])
-    apart = sides_of(Beside(trace, attribution, ("B", other)))
-    assert any(entry.sign == ALONE for s in apart.spans for voice in s.voices for entry in voice)
+    apart = side_table(Compared(trace, attribution, ("B", other)))
+    assert any(entry.sign == DIFFERS for s in apart.spans for voice in s.columns for entry in voice)
 
 
 def test_labels_say_what_is_found_and_what_is_missed(labels: Labels) -> None:
     trace = planted_trace("kitchen-0")
     attribution = attribute(trace, PLAIN)
-    sides = sides_of(Beside(trace, attribution, gold=labels.gold(trace)))
+    sides = side_table(Compared(trace, attribution, gold=labels.gold(trace)))
     assert sides.titles == ("because of", "truly because of")
     told = [
-        {(e.sign, e.text.split(" “")[0]) for voice in span.voices for e in voice}
+        {(e.sign, e.text.split(" “")[0]) for voice in span.columns for e in voice}
         for span in sides.spans
     ]
     assert ("✓", "image 1") in told[1]
     assert ("✗", "audio 1 0–1 s") in told[2]
     assert {sign for sign, _ in told[3]} == {"·"}  # it says what is not true: not judged
-    assert sides.spans[3].voices[1] == ()
+    assert sides.spans[3].columns[1] == ()
 
 
 async def test_disagreements_come_first_when_asked(run: Run, labels: Labels) -> None:
@@ -108,7 +108,7 @@ async def test_disagreements_come_first_when_asked(run: Run, labels: Labels) -> 
 async def test_alone_the_reading_says_who_else_could_speak(run: Run) -> None:
     async with browsing(run, "kitchen-0", size=LARGE) as pilot:
         await press(pilot, "3")
-        assert "--labels" in text(pilot, "#told")
+        assert "--labels" in text(pilot, "#status")
 
 
 async def test_samples_with_labels_have_an_f1(run: Run, labels: Labels) -> None:
@@ -137,5 +137,5 @@ async def test_labels_that_do_not_fit_leave_the_rest_usable(run: Run, tmp_path: 
     wrong = TRUTH | {"sentences": [{"text": "A red circle is shown.", "evidence": [{"part": 9}]}]}
     path.write_text(json.dumps(wrong) + "\n", "utf-8")
     async with browsing(run, "kitchen-0", labels=Labels.read(path)) as pilot:
-        assert "line 1" in text(pilot, "#told").replace("\n ", " ")
+        assert "line 1" in text(pilot, "#status").replace("\n ", " ")
         assert "The parcel weighs" in text(pilot, "#tokens")

@@ -9,7 +9,7 @@ import numpy as np
 from omnitrace import Run
 from tests.tui.drive import LARGE, browsing, on_screen, press, text
 from tests.tui.samples import damage, planted_trace, settle, write_run
-from tui.memory import Look
+from tui.look import Look
 from tui.runs.samples import SampleList
 from tui.runs.screen import RunScreen
 from tui.trace.screen import TraceScreen
@@ -99,7 +99,7 @@ async def test_what_is_not_there_is_said(run: Run) -> None:
 async def test_a_query_that_is_none_is_told(run: Run) -> None:
     async with browsing(run) as pilot:
         await press(pilot, "slash", *"steps:9")
-        assert "ask for steps as steps<0.5" in text(pilot, "#told")
+        assert "ask for steps as steps<0.5" in text(pilot, "#status")
         await press(pilot, "escape")
         assert "30 samples" in text(pilot, "#columns")
 
@@ -107,7 +107,7 @@ async def test_a_query_that_is_none_is_told(run: Run) -> None:
 async def test_samples_are_sorted_and_backwards(run: Run) -> None:
     async with browsing(run) as pilot:
         await press(pilot, "s")
-        assert "sorted by id" in text(pilot, "#told")
+        assert "sorted by id" in text(pilot, "#status")
         rows = text(pilot, "#samples").splitlines()
         assert rows[1].split()[0] == "kitchen-1"
         assert rows[2].split()[0] == "kitchen-10"

@@ -72,9 +72,11 @@ async def test_where_the_cursor_can_go_next_is_read_ahead(run: Run) -> None:
     async with browsing(run, "kitchen-0") as pilot:
         await press(pilot, "right")
         screen = on_screen(pilot, TraceScreen)
-        assert screen._opened is not None
+        assert screen.state.opened is not None
         assert screen.attribution is not None
-        known = [screen._opened.reader.known(screen.attribution, (t, t + 1)) for t in range(4)]
+        known = [
+            screen.state.opened.reader.cached(screen.attribution, (t, t + 1)) for t in range(4)
+        ]
         assert [depth is not None for depth in known] == [True, True, True, False]
 
 
@@ -261,7 +263,7 @@ async def test_found_steps_stand_out_and_are_walked(run: Run) -> None:
     async with browsing(run, "kitchen-0") as pilot:
         await press(pilot, "slash", *"square", "enter")
         assert tokens(pilot).cursor == 23
-        assert "square: 1 of 27 tokens" in text(pilot, "#told")
+        assert "square: 1 of 27 tokens" in text(pilot, "#status")
         await press(pilot, "slash", "ctrl+u", *"pos:NUM", "enter")
         assert lit(pilot) == [3, 19]
         assert tokens(pilot).cursor == 19
@@ -270,15 +272,15 @@ async def test_found_steps_stand_out_and_are_walked(run: Run) -> None:
         await press(pilot, "n", "n")
         assert tokens(pilot).cursor == 19
         await press(pilot, "escape")
-        assert tokens(pilot).lit is None
-        assert text(pilot, "#told") == ""
+        assert tokens(pilot).highlighted is None
+        assert text(pilot, "#status") == ""
 
 
 async def test_a_query_that_is_none_is_told_and_changes_nothing(run: Run) -> None:
     async with browsing(run, "kitchen-0") as pilot:
         await press(pilot, "slash", *"mood:bad", "enter")
-        assert "no field 'mood'" in text(pilot, "#told")
-        assert tokens(pilot).lit is None
+        assert "no field 'mood'" in text(pilot, "#status")
+        assert tokens(pilot).highlighted is None
 
 
 @pytest.mark.parametrize(("place", "step"), [("12", 11), ("s3", 13), ("999", 0), ("x", 0)])
@@ -286,7 +288,7 @@ async def test_go_to_a_step_or_a_span(run: Run, place: str, step: int) -> None:
     async with browsing(run, "kitchen-0") as pilot:
         await press(pilot, "colon", *place, "enter")
         assert tokens(pilot).cursor == step
-        assert ("from 1 to 27" in text(pilot, "#told")) == (step == 0)
+        assert ("from 1 to 27" in text(pilot, "#status")) == (step == 0)
 
 
 async def test_leaving_a_question_changes_nothing(run: Run) -> None:
@@ -303,7 +305,7 @@ async def test_a_source_shows_the_tokens_that_it_caused(run: Run) -> None:
         assert attribution is not None
         unit = int(attribution.unit[7])
         assert lit(pilot) == np.flatnonzero(attribution.unit == unit).tolist()
-        assert f"traced to {attribution.units.label[unit]}" in text(pilot, "#told")
+        assert f"traced to {attribution.units.label[unit]}" in text(pilot, "#status")
         await press(pilot, "enter")
         assert attribution.unit[tokens(pilot).cursor] == unit
 
@@ -359,12 +361,12 @@ async def test_the_strip_of_the_whole_answer_leads_there(run: Run) -> None:
 
 async def test_weak_colours_can_be_lifted(run: Run) -> None:
     async with browsing(run, "kitchen-0") as pilot:
-        first = tokens(pilot).marked.level
+        first = tokens(pilot).response.level
         await press(pilot, "plus")
-        assert (tokens(pilot).marked.level >= first).all()
-        assert tokens(pilot).marked.level.sum() > first.sum()
+        assert (tokens(pilot).response.level >= first).all()
+        assert tokens(pilot).response.level.sum() > first.sum()
         await press(pilot, "minus", "minus")
-        assert tokens(pilot).marked.level.sum() < first.sum()
+        assert tokens(pilot).response.level.sum() < first.sum()
 
 
 async def test_the_cursor_can_be_centred(tmp_path: Path) -> None:
@@ -383,17 +385,17 @@ async def test_the_cursor_can_be_centred(tmp_path: Path) -> None:
 async def test_what_differs_between_two_configurations_is_marked(run: Run) -> None:
     async with browsing(run, "kitchen-0", config=None) as pilot:
         await press(pilot, "d")
-        assert "Press b first" in text(pilot, "#told")
+        assert "Press b first" in text(pilot, "#status")
         await press(pilot, "b")
         assert "A default  B paper" in text(pilot, "#heading")
-        told = text(pilot, "#told")
-        marked = tokens(pilot).marked
-        apart = [k for k, (first, _) in enumerate(marked.spans) if marked.disputed[first]]
+        told = text(pilot, "#status")
+        response = tokens(pilot).response
+        apart = [k for k, (first, _) in enumerate(response.spans) if response.disputed[first]]
         assert f"{len(apart)} of 4 spans" in told
         rows = [row for row in text(pilot, "#tokens").splitlines() if "↳" not in row]
         assert [k for k, row in enumerate(rows) if "≠" in row[:12]] == apart
         await press(pilot, "d")
-        assert lit(pilot) == np.flatnonzero(marked.disputed).tolist()
+        assert lit(pilot) == np.flatnonzero(response.disputed).tolist()
 
 
 async def test_a_source_that_only_one_keeps_is_signed(run: Run) -> None:
@@ -437,7 +439,7 @@ async def test_what_is_drawn_anew_is_what_a_whole_drawing_shows(run: Run) -> Non
         assert isinstance(screen, TraceScreen)
         for config in configs:
             screen.session.history.change(config)
-            screen.ask_for()
+            screen.recompute()
             await settle(pilot)
             drawn = [view.render_line(y) for y in range(view.size.height)]
             view.redraw()

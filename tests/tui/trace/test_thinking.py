@@ -14,8 +14,8 @@ from replay import attribute
 from tests.tui.drive import browsing, press, shown, text, title, tokens
 from tests.tui.samples import PLAIN, planted_trace, write_run
 from tui.compare import disputed, span_at, spans_of_steps
-from tui.trace.marks import Paper, Reading, mark, runs
 from tui.trace.prompt import PromptView
+from tui.trace.response import ResponseLayout, StyleOptions, runs, style_response
 
 END = len("The parcel weighs seven kilos. A red circle is shown.")
 TRACE = replace(planted_trace(), meta={"thinking": [0, END]})
@@ -50,8 +50,8 @@ async def test_of_an_answer_alone_the_thinking_is_dim_and_in_no_span(thoughtful:
         assert "Not attributed: response = answer." in text(pilot, "#span-sources")
         assert "span" not in text(pilot, "#inspector").splitlines()[0]
         view = tokens(pilot)
-        assert view._style(5) == view.palette.dim
-        assert view._style(20) != view.palette.dim
+        assert view.style_of(5) == view.palette.dim
+        assert view.style_of(20) != view.palette.dim
         await press(pilot, "s")
         assert view.cursor == 13
         assert title(pilot, "#span-sources").startswith("span 1 · 1 kept")
@@ -98,9 +98,9 @@ def test_groups_are_runs_and_steps_without_span_are_not_disputed() -> None:
     assert runs(spans_of_steps(thinking)).tolist() == [0] * 7 + [1] * 6 + [2] * 14
     assert runs(np.zeros(0, np.int32)).tolist() == []
     assert span_at(answer, 3) is None
-    marked = mark(Paper.of(TRACE), thinking, Reading(grain="span"))
-    assert marked.group_of(20) == (13, 27)
-    assert marked.outside.tolist() == [False] * 13 + [True] * 14
+    response = style_response(ResponseLayout.of(TRACE), thinking, StyleOptions(grain="span"))
+    assert response.group_of(20) == (13, 27)
+    assert response.outside.tolist() == [False] * 13 + [True] * 14
     other = replace(answer, spans=tuple(replace(span, sources=()) for span in answer.spans))
     assert not disputed(whole, answer).any()
     assert disputed(whole, other).tolist() == [False] * 13 + [True] * 14

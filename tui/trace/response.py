@@ -1,5 +1,7 @@
-"""From an attribution to the marks on the tokens: what each is traced to, how surely, and in
-which group of steps it is read. Knows no widget."""
+"""From an attribution to a styled response: the unit, confidence and group of each token.
+
+Pure functions over numpy arrays. Knows no widget.
+"""
 
 from __future__ import annotations
 
@@ -23,12 +25,12 @@ Bool = npt.NDArray[np.bool_]
 Float32 = npt.NDArray[np.float32]
 
 _CAPTION_CELLS = 40
-_KINDS = tuple(Modality)  # by number: an enum's own look-up is dear
+_KINDS = tuple(Modality)  # by number: an enum's own look-up is slow
 
 
 @dataclass(frozen=True)
-class Marked:
-    """A response of T steps with its marks.
+class StyledResponse:
+    """A response of T steps with the style of each.
 
     - `group` (T,) int32, ascending: steps of one group are read together (a token, word or span);
     - `unit` (T,) int32: the unit that the step's group is traced to, -1 for none; `modality`: its
@@ -54,11 +56,11 @@ class Marked:
 
     @cached_property
     def names(self) -> Mapping[int, str]:
-        """What the `units` are called, each made when it is looked at."""
+        """The short names of the `units`, each computed at its first use."""
         return _Names(self.units) if self.units is not None else {}
 
-    def changed(self, before: Marked) -> Bool | None:
-        """(T,) bool: the steps that look otherwise than `before`; None where all may."""
+    def changed(self, before: StyledResponse) -> Bool | None:
+        """(T,) bool: the steps that look different from `before`; None where all may."""
         same = self.shown is before.shown and self.units is before.units
         if not same or self.spans != before.spans or self.modality != before.modality:
             return None
@@ -83,70 +85,73 @@ class Marked:
         first = np.searchsorted(self.group, self.group[step], "left")
         return int(first), int(np.searchsorted(self.group, self.group[step], "right"))
 
-    def span_beside(self, step: int, by: int) -> int:
-        """The number of the span after (`by` 1) or before (-1) that of a step, which may be in
-        none; there may be no span of that number."""
+    def next_span(self, step: int, by: int) -> int:
+        """The number of the span after (`by` 1) or before (-1) the one of a step. The step may lie
+        in no span, and the response may have no span of that number."""
         k = int(self.span[step])
         later = sum(start <= step for start, _ in self.spans)
         return k + by if k >= 0 else later - (by < 0)
 
-    def beside(self, steps: tuple[int, int]) -> list[tuple[int, int]]:
+    def neighbours(self, steps: tuple[int, int]) -> list[tuple[int, int]]:
         """The groups after and before one, where there are any."""
         return [self.group_of(step) for step in (steps[1], steps[0] - 1) if 0 <= step < len(self)]
 
 
 _NONE = np.zeros(0, np.int32)
-NOTHING = Marked(
+NO_RESPONSE = StyledResponse(
     Shown("", _NONE, ()), _NONE, _NONE, _NONE, (), _NONE, (), (), _NONE, np.zeros(0, np.bool_)
 )
 
 
 @dataclass(frozen=True)
-class Paper:
-    """What of a response does not change with the configuration: its characters and words."""
+class ResponseLayout:
+    """The parts of a response that no configuration changes: its characters and words."""
 
     shown: Shown
     first: Int32
     word: Int32
 
     @classmethod
-    def of(cls, trace: Trace) -> Paper:
+    def of(cls, trace: Trace) -> ResponseLayout:
         """The response of a trace, laid out once."""
         shown = show_steps(trace.response, trace.chars)
         return cls(shown, shown.first(trace.T), words(trace.response, trace.chars))
 
 
 @dataclass(frozen=True)
-class Reading:
-    """How the reader wants the marks: read by `grain`, `strength` of colours, beside `other`."""
+class StyleOptions:
+    """How to style a response: groups by `grain`, `strength` of colours, compared to `other`."""
 
     grain: str = "token"
     strength: float = 1.0
     other: Attribution | None = None
 
 
-def mark(paper: Paper, attribution: Attribution, reading: Reading) -> Marked:
-    """The response with the marks that an attribution gives its steps."""
+def style_response(
+    layout: ResponseLayout, attribution: Attribution, options: StyleOptions
+) -> StyledResponse:
+    """The response as an attribution styles its steps."""
     span = spans_of_steps(attribution)
-    groups = {"word": paper.word, "span": runs(span)}
-    group = groups.get(reading.grain, np.arange(len(span), dtype="i4"))
+    groups = {"word": layout.word, "span": runs(span)}
+    group = groups.get(options.grain, np.arange(len(span), dtype="i4"))
     unit, confidence = traced(attribution, group)
     kinds = [*(_KINDS[m] for m in attribution.units.modality.tolist()), Modality.SPECIAL]
-    other = reading.other
-    return Marked(
-        shown=paper.shown,
-        first=paper.first,
+    return StyledResponse(
+        shown=layout.shown,
+        first=layout.first,
         group=group,
         unit=unit,
         modality=tuple(kinds[u] for u in unit.tolist()),
-        level=levels(confidence, reading.strength),
+        level=levels(confidence, options.strength),
         spans=tuple(found.steps for found in attribution.spans),
         sources=tuple(
             tuple((kinds[source.unit], source.unit) for source in found.sources)
             for found in attribution.spans
         ),
         span=span,
-        disputed=disputed(attribution, other) if other else np.zeros(len(span), np.bool_),
+        disputed=(
+            disputed(attribution, options.other) if options.other else np.zeros(len(span), np.bool_)
+        ),
         units=attribution.units,
         thinking=frozenset(k for k, found in enumerate(attribution.spans) if found.thinking),
     )
@@ -170,12 +175,12 @@ def traced(attribution: Attribution, group: Int32) -> tuple[Int32, Float32]:
     return np.repeat(best, sizes).astype(np.int32), np.repeat(mean, sizes).astype(np.float32)
 
 
-def unmarked(paper: Paper) -> Marked:
-    """The response as it is read before it is attributed."""
-    steps = len(paper.word)
-    return Marked(
-        shown=paper.shown,
-        first=paper.first,
+def unstyled(layout: ResponseLayout) -> StyledResponse:
+    """The response before it is attributed."""
+    steps = len(layout.word)
+    return StyledResponse(
+        shown=layout.shown,
+        first=layout.first,
         group=np.arange(steps, dtype=np.int32),
         unit=np.full(steps, -1, np.int32),
         modality=(Modality.SPECIAL,) * steps,
@@ -199,7 +204,7 @@ def words(response: str, chars: Int32) -> Int32:
 
 
 class _Names(dict[int, str]):
-    """The short names of units, each made when it is first asked for."""
+    """The short names of units, each computed at its first use."""
 
     def __init__(self, units: Units) -> None:
         super().__init__()
@@ -210,7 +215,7 @@ class _Names(dict[int, str]):
         return self[unit]
 
 
-def caused(attribution: Attribution, unit: int) -> Bool:
+def steps_of_unit(attribution: Attribution, unit: int) -> Bool:
     """(T,) bool: the steps that are traced to a unit."""
     mapped: Bool = attribution.unit == unit
     return mapped

@@ -1,4 +1,4 @@
-"""What recorded ablations say caused an answer, held against its signal: data, no widget.
+"""The causes of an answer by recorded ablations, compared to its signal: data, no widget.
 
 May read scores from the disk and fit models: call from a worker thread.
 """
@@ -16,38 +16,42 @@ _USUAL = "mask"
 
 
 @dataclass(frozen=True)
-class Cause:
-    """Each span's signal (`a`) against its cause by a method (`b`); or, without spans, `amiss`:
-    why the ablations that were recorded cannot answer."""
+class CausalResult:
+    """The comparison of each span's signal (`a`) with its cause by a method (`b`); or, without
+    spans, the `error`: why the recorded ablations cannot answer."""
 
     method: str
     spans: tuple[Comparison, ...] = ()
-    amiss: str = ""
+    error: str = ""
 
-    def partings(self, k: int, side: str) -> dict[int, Parting]:
+    def disagreements(self, k: int, side: str) -> dict[int, Parting]:
         """The units of the k-th span that only one side names."""
         found = self.spans[k].partings if self.spans else ()
         return {parting.unit: parting for parting in found if parting.side == side}
 
 
-def cause_of(attribution: Attribution, replayer: Replayer, method: str) -> Cause | None:
-    """What a method says of an attribution's spans; None where nothing can be asked."""
+def causal_result(
+    attribution: Attribution, replayer: Replayer, method: str | None
+) -> CausalResult | None:
+    """The causes of an attribution's spans by a method; None without a method or ablations."""
+    if method is None:
+        return None
     try:
         trace = replayer.trace
         if not attribution.spans or not trace.ablations:
             return None
-        asked = Question(trace, attribution.config, _name(trace), replayer)
-        return Cause(method, tuple(compare(asked, asked, ("signal", method))))
+        task = Question(trace, attribution.config, _name(trace), replayer)
+        return CausalResult(method, tuple(compare(task, task, ("signal", method))))
     except OmniTraceError as error:
-        return Cause(method, amiss=str(error))
+        return CausalResult(method, error=str(error))
 
 
-def explained(parting: Parting, method: str) -> str:
-    """A parting in words: what either side gives the unit, and what may explain it."""
+def explanation(parting: Parting, method: str) -> str:
+    """A disagreement in words: the unit's share by either side, and what may explain it."""
     why = "; ".join(REASONS[reason] for reason in parting.reasons) or "no reason is seen"
     return f"signal {parting.share_a:.0%}, {method} {parting.share_b:.0%}: {why}"
 
 
 def _name(trace: Trace) -> str:
-    """The ablations to ask: those recorded in the usual way, if there are any."""
+    """The set of ablations to use: the usual one, if it was recorded."""
     return _USUAL if _USUAL in trace.ablations else min(trace.ablations)

@@ -1,4 +1,4 @@
-"""The pictures in README.md and docs/: `python -m tests.tui.picture DEMO`.
+"""The pictures in README.md and docs/: `python -m tests.tui.screenshots DEMO`.
 
 DEMO is a folder that `omnitrace demo` wrote, its run with ablations by `omnitrace ablate-inputs
 DEMO/run --samples DEMO/samples.jsonl`: its run, media and truth are looked at.
@@ -21,7 +21,7 @@ DOCS = Path(__file__).parents[2] / "docs"
 
 
 @dataclass(frozen=True)
-class Picture:
+class Screenshot:
     """What is seen of a sample, or (without one) of the run, after some keys; `labelled`: beside
     the truth."""
 
@@ -32,11 +32,11 @@ class Picture:
 
 
 PICTURES = {
-    "browse.svg": Picture("mixed-0", "s s right right right right"),
-    "browse-run.svg": Picture(None, "down down down", (124, 16)),
-    "browse-side.svg": Picture("mixed-0", "b 3", (124, 32)),
-    "browse-cause.svg": Picture("mixed-0", "p 3 o" + 10 * " down", (124, 32), labelled=False),
-    "browse-configuration.svg": Picture(
+    "browse.svg": Screenshot("mixed-0", "s s right right right right"),
+    "browse-run.svg": Screenshot(None, "down down down", (124, 16)),
+    "browse-side.svg": Screenshot("mixed-0", "b 3", (124, 32)),
+    "browse-cause.svg": Screenshot("mixed-0", "p 3 o" + 10 * " down", (124, 32), labelled=False),
+    "browse-configuration.svg": Screenshot(
         "mixed-0", "b e down down down down right s s s", (124, 38)
     ),
 }

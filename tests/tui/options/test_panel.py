@@ -13,11 +13,11 @@ from omnitrace.config import load_toml, to_dict
 from replay import PRESETS, ReplayConfig
 from tests.tui.drive import LARGE, browsing, on_screen, press, text, title, tokens
 from tests.tui.samples import planted_trace
-from tui.knobs.fields import Knob, knobs_of
-from tui.knobs.panel import Knobs
+from tui.options.fields import Option, options_of
+from tui.options.panel import OptionPanel
 from tui.trace.screen import TraceScreen
 
-KNOBS = {".".join(knob.path): knob for knob in knobs_of(ReplayConfig(), planted_trace())}
+OPTIONS = {".".join(option.path): option for option in options_of(ReplayConfig(), planted_trace())}
 
 
 def leaves(config: Any, path: tuple[str, ...] = ()) -> set[str]:
@@ -30,7 +30,7 @@ def leaves(config: Any, path: tuple[str, ...] = ()) -> set[str]:
 
 
 def test_every_value_of_the_configuration_has_a_control() -> None:
-    assert leaves(to_dict(ReplayConfig())) <= set(KNOBS)
+    assert leaves(to_dict(ReplayConfig())) <= set(OPTIONS)
 
 
 def test_a_new_field_is_a_new_control() -> None:
@@ -40,51 +40,51 @@ def test_a_new_field_is_a_new_control() -> None:
     more = dataclasses.make_dataclass(
         "More", [("later", int, extra)], bases=(ReplayConfig,), frozen=True
     )
-    assert Knob(("later",), "new", (1, 5, 2)) in knobs_of(more())
+    assert Option(("later",), "new", (1, 5, 2)) in options_of(more())
 
 
-@pytest.mark.parametrize("name", KNOBS)
+@pytest.mark.parametrize("name", OPTIONS)
 def test_every_control_turns_to_legal_values_only(name: str) -> None:
-    knob, config = KNOBS[name], ReplayConfig()
+    option, config = OPTIONS[name], ReplayConfig()
     for by in (1, -1, 10, -10):
-        value = knob.turned(knob.value(config), by)
-        changed = knob.put(config, value)
-        assert knob.value(changed) == value
-        share = knob.share(value)
+        value = option.changed(option.value(config), by)
+        changed = option.put(config, value)
+        assert option.value(changed) == value
+        share = option.share(value)
         assert share is None or 0 <= share <= 1
 
 
 def test_a_number_stops_at_its_bounds_and_choices_go_round() -> None:
-    gamma, reduce = KNOBS["curation.gamma"], KNOBS["reduce"]
-    assert gamma.turned(8.0, 1) == 8.0
-    assert gamma.turned(0.25, -10) == 0.0
-    assert reduce.turned(reduce.choices[-1], 1) == reduce.choices[0]
+    gamma, reduce = OPTIONS["curation.gamma"], OPTIONS["reduce"]
+    assert gamma.changed(8.0, 1) == 8.0
+    assert gamma.changed(0.25, -10) == 0.0
+    assert reduce.changed(reduce.choices[-1], 1) == reduce.choices[0]
 
 
 @pytest.mark.parametrize(("name", "typed"), [("curation.gamma", "x"), ("curation.p_min", "2")])
 def test_what_is_not_legal_is_said(name: str, typed: str) -> None:
-    knob = KNOBS[name]
+    option = OPTIONS[name]
     with pytest.raises(CommandError):
-        knob.put(ReplayConfig(), knob.read(typed, knob.value(ReplayConfig())))
+        option.put(ReplayConfig(), option.read(typed, option.value(ReplayConfig())))
 
 
 def test_names_are_those_that_the_trace_has() -> None:
-    assert KNOBS["signal"].choices == ("attmean",)
-    assert KNOBS["tags"].choices == ("",)
+    assert OPTIONS["signal"].choices == ("attmean",)
+    assert OPTIONS["tags"].choices == ("",)
 
 
-async def to(pilot: Any, name: str) -> Knobs:
+async def to(pilot: Any, name: str) -> OptionPanel:
     """Open the panel and put its cursor on a value."""
     screen = on_screen(pilot, TraceScreen)
-    knobs = screen.query_one(Knobs)
-    if not knobs.has_focus:
+    options = screen.query_one(OptionPanel)
+    if not options.has_focus:
         await press(pilot, "e")
-    knobs.move_to(
+    options.move_to(
         next(
-            i for i, row in enumerate(knobs._rows) if not isinstance(row, str) and row.name == name
+            i for i, row in enumerate(options.rows) if not isinstance(row, str) and row.name == name
         )
     )
-    return knobs
+    return options
 
 
 async def test_a_key_press_curates_anew(run: Run) -> None:
@@ -106,25 +106,25 @@ async def test_a_key_press_curates_anew(run: Run) -> None:
 
 async def test_a_value_can_be_typed_and_reset(run: Run) -> None:
     async with browsing(run, "kitchen-0", size=LARGE) as pilot:
-        knobs = await to(pilot, "gamma")
+        options = await to(pilot, "gamma")
         await press(pilot, "enter", "ctrl+u", *"3.5", "enter")
-        assert knobs.config is not None
-        assert knobs.config.curation.gamma == 3.5
-        assert knobs.has_focus
+        assert options.config is not None
+        assert options.config.curation.gamma == 3.5
+        assert options.has_focus
         await press(pilot, "enter", "ctrl+u", *"99", "enter")
-        assert "from 0 to 8" in text(pilot, "#told")
+        assert "from 0 to 8" in text(pilot, "#status")
         await press(pilot, "backspace")
-        assert knobs.config.curation.gamma == 2.0
+        assert options.config.curation.gamma == 2.0
 
 
 async def test_what_is_not_the_preset_s_is_marked(run: Run) -> None:
     async with browsing(run, "kitchen-0", size=LARGE) as pilot:
         await to(pilot, "p_min")
-        assert "•" not in text(pilot, "#knobs")
+        assert "•" not in text(pilot, "#options")
         await press(pilot, "right")
-        own = next(row for row in text(pilot, "#knobs").splitlines() if "•" in row)
+        own = next(row for row in text(pilot, "#options").splitlines() if "•" in row)
         assert own.split()[0] == "•p_min"
-        assert title(pilot, "#knobs") == "configuration · edited"
+        assert title(pilot, "#options") == "configuration · edited"
 
 
 async def test_the_configuration_is_saved_as_replay_takes_it(
@@ -134,28 +134,28 @@ async def test_the_configuration_is_saved_as_replay_takes_it(
     async with browsing(run, "kitchen-0", size=LARGE) as pilot:
         await to(pilot, "alpha")
         await press(pilot, "left", "w", "enter")
-        assert "omnitrace replay RUN --config omnitrace.toml" in text(pilot, "#told")
+        assert "omnitrace replay RUN --config omnitrace.toml" in text(pilot, "#status")
         attribution = on_screen(pilot, TraceScreen).attribution
         assert attribution is not None
         assert load_toml(PRESETS["paper"], tmp_path / "omnitrace.toml") == attribution.config
         saved = (tmp_path / "omnitrace.toml").read_bytes()
         await press(pilot, "left", "w", "enter")
-        assert "is there already" in text(pilot, "#told")
+        assert "is there already" in text(pilot, "#status")
         assert (tmp_path / "omnitrace.toml").read_bytes() == saved
         await press(pilot, "enter")
         assert (tmp_path / "omnitrace.toml").read_bytes() != saved
         await press(pilot, "w", "ctrl+u", *"no/where.toml", "enter")
-        assert "cannot write" in text(pilot, "#told")
+        assert "cannot write" in text(pilot, "#status")
         assert [p.name for p in tmp_path.iterdir()] == ["omnitrace.toml"]
 
 
 async def test_the_panel_is_opened_entered_and_closed_by_one_key(run: Run) -> None:
     async with browsing(run, "kitchen-0") as pilot:
-        knobs = pilot.app.screen.query_one(Knobs)
-        assert not knobs.display
+        options = pilot.app.screen.query_one(OptionPanel)
+        assert not options.display
         await press(pilot, "e")
-        assert knobs.has_focus
+        assert options.has_focus
         assert not pilot.app.screen.query_one("#step-sources").display
         await press(pilot, "e")
-        assert not knobs.display
+        assert not options.display
         assert tokens(pilot).has_focus

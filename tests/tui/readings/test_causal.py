@@ -18,8 +18,8 @@ from replay.methods.compare import compare
 from tests.replay.faithfulness.made import ablated
 from tests.tui.drive import LARGE, browsing, press, text, title, tokens
 from tests.tui.samples import planted_trace, write_run
-from tui.readings.cause import cause_of
-from tui.readings.side import AGREED, ALONE, Beside, sides_of
+from tui.readings.causal import causal_result
+from tui.readings.columns import AGREED, DIFFERS, Compared, side_table
 
 SEED = 20_600
 UNITS = replace(PRESETS["default"].units, request="keep")
@@ -45,25 +45,25 @@ def run(recorded: Path) -> Run:
 def test_what_both_name_agrees_and_what_one_names_has_its_reasons() -> None:
     asked = ablated()
     attribution = Replayer(asked.trace).attribute(asked.config)
-    cause = cause_of(attribution, Replayer(asked.trace), "loo")
+    cause = causal_result(attribution, Replayer(asked.trace), "loo")
     assert cause is not None
     assert list(cause.spans) == compare(asked, asked, ("signal", "loo"))
-    sides = sides_of(Beside(asked.trace, attribution, cause=cause))
+    sides = side_table(Compared(asked.trace, attribution, causal=cause))
     assert sides.titles == ("because of", "really because of (loo)")
     for found, span in zip(cause.spans, sides.spans, strict=True):
-        ours, theirs = span.voices
-        assert [e.sign for e in theirs] == [AGREED] * len(found.both) + [ALONE] * (
+        ours, theirs = span.columns
+        assert [e.sign for e in theirs] == [AGREED] * len(found.both) + [DIFFERS] * (
             len(theirs) - len(found.both)
         )
-        parted = [e.parting for e in (*ours, *theirs) if e.parting]
+        parted = [e.disagreement for e in (*ours, *theirs) if e.disagreement]
         assert sorted(p.unit for p in parted) == sorted(p.unit for p in found.partings)
-        assert all(entry.sign == (ALONE if entry.parting else AGREED) for entry in ours)
-        assert span.apart == len(found.partings)
+        assert all(entry.sign == (DIFFERS if entry.disagreement else AGREED) for entry in ours)
+        assert span.differing == len(found.partings)
 
 
 def test_without_ablations_nobody_is_asked() -> None:
     replayer = Replayer(planted_trace())
-    assert cause_of(replayer.attribute(ReplayConfig("attmean")), replayer, "loo") is None
+    assert causal_result(replayer.attribute(ReplayConfig("attmean")), replayer, "loo") is None
 
 
 async def test_signal_and_cause_side_by_side_disagreements_first(run: Run) -> None:
@@ -82,8 +82,8 @@ async def test_signal_and_cause_side_by_side_disagreements_first(run: Run) -> No
         apart = sum(bool(found.partings) for found in expected)
         assert f"{apart} of {len(expected)} spans disagree" in title(pilot, "#side-by-side")
         await press(pilot, "down", "down")
-        assert "signal" in text(pilot, "#told")
-        assert "loo" in text(pilot, "#told")
+        assert "signal" in text(pilot, "#status")
+        assert "loo" in text(pilot, "#status")
 
 
 async def test_another_method_says_what_the_cause_is(run: Run) -> None:
@@ -101,7 +101,7 @@ async def test_units_finer_than_the_masks_are_told_in_place(run: Run) -> None:
     async with browsing(run, next(iter(run)), size=LARGE, config=finer) as pilot:
         await press(pilot, "3")
         assert "cannot be said" in text(pilot, "#side-by-side")
-        assert "finer than what was taken away" in text(pilot, "#told")
+        assert "finer than what was taken away" in text(pilot, "#status")
         await press(pilot, "1", "right")
         assert tokens(pilot).cursor == 1
 
@@ -113,10 +113,10 @@ async def test_damaged_ablations_leave_the_rest_usable(recorded: Path, tmp_path:
     run = open_run(copy)
     async with browsing(run, next(iter(run)), size=LARGE, config=SUMS) as pilot:
         await press(pilot, "3")
-        assert "is damaged" in text(pilot, "#told")
+        assert "is damaged" in text(pilot, "#status")
         assert "because of" in text(pilot, "#side-by-side")
         await press(pilot, "a")
-        assert "is damaged" in text(pilot, "#told")
+        assert "is damaged" in text(pilot, "#status")
         await press(pilot, "1", "right")
         assert tokens(pilot).cursor == 1
 
@@ -125,6 +125,6 @@ async def test_a_sample_without_ablations_says_how_to_record_some(tmp_path: Path
     run = write_run(tmp_path / "run", planted_trace("one"))
     async with browsing(run, "one", size=LARGE) as pilot:
         await press(pilot, "3")
-        assert "ablate-inputs" in text(pilot, "#told")
+        assert "ablate-inputs" in text(pilot, "#status")
         await press(pilot, "1", "3", "a")
-        assert "No ablations" in text(pilot, "#told")
+        assert "No ablations" in text(pilot, "#status")

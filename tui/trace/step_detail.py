@@ -22,7 +22,7 @@ Float32 = npt.NDArray[np.float32]
 
 _TOP = 8  # prompt tokens that are named
 _MOST_STEPS = 64  # of a group are averaged: spread over it evenly
-_KEPT = 8  # depths that were read last
+_KEPT = 8  # details that were read last
 
 
 @dataclass(frozen=True)
@@ -35,7 +35,7 @@ class Profile:
 
 
 @dataclass(frozen=True)
-class Depth:
+class StepDetail:
     """What is known below the units of some steps: `row` (n,) float32, their mean score of each
     prompt token; `profile` of the first of them on the unit that it is traced to; `top`: the
     prompt tokens with the largest scores, largest first, with these."""
@@ -51,26 +51,26 @@ class StepReader:
 
     def __init__(self, trace: Trace) -> None:
         self.trace = trace
-        self._depths: dict[object, Depth] = {}
+        self._details: dict[object, StepDetail] = {}
         self._whole: tuple[object, Rows] | None = None  # rows that cannot be read one by one
 
-    def depth(self, attribution: Attribution, steps: tuple[int, int]) -> Depth:
+    def read(self, attribution: Attribution, steps: tuple[int, int]) -> StepDetail:
         """What is known of `steps`, half-open, under the configuration of an attribution."""
-        known = self.known(attribution, steps)
+        known = self.cached(attribution, steps)
         if known is not None:
             return known
         row = self.row(attribution.config, steps)
         unit = int(attribution.unit[steps[0]])
         profile = self._profile(attribution, steps[0], unit) if unit >= 0 else None
-        depth = Depth(steps, row, profile, top_tokens(row, _TOP))
-        self._depths[mass_key(attribution.config), steps] = depth
-        for old in [*self._depths][:-_KEPT]:
-            self._depths.pop(old, None)
-        return depth
+        detail = StepDetail(steps, row, profile, top_tokens(row, _TOP))
+        self._details[mass_key(attribution.config), steps] = detail
+        for old in [*self._details][:-_KEPT]:
+            self._details.pop(old, None)
+        return detail
 
-    def known(self, attribution: Attribution, steps: tuple[int, int]) -> Depth | None:
+    def cached(self, attribution: Attribution, steps: tuple[int, int]) -> StepDetail | None:
         """The same if it was read lately, else None; never touches the disk."""
-        return self._depths.get((mass_key(attribution.config), steps))
+        return self._details.get((mass_key(attribution.config), steps))
 
     def row(self, config: ReplayConfig, steps: tuple[int, int]) -> Float32:
         """(n,) float32: the mean score of each prompt token over `steps`, what came by way of

@@ -11,8 +11,8 @@ from omnitrace import SignalRows
 from replay import ReplayConfig, attribute
 from replay.rows import rows_of
 from tests.build import make_trace
-from tui.trace.marks import traced, words
-from tui.trace.rows import StepReader, tokens_of, top_tokens
+from tui.trace.response import traced, words
+from tui.trace.step_detail import StepReader, tokens_of, top_tokens
 
 LAYERED = make_trace(layers=3)
 
@@ -33,29 +33,29 @@ def test_a_row_is_the_one_that_replay_reads(config: ReplayConfig) -> None:
 
 
 def test_the_strongest_tokens_come_first() -> None:
-    depth = StepReader(LAYERED).depth(attribute(LAYERED, ReplayConfig(signal="attmean")), (3, 4))
-    scores = [score for _, score in depth.top]
-    assert scores == sorted(depth.row.tolist(), reverse=True)[: len(scores)]
-    assert len(top_tokens(depth.row, 10**6)) == LAYERED.n
+    detail = StepReader(LAYERED).read(attribute(LAYERED, ReplayConfig(signal="attmean")), (3, 4))
+    scores = [score for _, score in detail.top]
+    assert scores == sorted(detail.row.tolist(), reverse=True)[: len(scores)]
+    assert len(top_tokens(detail.row, 10**6)) == LAYERED.n
 
 
 def test_what_was_read_lately_is_known_and_no_more() -> None:
     reader, config = StepReader(LAYERED), ReplayConfig(signal="attmean")
     attribution = attribute(LAYERED, config)
-    assert reader.known(attribution, (3, 4)) is None
-    depth = reader.depth(attribution, (3, 4))
+    assert reader.cached(attribution, (3, 4)) is None
+    detail = reader.read(attribution, (3, 4))
     votes = replace(config, curation=replace(config.curation, p_min=0.3))
-    assert reader.known(attribute(LAYERED, votes), (3, 4)) is depth
-    assert reader.known(attribute(LAYERED, replace(config, layers="1")), (3, 4)) is None
+    assert reader.cached(attribute(LAYERED, votes), (3, 4)) is detail
+    assert reader.cached(attribute(LAYERED, replace(config, layers="1")), (3, 4)) is None
     for end in range(5, 13):
-        reader.depth(attribution, (4, end))
-    assert reader.known(attribution, (3, 4)) is None
-    assert reader.known(attribution, (4, 12)) is not None
+        reader.read(attribution, (4, end))
+    assert reader.cached(attribution, (3, 4)) is None
+    assert reader.cached(attribution, (4, 12)) is not None
 
 
 def test_a_profile_is_the_mass_of_the_unit_by_layer() -> None:
     attribution = attribute(LAYERED, ReplayConfig(signal="attmean"))
-    profile = StepReader(LAYERED).depth(attribution, (3, 4)).profile
+    profile = StepReader(LAYERED).read(attribution, (3, 4)).profile
     assert profile is not None
     assert profile.layers == (0, 1, 2)
     unit = int(attribution.unit[3])
@@ -67,14 +67,14 @@ def test_a_profile_is_the_mass_of_the_unit_by_layer() -> None:
 def test_without_layers_there_is_no_profile() -> None:
     trace = make_trace()
     attribution = attribute(trace, ReplayConfig(signal="attmean"))
-    assert StepReader(trace).depth(attribution, (0, 1)).profile is None
+    assert StepReader(trace).read(attribution, (0, 1)).profile is None
 
 
 def test_a_profile_of_another_signal_stands_in() -> None:
     flat = make_trace().signals["attmean"]
     trace = replace(LAYERED, signals={"attmean": flat, "attention": LAYERED.signals["attmean"]})
     attribution = attribute(trace, ReplayConfig(signal="attmean"))
-    profile = StepReader(trace).depth(attribution, (3, 4)).profile
+    profile = StepReader(trace).read(attribution, (3, 4)).profile
     assert profile is not None
     assert profile.what == "attention"
     assert isinstance(flat, SignalRows)

@@ -1,7 +1,7 @@
-"""The leaves of a configuration, and how one key press changes each. Knows no widget.
+"""The values of a configuration, and how one key press changes each. Knows no widget.
 
-Nothing is listed by hand: help, bounds and choices are what the fields of the dataclasses say.
-Only what a name may be (a signal, a segmentation, tags) is looked up in the trace that is read.
+Nothing is listed by hand: help, bounds and choices come from the fields of the dataclasses. Only
+the legal names (of a signal, a segmentation, tags) are looked up in the trace that is read.
 """
 
 from __future__ import annotations
@@ -16,13 +16,13 @@ from omnitrace.config import build
 from replay import ReplayConfig
 
 Path = tuple[str, ...]
-"""A leaf's place: `("curation", "pos_weights", "NOUN")`."""
+"""The place of a value: `("curation", "pos_weights", "NOUN")`."""
 
 _WEIGHT = (0.0, 1.0, 0.05)
 
 
 @dataclass(frozen=True)
-class Knob:
+class Option:
     """One value of a configuration: its place, help, and bounds (min, max, step) or choices."""
 
     path: Path
@@ -36,11 +36,11 @@ class Knob:
 
     @property
     def group(self) -> str:
-        """The table that it stands in, as a TOML file names it; empty for the outermost."""
+        """Its table, as a TOML file names it; empty for the outermost."""
         return ".".join(self.path[:-1])
 
     def value(self, config: ReplayConfig) -> Any:
-        """What the configuration says; a weight that its table lacks is the one for others."""
+        """The value in a configuration; a weight that its table lacks is the one for others."""
         at: Any = config
         for name in self.path:
             if isinstance(at, Mapping):
@@ -49,13 +49,13 @@ class Knob:
         return at
 
     def put(self, config: ReplayConfig, value: Any) -> ReplayConfig:
-        """The configuration with another value; CommandError saying what is legal."""
+        """The configuration with another value; CommandError names the legal ones."""
         table: Any = value
         for name in reversed(self.path):
             table = {name: table}
         return build(config, table, "the panel")
 
-    def turned(self, value: Any, by: int) -> Any:
+    def changed(self, value: Any, by: int) -> Any:
         """The value after `by` presses to the right: a step of a number, the next choice."""
         if self.bounds is not None:
             low, high, step = self.bounds
@@ -67,14 +67,14 @@ class Knob:
         return self.choices[(place + by) % len(self.choices)]
 
     def share(self, value: Any) -> float | None:
-        """Where a number stands between its bounds, from 0 to 1."""
+        """The position of a number between its bounds, from 0 to 1; None for other values."""
         if self.bounds is None:
             return None
         low, high, _ = self.bounds
         return (value - low) / (high - low) if high > low else 0.0
 
     def read(self, text: str, value: Any) -> Any:
-        """What the reader typed, as a value of the same kind; CommandError if it is none."""
+        """A typed text as a value of the same type; CommandError if it is none."""
         if isinstance(value, str):
             return text.strip()
         try:
@@ -83,12 +83,12 @@ class Knob:
             raise CommandError(f"{self.name} is a number; '{text}' is none.") from None
 
 
-def knobs_of(config: ReplayConfig, trace: Trace | None = None) -> list[Knob]:
+def options_of(config: ReplayConfig, trace: Trace | None = None) -> list[Option]:
     """Every value of a configuration, in order; names are those that `trace` has."""
-    return [*_leaves(config, (), _offers(trace) if trace else {})]
+    return [*_leaves(config, (), _names(trace) if trace else {})]
 
 
-def _leaves(config: Any, path: Path, offers: Mapping[Path, tuple[str, ...]]) -> Iterator[Knob]:
+def _leaves(config: Any, path: Path, names: Mapping[Path, tuple[str, ...]]) -> Iterator[Option]:
     nested: list[tuple[Any, Path]] = []
     for field in dataclasses.fields(config):
         here, value = (*path, field.name), getattr(config, field.name)
@@ -97,26 +97,25 @@ def _leaves(config: Any, path: Path, offers: Mapping[Path, tuple[str, ...]]) -> 
         elif isinstance(value, Mapping):
             nested.append((field, here))
         else:
-            yield _leaf(field, value, here, offers.get(here, ()))
+            yield _leaf(field, value, here, names.get(here, ()))
     for inner, here in nested:
         if isinstance(inner, dataclasses.Field):
             help = inner.metadata["help"]
             for key in inner.metadata["choices"]:
-                yield Knob((*here, key), f"{help}: {key}", _WEIGHT)
+                yield Option((*here, key), f"{help}: {key}", _WEIGHT)
         else:
-            yield from _leaves(inner, here, offers)
+            yield from _leaves(inner, here, names)
 
 
-def _leaf(field: dataclasses.Field[Any], value: Any, path: Path, offered: tuple[str, ...]) -> Knob:
+def _leaf(field: dataclasses.Field[Any], value: Any, path: Path, names: tuple[str, ...]) -> Option:
     known = field.metadata
-    choices = known["choices"] or offered
     if isinstance(value, bool):
-        choices = (False, True)
-    return Knob(path, known["help"], None if isinstance(value, bool) else known["bounds"], choices)
+        return Option(path, known["help"], choices=(False, True))
+    return Option(path, known["help"], known["bounds"], known["choices"] or names)
 
 
-def _offers(trace: Trace) -> dict[Path, tuple[str, ...]]:
-    """What a trace has of the things that a configuration calls by name."""
+def _names(trace: Trace) -> dict[Path, tuple[str, ...]]:
+    """The names that a trace offers, for the values that are names."""
     return {
         ("signal",): tuple(trace.signals),
         ("tags",): ("", *trace.taggings),

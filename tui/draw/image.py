@@ -1,4 +1,4 @@
-"""Pictures in half cells: `▀` with two colours is two pixels, so heat and image blend in text.
+"""Images in half cells: `▀` with two colours is two pixels, so a heat map blends with an image.
 
 Knows colours and arrays; no file and no trace.
 """
@@ -19,15 +19,15 @@ Pixels = npt.NDArray[np.uint8]
 Heat = npt.NDArray[np.float32]
 
 SHADES = " ░▒▓█"
-"""Heat without colour."""
+"""A heat map without colour."""
 
 
-def heated(pixels: Pixels | None, heat: Heat, paper: Color, hue: Color) -> Pixels:
-    """(rows, columns, 3): a picture, dim where it is cold and itself, tinted by `hue`, where hot.
+def heated(pixels: Pixels | None, heat: Heat, page: Color, hue: Color) -> Pixels:
+    """(rows, columns, 3): an image, dim where `heat` is 0, with a tint of `hue` where it is 1.
 
-    `heat` (rows, columns) from 0 to 1. Without a picture the heat alone, from paper to hue.
+    `heat` (rows, columns) from 0 to 1. Without an image the heat map alone, from page to hue.
     """
-    cold, hot = (np.array(c.rgb, np.float32) for c in (paper, hue))
+    cold, hot = (np.array(c.rgb, np.float32) for c in (page, hue))
     share = heat[..., None].astype(np.float32)
     if pixels is None:
         mixed = cold + (hot - cold) * (0.08 + 0.92 * share)
@@ -38,7 +38,7 @@ def heated(pixels: Pixels | None, heat: Heat, paper: Color, hue: Color) -> Pixel
 
 
 def stretched(grid: Heat, rows: int, columns: int) -> Heat:
-    """A grid of patches as so many pixels, each the patch that it lies in."""
+    """(rows, columns): a grid of patches as pixels, each with the value of its patch."""
     if not grid.size:
         return np.zeros((rows, columns), np.float32)
     down = np.arange(rows) * grid.shape[0] // rows

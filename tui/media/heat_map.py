@@ -1,4 +1,4 @@
-"""How scores of single prompt tokens lie on their media: over patches, over time.
+"""Heat maps: the scores of single prompt tokens over the patches and the time of their media.
 
 Pure functions over numpy arrays. Knows no widget.
 """
@@ -15,11 +15,10 @@ Float32 = npt.NDArray[np.float32]
 Bool = npt.NDArray[np.bool_]
 
 
-def tokens_of_medium(trace: Trace, medium: int, sound: bool = False) -> npt.NDArray[np.int64]:
-    """The prompt tokens of a medium's picture, or (`sound`) of its sound."""
+def tokens_of_medium(trace: Trace, medium: int, audio: bool = False) -> npt.NDArray[np.int64]:
+    """The prompt tokens of a medium's image or frames, or (`audio`) of its audio."""
     line = trace.timeline
-    heard = line.modality == Modality.AUDIO
-    return np.flatnonzero((line.medium == medium) & (heard == sound))
+    return np.flatnonzero((line.medium == medium) & ((line.modality == Modality.AUDIO) == audio))
 
 
 def over_patches(trace: Trace, tokens: npt.NDArray[np.int64], row: Float32) -> Float32:
@@ -37,7 +36,7 @@ def over_patches(trace: Trace, tokens: npt.NDArray[np.int64], row: Float32) -> F
 def over_time(
     trace: Trace, tokens: npt.NDArray[np.int64], row: Float32, seconds: float, cells: int
 ) -> Float32:
-    """(cells,) float32: the scores of the tokens spread over equal stretches of `seconds`."""
+    """(cells,) float32: the scores of the tokens over equal parts of `seconds`."""
     line = trace.timeline
     tokens = tokens[~np.isnan(line.start_s[tokens])]
     if seconds <= 0 or not len(tokens):
@@ -54,7 +53,7 @@ def over_time(
 
 
 def seconds_of(trace: Trace, medium: int) -> float:
-    """How long a medium is: as recorded, else until its last token ends; 0 for images."""
+    """The duration of a medium: as recorded, else the end of its last token; 0 for images."""
     known = trace.media[medium].duration_s
     if known is not None:
         return known
@@ -63,6 +62,6 @@ def seconds_of(trace: Trace, medium: int) -> float:
 
 
 def relative(values: Float32, top: float) -> Float32:
-    """Scores from 0 to 1 of the largest, `top`."""
+    """Scores relative to `top`, the largest, from 0 to 1."""
     shared: Float32 = np.clip(values / top if top > 0 else values * 0, 0, 1).astype(np.float32)
     return shared
