@@ -1,21 +1,21 @@
-"""Cut the sound of a recorded run into stretches, beside what is recorded. No re-recording.
+"""Cut the audio of a recorded run into stretches, beside what is recorded. No re-recording.
 
-Knows the run, its media's files and that segmenters cut sounds; not how each of them does.
+Knows the run, the files of its media and that segmenters cut audio; not how each of them does.
 """
 
 from __future__ import annotations
 
-from collections import defaultdict
 from collections.abc import Callable, Sequence
 from functools import lru_cache
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import TYPE_CHECKING, TypeVar
+from typing import NoReturn
 
 import numpy as np
 
 from omnitrace import Run
 from omnitrace.errors import CommandError, SampleError
+from omnitrace.media.folder import MediaFolder
 from omnitrace.store.adder import Adder
 from omnitrace.store.additions import SEGMENTATION
 from omnitrace.text import one_line
@@ -25,12 +25,7 @@ from recorder.adding import AddSummary, Report, add_to_run
 from recorder.config import SegmentConfig
 from recorder.segmenters import Segmenter, Sound, load_segmenter
 
-if TYPE_CHECKING:
-    from recorder.inputs.samples import Content
-
 _REMEMBERED = 256
-
-M = TypeVar("M", "Path", "Content")
 
 Find = Callable[[str, int, Medium], Path | None]
 """Sample id, medium index, medium → its unchanged file; SampleError if it is gone."""
@@ -59,11 +54,11 @@ def segment(
             return Segmentation(name, {index: cut(sound) for index, sound in sounds.items()})
 
         with Adder.open(run_path, SEGMENTATION, name, chosen.about) as adder:
-            return add_to_run(adder, samples_with_sound(adder.run), segmented, report)
+            return add_to_run(adder, samples_with_audio(adder.run), segmented, report)
 
 
-def samples_with_sound(run: Run) -> list[str]:
-    """Ids of the samples whose prompts have tokens of sound, of films too."""
+def samples_with_audio(run: Run) -> list[str]:
+    """Ids of the samples whose prompts have tokens of audio, of videos too."""
     summary = run.summary()
     heard = summary.modalities[:, Modality.AUDIO] > 0
     return [id for id, has in zip(summary.ids, heard, strict=True) if has]
@@ -97,27 +92,34 @@ def _finder(segmenter: Segmenter, config: SegmentConfig, unpacked: Path) -> Find
     )
 
 
-def _in_folder(folder: Path) -> Find:
-    if not folder.is_dir():
-        raise CommandError(f"--media {folder} is no folder: name the one that holds the files.")
-    files: dict[str, list[Path]] = defaultdict(list)
-    for path in sorted(folder.rglob("*")):
-        files[path.name].append(path)
+def _in_folder(root: Path) -> Find:
+    if not root.is_dir():
+        raise CommandError(f"--media {root} is no folder: name the one that holds the files.")
+    folder = MediaFolder(root)
 
     def find(sample: str, index: int, medium: Medium) -> Path:
-        return unchanged(medium, files.get(medium.name, ()), str(folder))
+        try:
+            path = folder.find(medium)
+        except OSError as error:
+            name = one_line(str(error.filename), 400)
+            raise SampleError(f"cannot read {name}: {error.strerror}.") from error
+        return path or _refuse(medium, folder.named(medium), root)
 
     return find
 
 
 def _in_samples(samples: Path, unpacked: Path) -> Find:
     """Media of a samples file; those that lie in it as `data:` URLs become files in `unpacked`."""
+    from recorder.inputs.loaded import digest
     from recorder.inputs.samples import read_samples
 
     media = {sample.id: sample.media for sample in read_samples(samples, check_files=False)}
 
     def find(sample: str, index: int, medium: Medium) -> Path:
-        content = unchanged(medium, media.get(sample, [])[index : index + 1], str(samples))
+        contents = media.get(sample, [])[index : index + 1]
+        if not contents or digest(contents[0]) != medium.sha256:
+            _refuse(medium, [content.path or content.name for content in contents], samples)
+        content = contents[0]
         if content.path is None:
             path = unpacked / medium.sha256
             path.write_bytes(content.data or b"")
@@ -127,20 +129,9 @@ def _in_samples(samples: Path, unpacked: Path) -> Find:
     return find
 
 
-def unchanged(medium: Medium, found: Sequence[M], where: str) -> M:
-    """The one of `found`, files or contents, that was recorded; SampleError, naming `where`,
-    if none is."""
-    from recorder.inputs.loaded import digest
-    from recorder.inputs.samples import Content
-
-    contents = [
-        each if isinstance(each, Content) else Content(medium.kind, path=each) for each in found
-    ]
-    for each, content in zip(found, contents, strict=True):
-        if digest(content) == medium.sha256:
-            return each
+def _refuse(medium: Medium, others: Sequence[Path | str], where: Path) -> NoReturn:
+    """SampleError: the medium is not in `where`, or `others` are there instead."""
     name = one_line(medium.name)
-    if contents:
-        other = contents[0].path or contents[0].name
-        raise SampleError(f"{other} is not the {medium.kind} '{name}' that was recorded.")
+    if others:
+        raise SampleError(f"{others[0]} is not the {medium.kind} '{name}' that was recorded.")
     raise SampleError(f"the {medium.kind} '{name}' is not in {where}.")

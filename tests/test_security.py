@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import resource
+import socket
 import subprocess
 import sys
 from collections.abc import Callable
@@ -13,15 +14,19 @@ from typing import Any
 import numpy as np
 import pytest
 
-from omnitrace.errors import OmniTraceError
+from omnitrace.errors import OmniTraceError, SampleError
 from omnitrace.store import shards
 from omnitrace.store.commit import Unreadable
 from omnitrace.store.files import LocalFiles
 from omnitrace.store.run import open_run
 from omnitrace.store.writer import RunWriter
+from recorder.inputs.media import load_audio, load_video, load_video_audio
+from replay.judge.decode import frames_of, wav_of
 from tests.build import make_trace
 from tests.fuzzed import ChunkReader
 from tests.omnitrace.store.stores import forge
+from tests.recorder.conftest import write_film
+from tui.media.decode import frames, loudness
 
 ROOT = Path(__file__).parents[1]
 PACKAGES = ("omnitrace", "recorder", "replay", "tui")
@@ -114,3 +119,38 @@ def test_reading_a_run_uses_no_network(store: Path) -> None:
         [sys.executable, "-c", OFFLINE, str(store)], capture_output=True, text=True, check=False
     )
     assert done.returncode == 0, done.stderr
+
+
+PLAYLISTS = {
+    "hls": "#EXTM3U\n#EXT-X-TARGETDURATION:5\n#EXTINF:5,\n{}\n#EXT-X-ENDLIST\n",
+    "concat": "ffconcat version 1.0\nfile {}\n",
+}
+
+
+@pytest.mark.parametrize("kind", PLAYLISTS)
+@pytest.mark.parametrize("decode", [
+    lambda path: load_video(path, 2.0, 16_000),
+    lambda path: load_video(path.read_bytes(), 2.0, 16_000),
+    lambda path: load_video_audio(path, 16_000),
+    lambda path: load_audio(path, 16_000),
+    lambda path: wav_of(path),
+    lambda path: frames_of(path, 4),
+    lambda path: frames(path, (0.0,), 4, 4),
+    lambda path: loudness(path, 4),
+])  # fmt: skip
+def test_a_playlist_opens_no_other_file_and_no_address(
+    kind: str, decode: Callable[[Path], Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)  # bytes have no folder of their own
+    write_film(tmp_path / "other.ts", sound=True)
+    decode(tmp_path / "other.ts")
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        server.setblocking(False)
+        address = f"http://127.0.0.1:{server.getsockname()[1]}/other.ts"
+        for other in ("other.ts", str(tmp_path / "other.ts"), address):
+            path = tmp_path / "film.mp4"
+            path.write_text(PLAYLISTS[kind].format(other))
+            with pytest.raises(SampleError, match="decode"):
+                decode(path)
+        with pytest.raises(BlockingIOError):
+            server.accept()

@@ -7,11 +7,12 @@ from dataclasses import dataclass
 
 import PIL.Image
 
+from omnitrace.arrays import Float32
 from omnitrace.errors import SampleError
 from omnitrace.text import one_line
 from omnitrace.timeline import Medium
 from recorder.inputs import media
-from recorder.inputs.media import ANY_SIZE, Float32, Limits, Source
+from recorder.inputs.media import ANY_SIZE, Limits, Source
 from recorder.inputs.samples import Content
 
 FRAMES_A_SECOND = 2.0
@@ -52,7 +53,7 @@ def load(content: Content, fps: float, rate: int, limits: Limits = ANY_SIZE) -> 
         return Loaded(Medium(kind, name, sha256, len(audio) / rate), audio=audio)
     video = _load_video(content, frame_rate(content, fps), rate, bounds)
     medium = Medium(kind, name, sha256, video.duration_s, video.width, video.height)
-    return Loaded(medium, audio=video.sound, video=video)
+    return Loaded(medium, audio=video.audio, video=video)
 
 
 def frame_rate(content: Content, fps: float) -> float:

@@ -1,6 +1,6 @@
 """Files and bytes to arrays: images, audio and video, decoded by Pillow, libsndfile and FFmpeg.
 
-Whatever is wrong with a source is an SampleError that names it and says what was expected. Knows
+Whatever is wrong with a source is a SampleError that names it and says what was expected. Knows
 no model: the caller says which sampling rate, frame rate and number of pixels it wants.
 """
 
@@ -17,19 +17,17 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import av
 import numpy as np
-import numpy.typing as npt
 import PIL.Image
 import PIL.ImageOps
 import soundfile
 import soxr
 
+from omnitrace.arrays import Float32, Float64, UInt8
 from omnitrace.errors import SampleError
+from omnitrace.media.decode import audio_blocks, opened
 from omnitrace.text import one_line
 
-Float32 = npt.NDArray[np.float32]
-Float64 = npt.NDArray[np.float64]
 Source = Path | bytes
 """A file, or what it holds."""
 
@@ -81,15 +79,15 @@ class Video:
 
     `frames` (F, height, width, 3) uint8; frame k is shown at second `seconds[k]` = k / `fps`, (F,)
     float64. `duration_s` of its images; `width`, `height`, `native_fps` and `total_frames` of the
-    file; `sound` (samples,) float32 mono from the first frame on, None if the video is silent.
+    file; `audio` (samples,) float32 mono from the first frame on, None if the video is silent.
     """
 
-    frames: npt.NDArray[np.uint8]
+    frames: UInt8
     fps: float
     duration_s: float
     width: int
     height: int
-    sound: Float32 | None
+    audio: Float32 | None
     seconds: Float64
     native_fps: float
     total_frames: int
@@ -119,7 +117,7 @@ def load_image(source: Source) -> PIL.Image.Image:
     with _decoding(source, IMAGE), warnings.catch_warnings():
         warnings.simplefilter("ignore")
         warnings.simplefilter("error", PIL.Image.DecompressionBombWarning)
-        with PIL.Image.open(_opened(source)) as file:
+        with PIL.Image.open(_readable(source)) as file:
             image = PIL.ImageOps.exif_transpose(file)
         if image.has_transparency_data:
             paper = PIL.Image.new("RGBA", image.size, "white")
@@ -137,15 +135,15 @@ def load_audio(source: Source, rate: int) -> Float32:
     """(samples,) float32 mono at `rate` Hz."""
     with _decoding(source, AUDIO):
         try:
-            samples, native = soundfile.read(_opened(source), dtype="float32", always_2d=True)
+            samples, native = soundfile.read(_readable(source), dtype="float32", always_2d=True)
         # TypeError: libsndfile takes files that end in .raw for samples without a header.
         except (soundfile.LibsndfileError, TypeError):
-            with _container(source) as container:
-                samples, native, _ = _decode_sound(container)
-        sound = _mono(samples, native, rate)
-    if not len(sound):
+            with opened(source) as container:
+                samples, native, _ = _decode_audio(container)
+        audio = _mono(samples, native, rate)
+    if not len(audio):
         raise SampleError(f"{named(source)} holds no audio: it has zero samples.")
-    return sound
+    return audio
 
 
 def affordable_fps(source: Source, fps: float) -> float:
@@ -163,9 +161,9 @@ def load_video(source: Source, fps: float, rate: int, limits: Limits = ANY_SIZE)
         extent = _extent(source)
         seconds = np.arange(max(1, math.ceil(extent.duration_s * fps - 0.25))) / fps
         frames, size = _decode_frames(source, extent.start_s + seconds, limits)
-        sound = _film_sound(source, extent.start_s, rate)
+        audio = _video_audio(source, extent.start_s, rate)
     return Video(
-        frames, fps, extent.duration_s, *size, sound, seconds, extent.fps, extent.frame_count
+        frames, fps, extent.duration_s, *size, audio, seconds, extent.fps, extent.frame_count
     )
 
 
@@ -176,7 +174,7 @@ def video_of_frames(
 
     SampleError if there are none, more than MAX_FRAMES, or one has another size than the first.
     """
-    frames: list[npt.NDArray[np.uint8]] = []
+    frames: list[UInt8] = []
     size = (0, 0)
     for number, image in enumerate(images, 1):
         size = size if frames else image.size
@@ -196,13 +194,13 @@ def video_of_frames(
     )
 
 
-def load_film_sound(source: Source, rate: int) -> Float32:
+def load_video_audio(source: Source, rate: int) -> Float32:
     """(samples,) float32 mono at `rate` Hz of a video's audio, from its first frame on."""
     with _decoding(source, VIDEO):
-        sound = _film_sound(source, _extent(source).start_s, rate)
-    if sound is None:
+        audio = _video_audio(source, _extent(source).start_s, rate)
+    if audio is None:
         raise SampleError(f"{named(source)} holds no sound.")
-    return sound
+    return audio
 
 
 @contextmanager
@@ -214,8 +212,8 @@ def _decoding(source: Source, expected: str) -> Iterator[None]:
         yield
     except (PIL.Image.DecompressionBombWarning, PIL.Image.DecompressionBombError) as error:
         raise SampleError(f"{named(source)} is too large an image: {error}.") from error
-    # SyntaxError is Pillow's word for a broken PNG; EOFError and ValueError come from truncation.
-    except (OSError, av.FFmpegError, SyntaxError, ValueError, EOFError, ZeroDivisionError) as error:
+    # Pillow raises SyntaxError for a broken PNG; EOFError and ValueError come from truncation.
+    except (OSError, SyntaxError, ValueError, EOFError, ZeroDivisionError) as error:
         raise SampleError(
             f"{named(source)} cannot be decoded; expected {expected}: {_reason(error)}."
         ) from error
@@ -227,19 +225,13 @@ def _size(source: Source) -> int:
         return len(source)
     found = source.stat()
     if not stat.S_ISREG(found.st_mode):
-        raise SampleError(
-            f"{named(source)} is no file but a folder, pipe or device: name a file."
-        )
+        raise SampleError(f"{named(source)} is no file but a folder, pipe or device: name a file.")
     return found.st_size
 
 
-def _opened(source: Source) -> str | io.BytesIO:
-    """What every decoder opens; an absolute path, which none of them takes for an address."""
+def _readable(source: Source) -> str | io.BytesIO:
+    """What Pillow and libsndfile open."""
     return io.BytesIO(source) if isinstance(source, bytes) else str(source.absolute())
-
-
-def _container(source: Source) -> Any:
-    return av.open(_opened(source))
 
 
 def _reason(error: BaseException) -> str:
@@ -259,7 +251,7 @@ class _Extent:
 
 def _extent(source: Source) -> _Extent:
     """From the packets' stamps, which unlike headers do not lie."""
-    with _container(source) as container:
+    with opened(source) as container:
         stream = _stream(container.streams.video, "video")
         fps = float(stream.average_rate or stream.guessed_rate or 25)
         stamps = [
@@ -272,16 +264,14 @@ def _extent(source: Source) -> _Extent:
     return _Extent(min(stamps), max(stamps) - min(stamps) + 1 / fps, fps, len(stamps))
 
 
-def _decode_frames(
-    source: Source, times: Float64, limits: Limits
-) -> tuple[npt.NDArray[np.uint8], tuple[int, int]]:
+def _decode_frames(source: Source, times: Float64, limits: Limits) -> tuple[UInt8, tuple[int, int]]:
     """(len(times), height, width, 3) uint8, the frame on screen at each time, and the true size.
 
     Every frame is decoded, in order: seeking is inexact in too many containers.
     """
-    picked: list[npt.NDArray[np.uint8]] = []
+    picked: list[UInt8] = []
     shown = None
-    with _container(source) as container:
+    with opened(source) as container:
         stream = _stream(container.streams.video, "video")
         stream.thread_type = "AUTO"
         for frame in container.decode(stream):
@@ -303,42 +293,37 @@ def _decode_frames(
     return np.stack(picked), size
 
 
-def _pixels(frame: Any, limits: Limits) -> npt.NDArray[np.uint8]:
+def _pixels(frame: Any, limits: Limits) -> UInt8:
     """(height, width, 3) uint8, upright, within MAX_FRAME_PIXELS and then within `limits`."""
     shrink = min(1.0, math.sqrt(MAX_FRAME_PIXELS / (frame.width * frame.height)))
     size = {"width": round(frame.width * shrink), "height": round(frame.height * shrink)}
     pixels = frame.to_ndarray(format="rgb24", **(size if shrink < 1 else {}))
-    upright: npt.NDArray[np.uint8] = np.rot90(pixels, frame.rotation // 90)
+    upright: UInt8 = np.rot90(pixels, frame.rotation // 90)
     height, width = upright.shape[:2]
     if limits.fit(width, height) == (width, height):
         return upright
     return np.asarray(resized(PIL.Image.fromarray(upright), limits))
 
 
-def _film_sound(source: Source, start: float, rate: int) -> Float32 | None:
+def _video_audio(source: Source, start: float, rate: int) -> Float32 | None:
     """The audio track from second `start` on; None if there is none or it is empty."""
-    with _container(source) as container:
+    with opened(source) as container:
         if not container.streams.audio:
             return None
-        samples, native, first = _decode_sound(container)
+        samples, native, first = _decode_audio(container)
     late = round((first - start) * native)
     samples = np.pad(samples, ((late, 0), (0, 0))) if late > 0 else samples[-late:]
     return _mono(samples, native, rate) if len(samples) else None
 
 
-def _decode_sound(container: Any) -> tuple[Float32, int, float]:
+def _decode_audio(container: Any) -> tuple[Float32, int, float]:
     """(samples, channels) float32, their rate, and the second at which they start."""
     stream = _stream(container.streams.audio, "audio")
-    resampler = av.AudioResampler(format="fltp")
-    blocks: list[npt.NDArray[Any]] = []
-    first = None
-    for frame in container.decode(stream):
-        if first is None:
-            first = float(frame.time or 0.0)
-        blocks += [block.to_ndarray() for block in resampler.resample(frame)]
+    blocks = list(audio_blocks(container, "fltp"))
     if not blocks:
         return np.zeros((0, 1), np.float32), stream.rate, 0.0
-    return np.concatenate(blocks, axis=1).T, stream.rate, first or 0.0
+    samples = np.concatenate([block for _, block in blocks], axis=1).T
+    return samples, stream.rate, float(blocks[0][0] or 0.0)
 
 
 def _stream(streams: Any, what: str) -> Any:

@@ -15,15 +15,15 @@ from functools import partial
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import PIL.Image
 import torch
 import transformers
 
+from omnitrace.arrays import Bool, Float32, Int32
 from omnitrace.errors import CommandError, SampleError
 from omnitrace.prompt import Prompt
 from omnitrace.text import one_line
-from omnitrace.timeline import Int32, Medium, Modality, Timeline
+from omnitrace.timeline import Medium, Modality, Timeline
 from recorder.inputs import media
 from recorder.inputs.loaded import frame_rate
 from recorder.inputs.loaded import load as load_medium
@@ -313,7 +313,7 @@ def _load(content: Content, index: int, limits: Limits) -> Loaded:
 def _seconds_of(film: media.Video, index: int) -> list[Slot]:
     """A frame a second, and behind each its second of sound, the last filled up with silence."""
     slots = []
-    sound = film.sound if film.sound is None else _whole_seconds(film.sound, len(film.frames))
+    sound = film.audio if film.audio is None else _whole_seconds(film.audio, len(film.frames))
     for second, frame in enumerate(film.frames):
         picture = PIL.Image.fromarray(frame)
         slots.append(Slot(index, Modality.VIDEO, picture, float(second)))
@@ -322,14 +322,14 @@ def _seconds_of(film: media.Video, index: int) -> list[Slot]:
     return slots
 
 
-def _whole_seconds(sound: media.Float32, seconds: int) -> media.Float32:
+def _whole_seconds(sound: Float32, seconds: int) -> Float32:
     """(seconds, RATE) float32."""
     whole = np.zeros(seconds * RATE, np.float32)
     whole[: len(sound)] = sound[: len(whole)]
     return whole.reshape(seconds, RATE)
 
 
-def _held(batch: dict[str, Any], n: int) -> npt.NDArray[np.bool_]:
+def _held(batch: dict[str, Any], n: int) -> Bool:
     """(n,) which tokens hold an embedding of a medium, and are no mark."""
     held = np.zeros(n, np.bool_)
     for name in ("image_bound", "audio_bounds"):

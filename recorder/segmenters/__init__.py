@@ -12,9 +12,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any, Protocol
 
-import numpy as np
-import numpy.typing as npt
-
+from omnitrace.arrays import Float32
 from omnitrace.errors import CommandError, nearest
 from omnitrace.timeline import Medium, Segments
 from recorder.config import SegmentConfig
@@ -45,12 +43,12 @@ class Sound:
     path: Path | None = field(default=None, compare=False)
     sample: str = field(default="", compare=False)
 
-    def samples(self) -> npt.NDArray[np.float32]:
+    def samples(self) -> Float32:
         """(samples,) float32 mono at RATE; SampleError if the file cannot be decoded."""
         from recorder.inputs import media
 
         assert self.path is not None, "only a segmenter that hears may ask for the samples"
-        load = media.load_film_sound if self.medium.kind == "video" else media.load_audio
+        load = media.load_video_audio if self.medium.kind == "video" else media.load_audio
         return load(self.path, RATE)
 
 

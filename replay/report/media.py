@@ -7,22 +7,20 @@ that was asked for.
 from __future__ import annotations
 
 import base64
-import hashlib
 import io
-import os
 import warnings
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path, PurePosixPath
 
 from omnitrace.errors import CommandError
+from omnitrace.media.folder import MediaFolder
 from omnitrace.text import one_line
 from omnitrace.timeline import Medium
 
 THUMBNAIL = 512
 """Pixels of the longer side."""
 _QUALITY = 82
-_BLOCK = 1 << 20
 _NAMED = 5
 PLAYABLE = {
     ".wav": "audio/wav",
@@ -91,38 +89,25 @@ class Shelf:
         return said
 
     def find(self, medium: Medium) -> Path | None:
-        """The file of that name with that content."""
-        if self.folder is None:
+        """The file of that name with that content; a medium without one is added to `missing`."""
+        if self._files is None:
             return None
-        for path in self._by_name.get(PurePosixPath(medium.name).name, []):
-            if _sha256(path) == medium.sha256:
-                return path
-        self.missing.add(medium.name)
-        return None
+        try:
+            path = self._files.find(medium)
+        except OSError:
+            path = None
+        if path is None:
+            self.missing.add(medium.name)
+        return path
 
     @cached_property
-    def _by_name(self) -> dict[str, list[Path]]:
-        named: dict[str, list[Path]] = {}
-        for place, _, names in os.walk(self.folder or "."):
-            for name in names:
-                named.setdefault(name, []).append(Path(place, name))
-        return named
+    def _files(self) -> MediaFolder | None:
+        return None if self.folder is None else MediaFolder(self.folder)
 
 
 def _some(names: set[str]) -> str:
     first = [one_line(name) for name in sorted(names)[:_NAMED]]
     return ", ".join(first) + (", …" if len(names) > _NAMED else "")
-
-
-def _sha256(path: Path) -> str:
-    digest = hashlib.sha256()
-    try:
-        with path.open("rb") as file:
-            while block := file.read(_BLOCK):
-                digest.update(block)
-    except OSError:
-        return ""
-    return digest.hexdigest()
 
 
 def _thumbnail(path: Path) -> str | None:

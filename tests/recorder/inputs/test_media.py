@@ -96,10 +96,10 @@ def test_frames_are_those_on_screen(folder: Path) -> None:
 
 def test_sound_of_a_film_begins_with_its_picture(folder: Path) -> None:
     film = load_video(folder / "film.mp4", 2.0, RATE)
-    assert film.sound is not None
-    assert len(film.sound) == pytest.approx(MP4_SECONDS * RATE, abs=1100)
-    assert hertz(film.sound) == pytest.approx(440, abs=1)
-    assert load_video(folder / "silent.mp4", 2.0, RATE).sound is None
+    assert film.audio is not None
+    assert len(film.audio) == pytest.approx(MP4_SECONDS * RATE, abs=1100)
+    assert hertz(film.audio) == pytest.approx(440, abs=1)
+    assert load_video(folder / "silent.mp4", 2.0, RATE).audio is None
 
 
 def test_long_films_get_fewer_frames(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:

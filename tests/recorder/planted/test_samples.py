@@ -214,11 +214,11 @@ def test_films_move_and_sound_as_told(written: Path) -> None:
                 film = media.load_video(written / "media" / f"{plan.id}-{name}.mp4", 2.0, RATE)
                 assert len(film.frames) == 2 * spec.seconds
                 _check_motion(film.frames, spec)
-                assert (film.sound is not None) == bool(spec.tones)
-                if film.sound is not None:
+                assert (film.audio is not None) == bool(spec.tones)
+                if film.audio is not None:
                     # AAC fills its last block of 1024 samples.
-                    assert 0 <= len(film.sound) - spec.seconds * RATE < 1024
-                    _check_tones(film.sound, spec.tones, spec.seconds)
+                    assert 0 <= len(film.audio) - spec.seconds * RATE < 1024
+                    _check_tones(film.audio, spec.tones, spec.seconds)
 
 
 def _check_motion(frames: npt.NDArray[np.uint8], spec: Film) -> None:
