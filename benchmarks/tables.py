@@ -45,12 +45,12 @@ DOCS = ROOT / "docs"
 HEAD = """# Results on planted evidence
 
 Made by `python -m benchmarks.tables` ({samples} samples of the `test` split, which decided no
-setting; {machine}). What planted evidence is says the [README](../README.md#how-good-is-it); the
+setting; {machine}). The [README](../README.md#how-good-is-it) explains planted evidence; the
 model is the bundled toy, so that these numbers say what a method finds where the truth is known,
 and nothing of how any large model grounds its answers.
 
 F1 in per cent, micro-averaged, with 95 % bootstrap intervals over samples: span F1 for text and
-images, Time-F1 on 1 s bins for sound and film. × : the method does not speak of that modality.
+images, Time-F1 on 1 s bins for audio and video. × : the method does not cover that modality.
 """
 
 

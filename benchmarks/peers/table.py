@@ -145,7 +145,7 @@ def markdown(board: Mapping[str, Any]) -> str:
     texts = [row["text"] for row in board["methods"]]
     whole = [row["all"] or {"method": row["method"]} for row in board["methods"]]
     return (
-        f"On all {board['samples']} prompts; — where a peer cannot take pictures, sounds and films:"
+        f"On all {board['samples']} prompts; — where a peer cannot take images, audio and video:"
         f"\n\n{table_of(whole, COLUMNS)}\n"
         f"On the {board['texts']} prompts of text alone:\n\n{table_of(texts, TEXT_COLUMNS)}\n"
         "`default` less each method that takes a single pass, samples drawn in pairs:\n\n"
