@@ -1,7 +1,7 @@
 """Is the benchmark's truth causal? Answers are generated again with units of the prompt hidden.
 
-For each right sentence of planted answers of every modality and axis: hiding all that it is stated to
-be caused by must change it, hiding any other unit alone must leave it.
+For each right sentence of planted answers of every modality and axis: hiding all of its
+stated causes must change it, hiding any other unit alone must leave it.
 
     python -m benchmarks.causal_truth [--samples 8] [--quick] [--json]
 """
@@ -38,7 +38,8 @@ LONGEST = 80
 
 @dataclass(frozen=True)
 class Checked:
-    """One hidden thing and one sentence: `cause` or not, and whether the answer still has the sentence."""
+    """One hidden set of units and one sentence: whether the set is its `cause`, and whether the
+    answer still has it."""
 
     id: str
     cause: bool

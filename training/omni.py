@@ -43,8 +43,8 @@ class Schedule:
     """Steps, batch and learning rates.
 
     `drills`, `looks`, `listens`: steps of language, vision and sound alone, before; `last`: steps
-    of the last course, which starts from the beginning; `short`: the share of short prompts before it;
-    `branches`: requests to a prompt.
+    of the last course, which starts from the beginning; `short`: the share of short prompts before
+    it; `branches`: requests to a prompt.
     """
 
     steps: int = 6000

@@ -254,7 +254,7 @@ class _Where:
 def hide(
     encoded: Encoded, rng: np.random.Generator, share: float
 ) -> tuple[torch.Tensor, list[Fact]]:
-    """Hide about `share` of the units from the language model: the mask, and the facts that stay visible."""
+    """Hide about `share` of the units from the language model: the mask, and the visible facts."""
     hidden = torch.zeros(len(encoded.ids), dtype=torch.bool)
     known: list[Fact] = []
     kept: set[int] = set()

@@ -138,7 +138,7 @@ def _adapt_tokenizer(nlp: Language) -> None:
 
 
 class Corpus:
-    """Training examples without end: the sentences joined and altered differently in every epoch."""
+    """Training examples without end: the sentences joined, and altered differently each epoch."""
 
     def __init__(self, documents: list[list[Sentence]], seed: int) -> None:
         self.documents = documents
@@ -190,8 +190,8 @@ class Corpus:
         gold = _document(nlp, passage)
         predicted = nlp.make_doc(gold.text)
         for word in predicted:
-            # Rare words are hidden at times, so that unknown ones are recognised by suffix and context,
-            # but never those of closed classes, which an unknown word does not belong to.
+            # Rare words are hidden at times, so that unknown ones are recognised by suffix and
+            # context, but never those of closed classes, which an unknown word does not belong to.
             share = 1 / (1 + self.counts[word.lower_])
             hidable = word.is_alpha and word.lower_ not in self.closed
             if hidable and self.rng.random() < share:
