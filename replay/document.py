@@ -8,12 +8,12 @@ writes it between the page's two marks.
 from __future__ import annotations
 
 import dataclasses
-import os
 import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from omnitrace.atomic import atomic_write
 from replay.config import PRESETS, ReplayConfig
 
 BEGIN, END = "<!-- keys:begin -->\n", "<!-- keys:end -->\n"
@@ -76,9 +76,8 @@ def _row(cells: list[str]) -> str:
 
 def main() -> None:
     page = Path(sys.argv[1])
-    fresh = page.with_name(page.name + ".new")
-    fresh.write_text(with_table(page.read_text("utf-8")), "utf-8")
-    os.replace(fresh, page)
+    with atomic_write(page) as temporary:
+        temporary.write_text(with_table(page.read_text("utf-8")), "utf-8")
 
 
 if __name__ == "__main__":

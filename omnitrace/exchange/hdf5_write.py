@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import hashlib
 import os
-import uuid
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
@@ -19,6 +18,7 @@ import h5py
 import numpy as np
 
 from omnitrace.arrays import Array
+from omnitrace.atomic import atomic_write
 from omnitrace.errors import OmniTraceError
 from omnitrace.store import additions, commit
 from omnitrace.store.columns import OFFSET, column
@@ -38,23 +38,16 @@ Report = Callable[[int, int, str], None]
 
 
 def export(run: Run, path: Path, codec: str, report: Report) -> list[str]:
-    """Write all of `run` to the file `path`, complete or not at all.
+    """Write all of `run` to the file `path`, completely or not at all.
 
     `codec` is `gzip` or `none`. Gives a sentence for each segment or addition that is damaged and
     therefore left out. Raises OmniTraceError if the file cannot be written.
     """
-    temporary = path.with_name(f".{path.name}.{uuid.uuid4()}")
     damage = list(run.damage)
-    try:
+    with atomic_write(path, OmniTraceError) as temporary:
         with h5py.File(temporary, "x", libver="v110") as file:
             _write(run, file, codec, damage, report)
         _sync(temporary)
-        os.replace(temporary, path)
-    except OSError as error:
-        raise OmniTraceError(f"cannot write {path}: {error.strerror or error}.") from error
-    finally:
-        with suppress(OSError):
-            temporary.unlink(missing_ok=True)
     return damage
 
 
@@ -76,7 +69,7 @@ def _write(run: Run, file: Any, codec: str, damage: list[str], report: Report) -
             )
     report(len(run.segments), len(run.segments), "")
     for name in filter(None, map(commit.uuid_of, run.files.names(additions.FOLDER))):
-        with suppress(Unreadable):  # of which Run.damage tells
+        with suppress(Unreadable):  # `Run.damage` names it
             run.additions.read(name)
             _put_bytes(added, name, get_document(run.files, additions.where(name)))
 

@@ -14,6 +14,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
+from omnitrace.atomic import atomic_write
 from omnitrace.errors import CommandError, OmniTraceError
 from omnitrace.text import one_line
 from recorder.datasets.items import Item, MediaFile, Part
@@ -70,20 +71,11 @@ def write_dataset(items: Iterable[Item], out: Path, limit: int = 0) -> ImportSum
         if summary.written:
             for path, rows in lines.items():
                 if rows:
-                    replace_file(path, "".join(rows).encode())
+                    with atomic_write(path) as temporary:
+                        temporary.write_text("".join(rows), "utf-8")
     except OSError as error:
         raise CommandError(f"cannot write {error.filename or out}: {error.strerror}.") from error
     return summary
-
-
-def replace_file(path: Path, data: bytes) -> None:
-    """Write a file whole: under another name, then renamed."""
-    temporary = path.with_name(f".{path.name}.tmp")
-    try:
-        temporary.write_bytes(data)
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
 
 
 def _with_media(items: Iterable[Item], seen: set[str], summary: ImportSummary) -> Iterable[Item]:
@@ -126,7 +118,8 @@ def _place(file: MediaFile, beside: Beside) -> str:
         path = beside.media / (digest[:24] + picture_suffix(file.data))
         if not path.exists():
             beside.media.mkdir(exist_ok=True)
-            replace_file(path, file.data)
+            with atomic_write(path) as temporary:
+                temporary.write_bytes(file.data)
     assert path is not None, "items without their media are left out"
     full, home = (Path(os.path.abspath(p)) for p in (path, beside.samples.parent))
     return str(full.relative_to(home) if full.is_relative_to(home) else full)

@@ -6,13 +6,13 @@ Knows results only by their `draw`. Nothing is drawn on a screen: figures are ma
 from __future__ import annotations
 
 import io
-import os
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from omnitrace.atomic import atomic_write
 from omnitrace.errors import CommandError, OmniTraceError
 from replay.analyses.result import Result
 
@@ -70,19 +70,14 @@ _METADATA = re.compile(r"<metadata>.*?</metadata>|<!--.*?-->", re.DOTALL)
 
 
 def save(result: Result, path: Path) -> None:
-    """Write the figure of `result`, SVG or PNG by the name's suffix; whole or not at all.
+    """Write the figure of `result`, SVG or PNG by the name's suffix; completely or not at all.
 
     CommandError for another suffix or without matplotlib, OmniTraceError if it cannot be written.
     """
     kind = check_format(path)
     data = render(result, kind)
-    beside = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        beside.write_bytes(data)
-        beside.replace(path)
-    except OSError as error:
-        beside.unlink(missing_ok=True)
-        raise OmniTraceError(f"cannot write the figure {path}: {error.strerror}.") from error
+    with atomic_write(path, OmniTraceError, "the figure ") as temporary:
+        temporary.write_bytes(data)
 
 
 def check_format(path: Path) -> str:

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 from typing import Any
 
 from omnitrace import open_run
+from omnitrace.atomic import atomic_write
 from omnitrace.cli.console import narrate, tracked
 from omnitrace.cli.flags import flags_of, layered
 from omnitrace.config import to_toml
@@ -52,7 +52,8 @@ def learn_heads(
     failed: dict[str, str] = {}
     questions = (Question(opened[id], chosen, ablations) for id in tracked(tuple(opened)))
     learned = learn(questions, failed)
-    write(out, to_toml(as_config(learned, chosen)))
+    with atomic_write(out, OmniTraceError) as temporary:
+        temporary.write_text(to_toml(as_config(learned, chosen)), "utf-8")
     narrate(
         f"{out}: from {learned.spans} spans of {learned.samples} samples; correlation with their "
         f"masks {learned.after:.3f}, with all heads alike {learned.before:.3f}."
@@ -60,13 +61,3 @@ def learn_heads(
     for id, why in failed.items():
         narrate(f"omnitrace: sample '{id}' is left out: {why}.")
     return 0
-
-
-def write(path: Path, text: str) -> None:
-    """The file whole, or not at all."""
-    new = path.with_name(f"{path.name}.new")
-    try:
-        new.write_text(text, "utf-8")
-        os.replace(new, path)
-    except OSError as error:
-        raise OmniTraceError(f"cannot write {path}: {error.strerror}.") from error

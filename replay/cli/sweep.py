@@ -13,13 +13,13 @@ from cyclopts.validators import Number
 from rich.table import Table
 
 from omnitrace import open_run
+from omnitrace.atomic import atomic_write
 from omnitrace.cli.cluster import HERE, Workers
 from omnitrace.cli.console import narrate, narrate_failures, out, plain, progress_bar, table
 from omnitrace.config import to_dict, to_toml
 from omnitrace.engines.resources import jobs_folder, located
 from omnitrace.errors import CommandError
 from omnitrace.text import one_line
-from omnitrace.whole import written_whole
 from replay import preset as preset_of
 from replay.cache import MassCache, default_folder
 from replay.cli.tables import SCORE_COLUMNS, interval, percent, score_rows
@@ -145,8 +145,8 @@ def write_files(swept: Swept, options: Options) -> None:
     if options.out is not None:
         write_rows(options.out, rows(swept))
     if options.save_best is not None:
-        with written_whole(options.save_best) as beside:
-            beside.write_text(to_toml(swept.configs[swept.best[0].number]), "utf-8")
+        with atomic_write(options.save_best) as temporary:
+            temporary.write_text(to_toml(swept.configs[swept.best[0].number]), "utf-8")
 
 
 def best_table(swept: Swept, grid: Grid, options: Options) -> Table:

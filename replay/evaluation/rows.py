@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import uuid
 from collections.abc import Container, Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,6 +9,7 @@ from typing import Generic, Protocol, TypeVar
 
 import msgspec
 
+from omnitrace.atomic import atomic_write
 from omnitrace.errors import CommandError, OmniTraceError
 from omnitrace.text import one_line
 
@@ -80,13 +79,6 @@ def read_bytes(path: Path) -> bytes:
 
 
 def write_rows(path: Path, rows: Iterable[msgspec.Struct]) -> None:
-    """Write a file of JSON lines, whole or not at all; CommandError if that cannot be done."""
-    temporary = path.with_name(f".tmp-{uuid.uuid4()}")
-    try:
-        with temporary.open("xb") as file:
-            file.writelines(msgspec.json.encode(row) + b"\n" for row in rows)
-        os.replace(temporary, path)
-    except OSError as error:
-        raise CommandError(f"cannot write {path}: {error.strerror}.") from error
-    finally:
-        temporary.unlink(missing_ok=True)
+    """Write a file of JSON lines, completely or not at all; CommandError if that fails."""
+    with atomic_write(path) as temporary, temporary.open("xb") as file:
+        file.writelines(msgspec.json.encode(row) + b"\n" for row in rows)

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
 
 from omnitrace import Run
+from omnitrace.atomic import atomic_write
 from omnitrace.errors import CommandError, OmniTraceError, nearest
 from replay.analyses import Material, Table
 from replay.output import json_pieces
@@ -41,20 +41,14 @@ Writer = Callable[[Job, Path], None]
 
 
 def write_report(job: Job, path: Path, format: str = "") -> None:
-    """Write the report to `path`, whole or not at all; the format by name, else by the suffix.
+    """Write the report to `path`, completely or not at all; the format by name, else by the suffix.
 
     CommandError naming the legal formats, or if an extra is missing; OmniTraceError if the file
     cannot be written.
     """
     write = FORMATS[check_format(path, format)]
-    beside = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        write(job, beside)
-        beside.replace(path)
-    except OSError as error:
-        raise OmniTraceError(f"cannot write the report {path}: {error.strerror}.") from error
-    finally:
-        beside.unlink(missing_ok=True)
+    with atomic_write(path, OmniTraceError, "the report ") as temporary:
+        write(job, temporary)
 
 
 def check_format(path: Path, format: str = "") -> str:

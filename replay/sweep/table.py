@@ -12,8 +12,8 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
+from omnitrace.atomic import atomic_write
 from omnitrace.errors import CommandError
-from omnitrace.whole import written_whole
 from replay.config import ReplayConfig
 from replay.evaluation.space import COLUMNS
 from replay.sweep.grid import leaves
@@ -67,9 +67,9 @@ def check_suffix(path: Path) -> None:
 
 
 def write_rows(path: Path, table: Rows) -> None:
-    """Write the rows, whole or not at all; CommandError if that cannot be done."""
-    with written_whole(path) as beside:
-        _WRITERS[path.suffix](beside, table)
+    """Write the rows, completely or not at all; CommandError if that cannot be done."""
+    with atomic_write(path) as temporary:
+        _WRITERS[path.suffix](temporary, table)
 
 
 def _write_csv(path: Path, table: Rows) -> None:

@@ -15,11 +15,11 @@ from pathlib import Path
 from tempfile import TemporaryDirectory, mkdtemp
 from typing import Any
 
+from omnitrace.atomic import atomic_write
 from omnitrace.engines.jobs import cancel, failure, queued_again, submit
 from omnitrace.engines.resources import Resources
 from omnitrace.engines.signals import held_back
 from omnitrace.errors import CommandError, OmniTraceError
-from omnitrace.whole import written_whole
 from replay.sweep.blocks import Block, Scored, Task, Team, Work, single_threads
 from replay.sweep.cluster.packed import ADVICE, outcome, packed, worker
 
@@ -45,8 +45,8 @@ class Part:
             own = worker(self.work.read_bytes())
             for number in list(self.blocks):
                 scored = self.task(own, self.blocks[number])
-                with written_whole(self.folder / str(number)) as beside:
-                    beside.write_bytes(packed(scored))
+                with atomic_write(self.folder / str(number)) as temporary:
+                    temporary.write_bytes(packed(scored))
                 del self.blocks[number]
         except OmniTraceError as error:
             return error
