@@ -15,7 +15,7 @@ import msgspec
 from msgspec import Meta, field
 
 from omnitrace.errors import CommandError
-from omnitrace.whole import written_whole
+from omnitrace.atomic import atomic_write
 
 GRAINS = ("token", "word", "span")
 
@@ -52,5 +52,5 @@ def save_look(look: Look, path: Path) -> None:
     """Save a look; whole or not at all."""
     with suppress(OSError, CommandError):
         path.parent.mkdir(parents=True, exist_ok=True)
-        with written_whole(path) as temporary:
+        with atomic_write(path) as temporary:
             temporary.write_bytes(msgspec.json.format(msgspec.json.encode(look), indent=1))

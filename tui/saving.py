@@ -6,7 +6,7 @@ import shlex
 from dataclasses import dataclass
 from pathlib import Path
 
-from omnitrace.whole import written_whole
+from omnitrace.atomic import atomic_write
 from tui.input_line import InputLine
 from tui.status import StatusLine
 
@@ -29,7 +29,7 @@ class Saver:
             warning = f"{path} is there already: Enter replaces it, Escape does not."
             self.status.show_status(warning, wrong=True)
             return
-        with written_whole(path) as temporary:
+        with atomic_write(path) as temporary:
             temporary.write_text(content, "utf-8")
         self._last = None
         self.status.show_status(f"{done} {shlex.quote(str(path))}")
