@@ -17,16 +17,16 @@ from typing import Any
 
 import numpy as np
 import torch
-from recorder.passes.draw import Options
 
 from benchmarks import release
 from benchmarks.common import Claim, print_claims, save
 from benchmarks.record_overhead import load
 from benchmarks.thinker import Thinker, synchronise
-from recorder.passes.generate import Answer, Wanted, force, generate
+from recorder.passes.generate import Answer, GenerationOptions, force, generate
+from recorder.passes.observers import CaptureOptions
 from recorder.signals import GRADIENT_SIGNALS
 
-WANTED = Wanted({}, {name: s for name, s in GRADIENT_SIGNALS.items() if not s.by_layer})
+WANTED = CaptureOptions({}, {name: s for name, s in GRADIENT_SIGNALS.items() if not s.by_layer})
 
 
 def timed(device: str, work: Callable[[], Any]) -> tuple[float, Any]:
@@ -40,7 +40,7 @@ def timed(device: str, work: Callable[[], Any]) -> tuple[float, Any]:
 def ours(thinker: Thinker, n: int, response: Any) -> tuple[float, float, Answer]:
     """Seconds of a given answer's recording with gradients and without, and the answer."""
     prepared, device = thinker.prompt(n), str(thinker.model.device)
-    without, _ = timed(device, lambda: force(thinker, [prepared], [response], Wanted({})))
+    without, _ = timed(device, lambda: force(thinker, [prepared], [response], CaptureOptions({})))
     with_all, answers = timed(device, lambda: force(thinker, [prepared], [response], WANTED))
     return with_all, without, answers[0]
 
@@ -66,10 +66,10 @@ def main() -> None:
     steps = 8 if given.quick else steps
     thinker = load(given.device)
     thinker.attend("omnitrace")
-    options, device = Options(max_new_tokens=steps), given.device
+    options, device = GenerationOptions(max_new_tokens=steps), given.device
     generate(thinker, [thinker.prompt(256)], options, WANTED)
     generating, [answer] = timed(
-        device, lambda: generate(thinker, [thinker.prompt(n)], options, Wanted({}))
+        device, lambda: generate(thinker, [thinker.prompt(n)], options, CaptureOptions({}))
     )
     whole, without, recorded = ours(thinker, n, answer.ids)
     found: dict[str, Any] = {

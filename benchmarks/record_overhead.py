@@ -21,17 +21,17 @@ import torch
 
 from benchmarks.common import Claim, peak_bytes, print_claims, save
 from benchmarks.thinker import FULL, SMALL, Thinker, synchronise
-from recorder.passes.draw import Options
-from recorder.passes.generate import Wanted, generate
+from recorder.passes.generate import GenerationOptions, generate
+from recorder.passes.observers import CaptureOptions
 from recorder.signals import GRADIENT_SIGNALS, SIGNALS
 
 STEPS = 64
 ATTENTION = {name: signal for name, signal in SIGNALS.items() if not signal.by_layer}
 GRADIENTS = {name: signal for name, signal in GRADIENT_SIGNALS.items() if not signal.by_layer}
 WAYS = {
-    "attention": Wanted(ATTENTION, prompt_mean=False),
-    "attention and prompt mean": Wanted(ATTENTION),
-    "all, with gradients": Wanted(ATTENTION, GRADIENTS),
+    "attention": CaptureOptions(ATTENTION, prompt_mean=False),
+    "attention and prompt mean": CaptureOptions(ATTENTION),
+    "all, with gradients": CaptureOptions(ATTENTION, GRADIENTS),
 }
 EAGER = "eager, as the release"
 EAGER_AT_MOST = 4096
@@ -51,7 +51,7 @@ def run(thinker: Thinker, way: str, n: int) -> float:
     synchronise(device)
     began = time.perf_counter()
     if way in WAYS:
-        generate(thinker, [prepared], Options(max_new_tokens=STEPS), WAYS[way])
+        generate(thinker, [prepared], GenerationOptions(max_new_tokens=STEPS), WAYS[way])
     else:
         kept: dict[str, Any] = {"output_attentions": True} if way == EAGER else {}
         with torch.inference_mode():

@@ -13,16 +13,15 @@ import statistics
 import time
 from typing import Any
 
-from recorder.passes.draw import Options
-
 from benchmarks import release
 from benchmarks.common import Claim, print_claims, save
 from benchmarks.record_overhead import ATTENTION, GRADIENTS, load
 from benchmarks.thinker import Thinker, synchronise
-from recorder.passes.generate import Answer, Wanted, force, generate
+from recorder.passes.generate import Answer, GenerationOptions, force, generate
+from recorder.passes.observers import CaptureOptions
 
 PROMPT, STEPS, SAMPLES = 512, 32, 8
-EVERYTHING = Wanted(ATTENTION, GRADIENTS, prompt_mean=False)
+EVERYTHING = CaptureOptions(ATTENTION, GRADIENTS, prompt_mean=False)
 
 
 def as_released(thinker: Thinker, count: int) -> list[list[int]]:
@@ -43,7 +42,7 @@ def as_released(thinker: Thinker, count: int) -> list[list[int]]:
 def batched(thinker: Thinker, count: int) -> list[Answer]:
     thinker.attend("omnitrace")
     prompts = [thinker.prompt(PROMPT, seed) for seed in range(count)]
-    return generate(thinker, prompts, Options(max_new_tokens=STEPS), EVERYTHING)
+    return generate(thinker, prompts, GenerationOptions(max_new_tokens=STEPS), EVERYTHING)
 
 
 def forced(thinker: Thinker, answers: list[Answer]) -> list[Answer]:
@@ -64,7 +63,7 @@ def main() -> None:
     seconds: dict[str, list[float]] = {"release": [], "batched": [], "given": []}
     for _ in range(1 if given.quick else given.rounds):
         clock = [_now(given.device)]
-        answers = as_released(thinker, count)
+        released = as_released(thinker, count)
         clock.append(_now(given.device))
         answers = batched(thinker, count)
         clock.append(_now(given.device))
@@ -73,7 +72,7 @@ def main() -> None:
         for name, began, ended in zip(seconds, clock, clock[1:], strict=False):
             seconds[name].append(ended - began)
         if given.device == "cpu":
-            assert answers == [answer.ids.tolist() for answer in answers]
+            assert released == [answer.ids.tolist() for answer in answers]
     faster = {
         name: statistics.median(
             release / own for release, own in zip(seconds["release"], seconds[name], strict=True)

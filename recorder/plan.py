@@ -26,8 +26,7 @@ from recorder.identity import resolve_model
 from recorder.inputs.responses import Response
 from recorder.inputs.samples import Sample, read_samples
 from recorder.inputs.select import select
-from recorder.passes.batch import fits
-from recorder.passes.memory import batch_limit
+from recorder.passes.batch import batch_limit, fits
 from recorder.record import Progress, Report, given_responses
 from recorder.tags import load_tagger
 from recorder.tracer import Task, Tracer

@@ -27,9 +27,8 @@ from recorder.inputs.responses import Response, read_responses
 from recorder.inputs.samples import Sample, check_inside, is_file, read_samples
 from recorder.inputs.select import select
 from recorder.interrupt import Interruption
-from recorder.passes.batch import fits
+from recorder.passes.batch import batch_limit, fits, is_out_of_memory, tokens_that_fit
 from recorder.passes.decoder import is_recurrent
-from recorder.passes.memory import batch_limit, is_out_of_memory, tokens_that_fit
 from recorder.privacy import only_for_owner, redact
 from recorder.tags import load_tagger
 from recorder.tracer import Task, Tracer

@@ -14,8 +14,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
-import numpy.typing as npt
 
+from omnitrace.arrays import Int32
 from omnitrace.errors import CommandError, OmniTraceError, extra
 from omnitrace.text import one_line
 from omnitrace.timeline import Modality, Timeline
@@ -24,7 +24,6 @@ if TYPE_CHECKING:
     from spacy.language import Language
     from spacy.tokens import Doc, Span
 
-Int32 = npt.NDArray[np.int32]
 Range = tuple[int, int]
 
 BUNDLED = Path(__file__).parent / "data" / "tagger"

@@ -14,11 +14,11 @@ import numpy as np
 import torch
 import transformers
 
+from omnitrace.arrays import Int32
 from omnitrace.attention import HEAD_ARRAYS, QUERY_KEY_ARRAYS
 from omnitrace.errors import CommandError, SampleError, nearest
 from omnitrace.prompt import Prompt
 from omnitrace.thinking import thinking_range
-from omnitrace.timeline import Int32
 from omnitrace.trace import Trace
 from recorder.ablation.base import base_units
 from recorder.config import RecordConfig
@@ -28,8 +28,8 @@ from recorder.models.adapter import Adapter, ModelSpec, Prepared, Settings, load
 from recorder.models.weights import Weights
 from recorder.passes.capture import confirm, install
 from recorder.passes.decoder import attending_layers, layer_types
-from recorder.passes.draw import Options
-from recorder.passes.generate import Answer, Wanted, force, generate
+from recorder.passes.generate import Answer, GenerationOptions, force, generate
+from recorder.passes.observers import CaptureOptions
 from recorder.signals import GRADIENT_SIGNALS, SIGNALS
 from recorder.tags import Tagger, align_pos, prompt_sentences
 
@@ -97,12 +97,12 @@ class Tracer:
             answers = generate(self.adapter, prepared, options, wanted, should_continue)
         return [self._trace(task, answer) for task, answer in zip(tasks, answers, strict=False)]
 
-    def _wanted(self, tasks: Sequence[Task]) -> Wanted:
+    def _wanted(self, tasks: Sequence[Task]) -> CaptureOptions:
         left_out = self._left_out
         names = [name for name in signal_names(self.config) if name not in left_out]
         level = self.config.level
         prompts = [task.prepared.prompt for task in tasks]
-        return Wanted(
+        return CaptureOptions(
             {name: SIGNALS[name] for name in names if name in SIGNALS},
             {name: GRADIENT_SIGNALS[name] for name in names if name in GRADIENT_SIGNALS},
             prompt_mean=self.config.first_step == "both",
@@ -190,12 +190,12 @@ def _generation_prompt(prompt: Prompt) -> list[int]:
 
 
 def _weighing(names: Sequence[str]) -> list[str]:
-    return [name for name in names if name in SIGNALS and SIGNALS[name].weighs]
+    return [name for name in names if name in SIGNALS and SIGNALS[name].needs_norms]
 
 
-def options_of(config: RecordConfig) -> Options:
+def options_of(config: RecordConfig) -> GenerationOptions:
     """How the next token is chosen."""
-    return Options(
+    return GenerationOptions(
         config.max_new_tokens, config.temperature, config.top_p, config.top_k, config.seed
     )
 

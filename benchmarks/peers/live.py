@@ -17,7 +17,7 @@ from captum.attr import FeatureAblation, InputXGradient, Saliency, ShapleyValueS
 
 from recorder.inputs.samples import Sample
 from recorder.models.adapter import Adapter
-from recorder.passes.laid import Pass, Strip, lay
+from recorder.passes.decoder_inputs import CachedForward, DecoderInputs, prompt_inputs
 from recorder.passes.masked import Masked
 from replay.methods import Question
 
@@ -79,18 +79,18 @@ class Live:
     def _gradients(self, question: Question, make: Callable[[Any], Any]) -> Float64:
         trace = question.trace
         said = torch.from_numpy(trace.response_ids.astype(np.int64))
-        strip = _laid(self.adapter, self._prepared(question), said)
+        inputs = _laid(self.adapter, self._prepared(question), said)
         steps = torch.from_numpy(question.steps).float()
 
         def spans(embeds: torch.Tensor) -> torch.Tensor:
             """(1, K) log-probabilities of the embeddings (1, w, d)."""
             self._passes[trace.id] += 1
-            passing = Pass(self.adapter.model)
-            hidden = passing.go_on([replace(strip, embeds=embeds[0])])[:, -len(said) :]
+            passing = CachedForward(self.adapter.model)
+            hidden = passing.extend([replace(inputs, embeds=embeds[0])])[:, -len(said) :]
             logprob = passing.logits(hidden)[0].log_softmax(-1).gather(1, said[:, None])
             return (steps @ logprob).T
 
-        given, count = strip.embeds[None].requires_grad_(), len(question.spans)
+        given, count = inputs.embeds[None].requires_grad_(), len(question.spans)
         rows = [make(spans).attribute(given, target=k)[0].detach() for k in range(count)]
         owner = question.units.owner_of_tokens(trace.n)
         member = torch.from_numpy(owner[:, None] == np.arange(len(question.units))).float()
@@ -98,16 +98,16 @@ class Live:
         return _stacked(sums, (count, len(question.units)))
 
 
-def _laid(adapter: Adapter, prepared: Any, said: torch.Tensor) -> Strip:
+def _laid(adapter: Adapter, prepared: Any, said: torch.Tensor) -> DecoderInputs:
     """Prompt and response on their way into the decoder, as tensors that gradients may reach."""
-    strip, _ = lay(adapter, prepared)
+    inputs, _ = prompt_inputs(adapter, prepared)
     with torch.no_grad():
-        strip = strip.then(adapter.model.get_input_embeddings()(said[:-1]))
+        inputs = inputs.append(adapter.model.get_input_embeddings()(said[:-1]))
         return replace(
-            strip,
-            embeds=strip.embeds.clone(),
-            positions=strip.positions.clone(),
-            attend=strip.attend.clone(),
+            inputs,
+            embeds=inputs.embeds.clone(),
+            positions=inputs.positions.clone(),
+            attend=inputs.attend.clone(),
         )
 
 

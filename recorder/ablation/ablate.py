@@ -15,10 +15,11 @@ import numpy as np
 
 from omnitrace import Run, open_run
 from omnitrace.ablations import Ablations, Row, log_sigmoid
+from omnitrace.arrays import Float32, Float64
 from omnitrace.config import to_dict
 from omnitrace.errors import CommandError, SampleError
 from omnitrace.store.adder import Adder
-from omnitrace.store.additions import ABLATIONS
+from omnitrace.store.kinds import ABLATIONS
 from omnitrace.trace import Trace
 from recorder.ablation.asked import Asked, read_asked
 from recorder.ablation.base import Base, base_units
@@ -143,9 +144,7 @@ class Maker:
         why = np.array([Row.FULL, *[Row.WITHOUT_PART] * len(parts)], np.uint8)
         return Design(kept, why, np.zeros(len(kept), bool))
 
-    def _removed(
-        self, trace: Trace, base: Base, made: Design, masked: Masked
-    ) -> np.ndarray[Any, np.dtype[np.float32]]:
+    def _removed(self, trace: Trace, base: Base, made: Design, masked: Masked) -> Float32:
         """Rows of prompts that are laid out and encoded again without one content part."""
         sample = self.samples.by_id[trace.id]
         rows = [masked.log_odds(trace.response_ids, np.ones((1, trace.n), bool))]
@@ -168,7 +167,7 @@ def without_part(sample: Sample, part: int) -> Sample:
     return replace(sample, messages=tuple(m for m in messages if m.parts))
 
 
-def _weight(trace: Trace, base: Base) -> np.ndarray[Any, np.dtype[np.float64]]:
+def _weight(trace: Trace, base: Base) -> Float64:
     """(U,) how much of the first recorded signal falls on each unit: which are likely to count."""
     if not trace.signals or not trace.T:
         return np.zeros(len(base))

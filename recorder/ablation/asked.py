@@ -12,9 +12,9 @@ from typing import Annotated, Literal
 
 import msgspec
 import numpy as np
-import numpy.typing as npt
 from msgspec import Meta
 
+from omnitrace.arrays import Bool
 from omnitrace.errors import CommandError, SampleError
 
 SCHEMA = "omnitrace.masks/1"
@@ -38,7 +38,7 @@ class Asked:
     removed: dict[str, list[list[int]]]
     sha256: str
 
-    def kept(self, id: str, units: int) -> npt.NDArray[np.bool_]:
+    def kept(self, id: str, units: int) -> Bool:
         """(M, U) rows of one sample; SampleError if they name units that it lacks."""
         kept = np.ones((len(self.removed[id]), units), bool)
         for row, gone in zip(kept, self.removed[id], strict=True):

@@ -10,15 +10,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 
+from omnitrace.arrays import Bool, Int32
 from omnitrace.prompt import Prompt
-from omnitrace.timeline import Int32, Modality
+from omnitrace.timeline import Modality
 from omnitrace.units import UnitConfig, cut_units
 from omnitrace.units.text import request_tokens
 from recorder.config import WHOLE
-
-Bool = npt.NDArray[np.bool_]
 
 
 @dataclass(frozen=True)

@@ -13,9 +13,8 @@ import numpy as np
 import numpy.typing as npt
 
 from omnitrace.ablations import Row
+from omnitrace.arrays import Bool, UInt8
 from recorder.ablation.base import Base
-
-Bool = npt.NDArray[np.bool_]
 
 
 @dataclass(frozen=True)
@@ -23,7 +22,7 @@ class Design:
     """M rows: `kept` (M, U) bool, `why` (M,) uint8, `held_out` (M,) bool, as in `Ablations`."""
 
     kept: Bool
-    why: npt.NDArray[np.uint8]
+    why: UInt8
     held_out: Bool
 
 

@@ -8,7 +8,6 @@ model that has an adapter. Knows adapters and chunks; no threshold.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -20,9 +19,8 @@ from omnitrace.chunks import Chunks, cosines
 from omnitrace.trace import Trace
 from recorder.config import BaselineConfig
 from recorder.identity import RecordedSamples, reload_model
-from recorder.models.adapter import Adapter, Prepared
-from recorder.passes.decoder import decoder_of
-from recorder.passes.draw import Options
+from recorder.models.adapter import Adapter
+from recorder.passes.decoder_inputs import prompt_embeddings
 
 
 def load(identity: Mapping[str, Any], config: BaselineConfig) -> Embedding:
@@ -33,7 +31,7 @@ def load(identity: Mapping[str, Any], config: BaselineConfig) -> Embedding:
 
 @dataclass(frozen=True)
 class Embedding:
-    """The model's embeddings, asked again."""
+    """The embeddings of the recorded model."""
 
     adapter: Adapter
     samples: RecordedSamples
@@ -41,11 +39,11 @@ class Embedding:
     def similarities(self, trace: Trace, chunks: Chunks) -> Float64:
         """(K, L) float64, NaN for sources without tokens; SampleError if the sample changed."""
         prepared = self.samples.prepare(self.adapter, trace)
-        prompt = prompt_embeddings(self.adapter, prepared)
-        said = token_embeddings(self.adapter, trace.response_ids)
+        prompt: Float64 = prompt_embeddings(self.adapter, prepared).double().cpu().numpy()
+        response = token_embeddings(self.adapter, trace.response_ids)
         sentence = np.repeat(np.arange(len(chunks.steps)), np.diff(chunks.steps)[:, 0])
         steps = np.concatenate([np.arange(*steps) for steps in chunks.steps] or [sentence])
-        sentences = means(said[steps.astype(np.intp)], sentence, len(chunks.steps))
+        sentences = means(response[steps.astype(np.intp)], sentence, len(chunks.steps))
         found = cosines(sentences, means(prompt, chunks.owner, chunks.sources))
         found[:, ~chunks.comparable] = np.nan
         return found
@@ -66,30 +64,3 @@ def token_embeddings(adapter: Adapter, ids: Int32) -> Float64:
     with torch.no_grad():
         found: Float64 = table(place).double().cpu().numpy()
     return found
-
-
-def prompt_embeddings(adapter: Adapter, prepared: Prepared) -> Float64:
-    """(n, d): the prompt's tokens as they enter the decoder, which is not run."""
-    model, seen = adapter.model, list[torch.Tensor]()
-
-    def look(decoder: Any, args: Any, given: Mapping[str, Any]) -> None:
-        embeds = given.get("inputs_embeds")
-        if embeds is None:
-            ids = given["input_ids"] if given.get("input_ids") is not None else args[0]
-            embeds = model.get_input_embeddings()(ids)
-        seen.append(embeds)
-        raise _SeenEnough
-
-    options = Options(max_new_tokens=1).config(model, sorted(adapter.eos_ids))
-    hook = decoder_of(model).register_forward_pre_hook(look, with_kwargs=True)
-    try:
-        with torch.no_grad(), suppress(_SeenEnough):
-            model.generate(**prepared.inputs, generation_config=options)
-    finally:
-        hook.remove()
-    found: Float64 = seen[0][0].double().cpu().numpy()
-    return found
-
-
-class _SeenEnough(Exception):
-    """The embeddings are there."""

@@ -18,15 +18,15 @@ from recorder.config import BaselineConfig
 from recorder.identity import RecordedSamples, reload_model
 from recorder.inputs.samples import Content, Message, Sample
 from recorder.models.adapter import Adapter
-from recorder.passes.draw import Options
-from recorder.passes.generate import Wanted, generate
-from recorder.passes.memory import is_out_of_memory
+from recorder.passes.batch import is_out_of_memory
+from recorder.passes.generate import GenerationOptions, generate
+from recorder.passes.observers import CaptureOptions
 
 Chat = Sequence[Mapping[str, Any]]
 """Messages as of a chat completion: {role, content}, content a text or a list of parts."""
 
-NOTHING = Wanted(signals={}, prompt_mean=False)
-"""Of what a recording would keep."""
+NOTHING = CaptureOptions(signals={}, prompt_mean=False)
+"""Only the answer is kept."""
 
 
 def load(identity: Mapping[str, Any], config: BaselineConfig) -> SelfAttribution:
@@ -46,8 +46,9 @@ class SelfAttribution:
     def answer(self, trace: Trace, chat: Chat) -> str:
         """What the model says; SampleError if the sample changed or the chat is too long."""
         prepared = self.adapter.prepare(put(chat, self.samples.of(trace)))
+        options = GenerationOptions(self.max_new_tokens)
         try:
-            [answer] = generate(self.adapter, [prepared], Options(self.max_new_tokens), NOTHING)
+            [answer] = generate(self.adapter, [prepared], options, NOTHING)
         except (torch.OutOfMemoryError, RuntimeError) as error:
             if not is_out_of_memory(error):
                 raise

@@ -17,9 +17,10 @@ import numpy as np
 import transformers
 from transformers.models.auto import modeling_auto
 
+from omnitrace.arrays import Int32
 from omnitrace.errors import CommandError, SampleError
 from omnitrace.prompt import Prompt
-from omnitrace.timeline import Int32, Medium, Part, Timeline
+from omnitrace.timeline import Medium, Part, Timeline
 from recorder.inputs import loaded as inputs
 from recorder.inputs.loaded import Loaded
 from recorder.inputs.media import Limits

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from omnitrace.timeline import Int32
+from omnitrace.arrays import Int32
 
 Shape = tuple[int, int]
 """Rows and columns."""

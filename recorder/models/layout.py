@@ -13,8 +13,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from omnitrace.arrays import Bool, Float64, Int32
 from omnitrace.errors import SampleError
-from omnitrace.timeline import Int32, Modality, Part, Timeline
+from omnitrace.timeline import Modality, Part, Timeline
 from recorder.inputs.samples import Message
 from recorder.models.offsets import Decode, decode_with_offsets
 from recorder.models.render import Rendered
@@ -83,7 +84,7 @@ def parts_of_tokens(rendered: Rendered, offsets: Int32) -> Int32:
     return np.where(at < 0, -1, np.append(rendered.part, np.int32(-1))[at]).astype(np.int32)
 
 
-def _first(chosen: npt.NDArray[np.bool_], offsets: Int32) -> Indices:
+def _first(chosen: Bool, offsets: Int32) -> Indices:
     """(n,) the first of the `chosen` characters (length,) in each token, -1: none."""
     length = len(chosen)
     own = np.where(chosen, np.arange(length), length)
@@ -142,7 +143,7 @@ class Template:
 
     ids: Int32
     part: Int32
-    holders: npt.NDArray[np.bool_]
+    holders: Bool
 
     def spread(self, prompt_ids: Int32, media: Sequence[tuple[int, int]]) -> Int32:
         """(n,) int32: the content part of each token of the prompt, if the placeholders are these
@@ -213,8 +214,8 @@ def place_patches(
 def place_seconds(
     timeline: Timeline,
     tokens: Indices,
-    starts: npt.NDArray[np.float64],
-    length: float | npt.NDArray[np.float64],
+    starts: Float64,
+    length: float | Float64,
     duration: float,
 ) -> None:
     """Fill in the interval of each token: `length` seconds from its start, within the medium."""

@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
-from omnitrace.timeline import Int32
+from omnitrace.arrays import Int32
 
 Decode = Callable[[list[int]], str]
 

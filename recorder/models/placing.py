@@ -11,8 +11,9 @@ from itertools import pairwise
 
 import numpy as np
 
+from omnitrace.arrays import Int32
 from omnitrace.errors import SampleError
-from omnitrace.timeline import Int32, Modality, Timeline
+from omnitrace.timeline import Modality, Timeline
 from recorder.inputs.loaded import Loaded
 from recorder.models import layout
 from recorder.models.grids import Runs, Shape, places

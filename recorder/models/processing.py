@@ -13,11 +13,11 @@ from typing import Any
 import numpy as np
 import torch
 
+from omnitrace.arrays import Int32
 from omnitrace.errors import SampleError
-from omnitrace.timeline import Int32
 from recorder.inputs.loaded import Loaded
 from recorder.models.weights import first_sentence
-from recorder.passes.memory import is_out_of_memory
+from recorder.passes.batch import is_out_of_memory
 
 NOT_INPUTS = ("text_replacement_offsets", "offset_mapping", "video_metadata")
 KINDS = ("image", "video", "audio")

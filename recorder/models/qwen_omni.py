@@ -13,14 +13,14 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import torch
 import transformers
 
+from omnitrace.arrays import Float32, Int32
 from omnitrace.errors import SampleError
 from omnitrace.prompt import Prompt
 from omnitrace.text import one_line
-from omnitrace.timeline import Int32, Modality, Timeline
+from omnitrace.timeline import Modality, Timeline
 from recorder.inputs.loaded import Loaded, frame_rate
 from recorder.inputs.loaded import load as load_medium
 from recorder.inputs.media import Limits
@@ -149,7 +149,7 @@ class QwenOmni(Tokens):
             )
         return replace(loaded, audio=None)
 
-    def _tokens_of(self, sound: npt.NDArray[np.float32]) -> int:
+    def _tokens_of(self, sound: Float32) -> int:
         hop = int(self.processor.feature_extractor.hop_length)
         return self._sound_tokens(-(-len(sound) // hop))
 

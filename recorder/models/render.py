@@ -16,8 +16,9 @@ from typing import Any
 import jinja2
 import numpy as np
 
+from omnitrace.arrays import Int32
 from omnitrace.errors import SampleError
-from omnitrace.timeline import Int32, Part
+from omnitrace.timeline import Part
 from recorder.inputs.samples import Content, Message, Sample
 from recorder.models.weights import first_sentence
 

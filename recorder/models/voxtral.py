@@ -14,14 +14,14 @@ from importlib.util import find_spec
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import soundfile
 import torch
 import transformers
 
+from omnitrace.arrays import Float32, Int32
 from omnitrace.errors import CommandError, SampleError
 from omnitrace.prompt import Prompt
-from omnitrace.timeline import Int32, Part, Timeline
+from omnitrace.timeline import Part, Timeline
 from recorder.inputs.samples import Sample
 from recorder.models import chat, layout, processing
 from recorder.models.adapter import TEKKEN, Adapter, ModelSpec, Prepared, Settings
@@ -193,7 +193,7 @@ def _with_audio(message: Mapping[str, Any], audio: Iterator[str]) -> dict[str, A
     return {**message, "content": filled}
 
 
-def _wav(samples: npt.NDArray[np.float32], rate: int) -> str:
+def _wav(samples: Float32, rate: int) -> str:
     """A data URL of a WAV file of 32-bit floats, which keeps the samples exactly."""
     file = io.BytesIO()
     soundfile.write(file, samples, rate, format="WAV", subtype="FLOAT")

@@ -1,14 +1,16 @@
-"""The text decoder of a model: which module it is, which of its layers attend, what it caches.
+"""The text decoder of a model: its module, its layers that attend, its cache, and its forward.
 
 A layer that attends writes keys and values; a recurrent one (linear attention, state space,
 convolution) carries a state, which cannot be cropped; a hybrid one does both. Knows transformers'
-configurations and caches; no observers and no signals.
+configurations, caches and decoders; no observers and no signals.
 """
 
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from itertools import pairwise
 from typing import Any
 
 import torch
@@ -40,6 +42,11 @@ STATES = (
     "is_recurrent_states_initialized",
 )
 """What a recurrent cache layer holds of all earlier tokens, each a dictionary by state number."""
+
+PIECE = 2048
+"""Tokens of a prompt that pass the decoder at once."""
+CUTTABLE = ("input_ids", "inputs_embeds", "position_ids", "attention_mask", "cache_position")
+"""Inputs of every decoder that can be cut by position."""
 
 States = Mapping[int, Mapping[str, Any]]
 """Layer index → the values of `STATES` in its cache layer."""
@@ -183,3 +190,104 @@ def put_states(cache: Any, states: States, sample: int) -> None:
                 if isinstance(value, torch.Tensor):
                     own[key] = value[sample : sample + 1].clone()
             setattr(cache.layers[index], name, own)
+
+
+@contextmanager
+def replaced_forward(decoder: Any, forward: Callable[..., Any]) -> Iterator[None]:
+    """While inside, calls of the module `decoder` are calls of `forward`."""
+    own = vars(decoder).get("forward")
+    decoder.forward = forward
+    try:
+        yield
+    finally:
+        if own is None:
+            del decoder.forward
+        else:
+            decoder.forward = own
+
+
+def last_position(out: Any) -> Any:
+    """A decoder's output with the hidden state of its last position alone."""
+    out.last_hidden_state = out.last_hidden_state[:, -1:]
+    return out
+
+
+@contextmanager
+def in_pieces(model: Any) -> Iterator[States]:
+    """While inside, a long prompt passes the decoder of `model` in pieces of PIECE tokens.
+
+    Memory then grows with the prompt's length, not its square; each piece attends to the cache of
+    those before, and the numbers are those of one pass. Only the last position's hidden state comes
+    back, for no other is read: no logits of a whole prompt are ever made. Where layers carry a
+    state, the last token is a piece of its own, for gradients start from the state before it.
+
+    The States that it yields are filled, where layers carry any, once a prompt has passed: those
+    before its last token.
+    """
+    decoder, states = decoder_of(model), dict[int, Any]()
+    whole, recurrent = decoder.forward, is_recurrent(model.config)
+
+    def forward(*args: Any, **given: Any) -> Any:
+        count, cache = _length(given), given.get("past_key_values")
+        if given.get("logits_to_keep"):
+            given["logits_to_keep"] = 0  # some decoders drop prompt queries that are not kept
+        if args or cache is None or cannot_be_cut(given):
+            return last_position(whole(*args, **given))
+        begins = recurrent and cache.get_seq_length() == 0
+        for start, end in _pieces(count, begins):
+            if begins and end == count:
+                states.update(states_of(cache))
+            out = whole(**_cut(given, start, end))
+        return last_position(out)
+
+    with replaced_forward(decoder, forward):
+        yield states
+
+
+def _pieces(count: int, last_alone: bool) -> list[tuple[int, int]]:
+    """Start and end of each piece of `count` tokens."""
+    most = count - 1 if last_alone and count > 1 else count
+    edges = [*range(0, most, PIECE), most, *([count] if most < count else [])]
+    return list(pairwise(edges))
+
+
+def _length(given: dict[str, Any]) -> int:
+    for name in ("inputs_embeds", "input_ids"):
+        if given.get(name) is not None:
+            return int(given[name].shape[1])
+    return 0
+
+
+def cannot_be_cut(given: dict[str, Any]) -> bool:
+    """Whether an input cannot be cut by position: ready-made masks, features of deeper layers, and
+    media, where the decoder itself puts their features into the prompt."""
+    mask = given.get("attention_mask")
+    cuttable = mask is None or (isinstance(mask, torch.Tensor) and mask.dim() == 2)
+    count = _length(given)
+    apart = [
+        value
+        for name, value in given.items()
+        if isinstance(value, torch.Tensor) and name not in CUTTABLE and not _is_along(value, count)
+    ]
+    return not cuttable or bool(apart) or given.get("deepstack_visual_embeds") is not None
+
+
+def _is_along(value: torch.Tensor, count: int) -> bool:
+    """Whether a tensor has an entry for each of `count` tokens of every prompt of a batch."""
+    return value.dim() > 1 and value.shape[1] == count
+
+
+def _cut(given: dict[str, Any], start: int, end: int) -> dict[str, Any]:
+    """The inputs of positions start … end - 1; the mask, of all up to there."""
+    cut, count = dict(given), _length(given)
+    if (start, end) == (0, count):
+        return cut
+    for name, value in given.items():
+        if isinstance(value, torch.Tensor) and _is_along(value, count):
+            cut[name] = value[:, start:end]
+    if given.get("position_ids") is not None:
+        cut["position_ids"] = given["position_ids"][..., start:end]
+    if given.get("attention_mask") is not None:
+        past = given["attention_mask"].shape[1] - count
+        cut["attention_mask"] = given["attention_mask"][:, : past + end]
+    return cut

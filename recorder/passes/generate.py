@@ -1,8 +1,9 @@
 """Answer a batch of prompts, or take answers that are given, and record what happens on the way.
 
 `model.generate` passes the prompt and generates, with its own cache and its own choices; a stopping
-criterion, called once a step, takes what the step left behind. A given answer goes through the
-model in one pass on top of the same prompt. Knows prepared inputs and observers; no store.
+criterion, called once a step, keeps the step's log-probabilities and positions. A given answer goes
+through the model in one pass on top of the same prompt. A drawn token depends on the seed and on
+its sample, not on the other samples of its batch. Knows prepared inputs and observers; no store.
 """
 
 from __future__ import annotations
@@ -13,58 +14,94 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import torch
-from transformers import LogitsProcessorList, StoppingCriteria, StoppingCriteriaList
+from transformers import (
+    GenerationConfig,
+    LogitsProcessor,
+    LogitsProcessorList,
+    StoppingCriteria,
+    StoppingCriteriaList,
+    TemperatureLogitsWarper,
+    TopKLogitsWarper,
+    TopPLogitsWarper,
+)
 
+from omnitrace.arrays import Float32, Int32
 from omnitrace.attention import HeadMass, QueryKeys
 from omnitrace.errors import SampleError
-from omnitrace.timeline import Int32
 from omnitrace.trace import SignalRows
 from recorder.models.adapter import Adapter, Prepared
 from recorder.models.offsets import decode_with_offsets
 from recorder.models.weights import first_sentence
-from recorder.passes.batch import collate
+from recorder.passes.batch import collate, is_out_of_memory
 from recorder.passes.capture import watching
 from recorder.passes.decoder import (
     States,
     attending_layers,
+    in_pieces,
     is_recurrent,
     of_sample,
     put_states,
     whole_cache,
 )
-from recorder.passes.draw import Draw, Options, filler
 from recorder.passes.gradients import Generated, gradient_rows
-from recorder.passes.memory import is_out_of_memory
 from recorder.passes.observers import (
     MAX_SCORES,
+    BatchObservers,
+    CaptureOptions,
     Lengths,
-    Norms,
-    PooledHeads,
-    PromptMean,
-    QueriesAndKeys,
-    Rows,
     packed,
 )
-from recorder.passes.prefill import in_pieces
-from recorder.signals.kinds import AttentionSignal, GradientSignal
-
-Float32 = npt.NDArray[np.float32]
 
 
 @dataclass(frozen=True)
-class Wanted:
-    """What is recorded of each sample: which signals, and what the finer levels keep.
+class GenerationOptions:
+    """How the next token is chosen: temperature 0 is greedy; `seed`, `top_p` and `top_k` (0: all)
+    matter only above it."""
 
-    `unit_of`: level `heads`, the unit of each prompt token (n,) int32 or -1, a sample each.
-    """
+    max_new_tokens: int = 256
+    temperature: float = 0.0
+    top_p: float = 1.0
+    top_k: int = 0
+    seed: int = 0
 
-    signals: Mapping[str, AttentionSignal]
-    gradients: Mapping[str, GradientSignal] = field(default_factory=dict)
-    prompt_mean: bool = True
-    unit_of: Sequence[Int32] | None = None
-    queries_and_keys: bool = False
+    def config(self, model: Any, eos_ids: Sequence[int]) -> Any:
+        """The GenerationConfig; all else is the checkpoint's own."""
+        make: Any = GenerationConfig
+        return make(
+            max_new_tokens=self.max_new_tokens,
+            eos_token_id=list(eos_ids),
+            pad_token_id=filler(model, eos_ids),
+            do_sample=False,
+        )
+
+
+def filler(model: Any, eos_ids: Sequence[int]) -> int:
+    """The id that pads: the model's, or else one that ends a response."""
+    pad = model.generation_config.pad_token_id
+    return min(eos_ids) if pad is None else int(pad)
+
+
+class Draw(LogitsProcessor):
+    """Adds Gumbel noise to the warped logits: their argmax is then a draw from their softmax."""
+
+    def __init__(self, options: GenerationOptions, batch: int) -> None:
+        warpers: list[Any] = [TemperatureLogitsWarper(options.temperature)]
+        if options.top_k:
+            warpers.append(TopKLogitsWarper(options.top_k))
+        if options.top_p < 1:
+            warpers.append(TopPLogitsWarper(options.top_p))
+        self.warpers = warpers
+        self.generators = [torch.Generator().manual_seed(options.seed) for _ in range(batch)]
+
+    def __call__(self, input_ids: torch.LongTensor, scores: torch.FloatTensor) -> Any:
+        warped: Any = scores.float()
+        for warper in self.warpers:
+            warped = warper(input_ids, warped)
+        size = scores.shape[-1]
+        drawn = [torch.rand(size, generator=g, dtype=torch.float64) for g in self.generators]
+        noise = -torch.log(-torch.log(torch.stack(drawn).clamp_min(1e-300)))
+        return warped + noise.to(warped.device, torch.float32)
 
 
 @dataclass(frozen=True)
@@ -86,36 +123,6 @@ class Answer:
     inner: QueryKeys | None = None
 
 
-class _Watch:
-    """All observers of a batch that passes through the model."""
-
-    def __init__(self, adapter: Adapter, lengths: Lengths, wanted: Wanted) -> None:
-        norms, signals = Norms(), wanted.signals
-        self.layers = attending_layers(adapter.model.config)
-        self.rows = Rows(signals, self.layers, lengths, norms)
-        self.means = PromptMean(signals, self.layers, lengths, norms)
-        self.heads = PooledHeads(wanted.unit_of, lengths) if wanted.unit_of is not None else None
-        self.inner = QueriesAndKeys(lengths) if wanted.queries_and_keys else None
-        used = [
-            norms if any(signal.weighs for signal in signals.values()) else None,
-            self.rows,
-            self.means if wanted.prompt_mean else None,
-            self.heads,
-            self.inner,
-        ]
-        self.observers = [each for each in used if each is not None]
-        self.wanted = wanted
-
-    def signals(self, sample: int, steps: int) -> dict[str, SignalRows]:
-        found = {}
-        for name, signal in self.wanted.signals.items():
-            layers = self.layers if signal.by_layer else ()
-            mean = self.wanted.prompt_mean and not signal.by_layer
-            first = self.means.values(name, sample) if mean else None
-            found[name] = SignalRows(self.rows.values(name, sample, steps), layers, first)
-        return found
-
-
 @dataclass
 class _Steps(StoppingCriteria):
     """Called after each token of the batch: keeps log-probabilities, entropies and positions."""
@@ -127,7 +134,7 @@ class _Steps(StoppingCriteria):
     ids: list[torch.Tensor] = field(default_factory=list)
     numbers: list[torch.Tensor] = field(default_factory=list)
 
-    def see(self, module: Any, args: Any, given: Mapping[str, Any], output: Any) -> None:
+    def keep_logits(self, module: Any, args: Any, given: Mapping[str, Any], output: Any) -> None:
         """A forward hook: the logits of the step, and the position that it was made at."""
         self.logits = output.logits[:, -1].detach()
         if given.get("position_ids") is not None:
@@ -152,24 +159,24 @@ def numbers_of(logits: torch.Tensor, ids: torch.Tensor) -> torch.Tensor:
 def generate(
     adapter: Adapter,
     prepared: Sequence[Prepared],
-    options: Options,
-    wanted: Wanted,
+    options: GenerationOptions,
+    capture: CaptureOptions,
     should_continue: Callable[[int], bool] = lambda step: True,
 ) -> list[Answer]:
-    """Answer a batch of prepared prompts, recording what is `wanted`.
+    """Answer a batch of prepared prompts, recording what `capture` names.
 
     `should_continue(steps so far)` may stop it early: there are no answers then. Raises SampleError
     if a prompt and its response would exceed the model's positions.
     """
     lengths = _lengths(adapter, prepared, options.max_new_tokens)
-    watch = _Watch(adapter, lengths, wanted)
-    with watching(*watch.observers):
+    observers = BatchObservers(attending_layers(adapter.model.config), lengths, capture)
+    with watching(*observers.observers):
         steps, sequences, cache, states = _pass_prompts(adapter, prepared, options, should_continue)
     if steps.stopped:
         return []
     ids, numbers = torch.cat(steps.ids, dim=1), torch.cat(steps.numbers, dim=1)
     positions = _joined(steps.positions)
-    passed = _Passed(adapter, watch, lengths, cache, states, sequences, positions)
+    passed = _PassedBatch(adapter, observers, lengths, cache, states, sequences, positions)
     answers = []
     for sample, row in enumerate(ids.tolist()):
         ends = [t for t, token in enumerate(row) if token in adapter.eos_ids]
@@ -179,7 +186,10 @@ def generate(
 
 
 def force(
-    adapter: Adapter, prepared: Sequence[Prepared], responses: Sequence[Int32], wanted: Wanted
+    adapter: Adapter,
+    prepared: Sequence[Prepared],
+    responses: Sequence[Int32],
+    capture: CaptureOptions,
 ) -> list[Answer]:
     """Record the given `responses`, (T,) ids each, as if the model had generated them.
 
@@ -188,21 +198,21 @@ def force(
     """
     longest = max(len(response) for response in responses)
     lengths = _lengths(adapter, prepared, max(longest, 1))
-    watch = _Watch(adapter, lengths, wanted)
+    observers = BatchObservers(attending_layers(adapter.model.config), lengths, capture)
     device = adapter.model.device
     ids = torch.zeros(len(responses), max(longest, 1), dtype=torch.long, device=device)
     for row, response in zip(ids, responses, strict=True):
         row[: len(response)] = torch.from_numpy(response.astype(np.int64))
-    with watching(*watch.observers):
+    with watching(*observers.observers):
         steps, sequences, cache, states = _pass_prompts(
-            adapter, prepared, Options(max_new_tokens=1), lambda step: True
+            adapter, prepared, GenerationOptions(max_new_tokens=1), lambda step: True
         )
         assert steps.logits is not None
         first = numbers_of(steps.logits[:, None], ids[:, :1])
         rest, positions = _pass_response(adapter, lengths, ids, cache, _joined(steps.positions))
     numbers = torch.cat([first, *rest], dim=1).cpu()
     sequences = torch.cat([sequences[:, : lengths.width], ids], dim=1)
-    passed = _Passed(adapter, watch, lengths, cache, states, sequences, positions)
+    passed = _PassedBatch(adapter, observers, lengths, cache, states, sequences, positions)
     return [
         passed.answer(sample, numbers[sample, : len(response)], "given")
         for sample, response in enumerate(responses)
@@ -210,7 +220,7 @@ def force(
 
 
 def _lengths(adapter: Adapter, prepared: Sequence[Prepared], new: int) -> Lengths:
-    lengths = Lengths(tuple(each.prompt.n for each in prepared))
+    lengths = Lengths(tuple(one.prompt.n for one in prepared))
     if lengths.width + new > adapter.max_tokens:
         raise SampleError(
             f"the prompt has {lengths.width} tokens; with {new} new ones that is more than the "
@@ -223,20 +233,20 @@ def _lengths(adapter: Adapter, prepared: Sequence[Prepared], new: int) -> Length
 def _pass_prompts(
     adapter: Adapter,
     prepared: Sequence[Prepared],
-    options: Options,
+    options: GenerationOptions,
     should_continue: Callable[[int], bool],
 ) -> tuple[_Steps, torch.Tensor, Any, States]:
     """Generate; what the steps left, (batch, width + steps) ids, the cache, and the states of
     recurrent layers before the last prompt token."""
     model, ends = adapter.model, sorted(adapter.eos_ids)
     steps = _Steps(should_continue)
-    inputs = collate([each.inputs for each in prepared], filler(model, ends))
+    inputs = collate([one.inputs for one in prepared], filler(model, ends))
     draw = [Draw(options, len(prepared))] if options.temperature > 0 else []
-    hook = model.register_forward_hook(steps.see, with_kwargs=True)
+    hook = model.register_forward_hook(steps.keep_logits, with_kwargs=True)
     try:
         # Not inference_mode: the gradients read the cache that is made here. The cache keeps all
         # that a window has passed, for the gradients go back to it.
-        with torch.no_grad(), in_pieces(model) as states, _refusing():
+        with torch.no_grad(), in_pieces(model) as states, _sample_errors():
             found = model.generate(
                 **inputs,
                 past_key_values=whole_cache(model.config),
@@ -251,7 +261,7 @@ def _pass_prompts(
 
 
 @contextmanager
-def _refusing() -> Iterator[None]:
+def _sample_errors() -> Iterator[None]:
     """What a model raises at inputs that its own processor made is wrong with the sample."""
     try:
         yield
@@ -301,12 +311,12 @@ def _joined(positions: Sequence[torch.Tensor]) -> torch.Tensor | None:
 
 
 @dataclass(frozen=True)
-class _Passed:
+class _PassedBatch:
     """A batch that has passed: `sequences` (batch, width + T) ids, `positions` (…, batch, T) of
     what predicted the response; `states` of recurrent layers before the last prompt token."""
 
     adapter: Adapter
-    watch: _Watch
+    observers: BatchObservers
     lengths: Lengths
     cache: Any
     states: States
@@ -318,22 +328,22 @@ class _Passed:
         steps, width = len(numbers), self.lengths.width
         ids = self.sequences[sample, width : width + steps].tolist()
         text, chars = decode_with_offsets(ids, self.adapter.decode)
-        heads, inner = self.watch.heads, self.watch.inner
+        heads, inner = self.observers.heads, self.observers.inner
         return Answer(
             ids=np.array(ids, np.int32),
             text=text,
             chars=chars,
             logprob=numbers[:, 0].numpy().copy(),
             entropy=numbers[:, 1].numpy().copy(),
-            signals={**self.watch.signals(sample, steps), **self._caused(sample, steps)},
+            signals=self.observers.signals(sample, steps) | self._gradient_signals(sample, steps),
             finish=finish,
             heads=None if heads is None else heads.values(sample, steps),
             inner=None if inner is None else inner.values(sample, steps),
         )
 
-    def _caused(self, sample: int, steps: int) -> dict[str, SignalRows]:
+    def _gradient_signals(self, sample: int, steps: int) -> dict[str, SignalRows]:
         """Gradients have no mean over prompt queries: the release too takes the last query's."""
-        signals, layers = self.watch.wanted.gradients, self.watch.layers
+        signals, layers = self.observers.capture.gradients, self.observers.layers
         if not signals:
             return {}
         rows = gradient_rows(self.adapter.model, self._generated(sample, steps), signals)

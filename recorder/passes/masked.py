@@ -13,19 +13,19 @@ from collections.abc import Callable, Iterator
 from dataclasses import replace
 
 import numpy as np
-import numpy.typing as npt
 import torch
 
+from omnitrace.arrays import Bool, Float32, Int32, Int64
 from omnitrace.errors import CommandError, SampleError
-from omnitrace.timeline import Int32
 from recorder.models.adapter import Adapter, Prepared
+from recorder.passes.batch import is_out_of_memory, tokens_that_fit
 from recorder.passes.decoder import is_recurrent, layer_types
-from recorder.passes.laid import Pass, Strip, embedded, lay
-from recorder.passes.memory import is_out_of_memory, tokens_that_fit
-
-Bool = npt.NDArray[np.bool_]
-Float32 = npt.NDArray[np.float32]
-Int64 = npt.NDArray[np.int64]
+from recorder.passes.decoder_inputs import (
+    CachedForward,
+    DecoderInputs,
+    embed_text,
+    prompt_inputs,
+)
 
 MOST_TOKENS = 1 << 13
 """Of all rows that pass together: more make no device faster."""
@@ -43,7 +43,7 @@ class Masked:
     def __init__(self, adapter: Adapter, prepared: Prepared) -> None:
         self.adapter, self.model = adapter, adapter.model
         self._recurrent = is_recurrent(adapter.model.config)
-        self._prompt, expected = lay(adapter, prepared)
+        self.prompt, expected = prompt_inputs(adapter, prepared)
         modality = prepared.prompt.timeline.modality
         self._modality = torch.from_numpy(modality).to(self.model.device)
         # A window counts tokens, not positions: where there is one, nothing may be left out.
@@ -56,21 +56,21 @@ class Masked:
         self._whole = self._confirmed(expected)
 
     @torch.inference_mode()
-    def _confirmed(self, expected: torch.Tensor) -> Pass | None:
+    def _confirmed(self, expected: torch.Tensor) -> CachedForward | None:
         """The pass of the whole prompt, if it is to be kept.
 
         SampleError unless the last token's hidden state is as `expected` (d,): else the decoder
         has been given more than embeddings, positions and a mask.
         """
-        passing = Pass(self.model)
-        hidden = passing.go_on([self._prompt])[0, -1].float()
+        forward = CachedForward(self.model)
+        hidden = forward.extend([self.prompt])[0, -1].float()
         if (hidden - expected.float()).norm() > SAME * expected.float().norm():
             raise SampleError(
                 "the model's decoder is told more of this prompt than embeddings and positions "
                 "(tokens of an image that see one another, media that it embeds itself), so that "
                 "its ablations cannot be recorded exactly."
             )
-        return passing if self._keeps_whole else None
+        return forward if self._keeps_whole else None
 
     def log_odds(
         self,
@@ -110,18 +110,18 @@ class Masked:
         """What the model answers, greedily, under each mask (M, n); without the token that ends
         it. CommandError for masks where layers carry a state."""
         self._refuse_hidden(visible)
-        passing = Pass(self.model)
-        hidden = passing.go_on([self._row(self._prompt, row) for row in visible])
-        place, chosen = self._prompt, list[torch.Tensor]()
+        forward = CachedForward(self.model)
+        hidden = forward.extend([self._row(self.prompt, row) for row in visible])
+        place, chosen = self.prompt, list[torch.Tensor]()
         while len(chosen) < most:
-            chosen.append(passing.logits(hidden[:, -1:])[:, -1].argmax(-1))
-            embeds, layered = embedded(self.model, chosen[-1])
-            place = place.then(embeds[:1], None if layered is None else layered[:1])
-            last = place.at(torch.tensor([len(place) - 1]))
-            own = layered if layered is None else layered[:, None]
-            hidden = passing.go_on(
+            chosen.append(forward.logits(hidden[:, -1:])[:, -1].argmax(-1))
+            embeds, per_layer = embed_text(self.model, chosen[-1])
+            place = place.append(embeds[:1], None if per_layer is None else per_layer[:1])
+            last = place.select(torch.tensor([len(place) - 1]))
+            own = per_layer if per_layer is None else per_layer[:, None]
+            hidden = forward.extend(
                 [
-                    replace(last, embeds=embed[None], layered=None if own is None else own[row])
+                    replace(last, embeds=embed[None], per_layer=None if own is None else own[row])
                     for row, embed in enumerate(embeds)
                 ]
             )
@@ -165,54 +165,55 @@ class Masked:
         if not len(response) or not len(visible):
             return np.zeros((len(visible), len(response)), np.float32)
         given = torch.from_numpy(response.astype(np.int64)).to(self.model.device)
-        strip = self._prompt.then(*embedded(self.model, given[:-1]))
-        seen = np.pad(visible, ((0, 0), (0, len(strip) - visible.shape[1])), constant_values=True)
-        passing, shared = self._begun(visible, mean)
-        rest = slice(shared, len(strip))
-        hidden = passing.go_on([self._row(strip, row, rest, mean) for row in seen])
-        return _log_odds(passing, hidden[:, -len(given) :], given)
+        inputs = self.prompt.append(*embed_text(self.model, given[:-1]))
+        seen = np.pad(visible, ((0, 0), (0, len(inputs) - visible.shape[1])), constant_values=True)
+        forward, shared = self._begun(visible, mean)
+        rest = slice(shared, len(inputs))
+        hidden = forward.extend([self._row(inputs, row, rest, mean) for row in seen])
+        return _log_odds(forward, hidden[:, -len(given) :], given)
 
-    def _begun(self, visible: Bool, mean: bool) -> tuple[Pass, int]:
+    def _begun(self, visible: Bool, mean: bool) -> tuple[CachedForward, int]:
         """A pass of the tokens that all rows begin with, and how many these are."""
         rows, n = visible.shape
         gone = np.flatnonzero(~visible.all(axis=0))
         intact = min(int(gone[0]) if len(gone) else n, n - 1)
         if self._keeps_whole and intact >= max(LEAST_SHARED, n // EARLY):
-            self._whole = self._whole or self._passed(self._prompt)
+            self._whole = self._whole or self._passed(self.prompt)
             return self._whole.branch(intact, rows), intact
         shared = _shared(visible)
         if not shared:
-            return Pass(self.model), 0
-        first = self._row(self._prompt, visible[0], slice(0, shared), mean)
+            return CachedForward(self.model), 0
+        first = self._row(self.prompt, visible[0], slice(0, shared), mean)
         return self._passed(first).branch(len(first), rows), shared
 
-    def _passed(self, strip: Strip) -> Pass:
-        passing = Pass(self.model)
-        passing.go_on([strip])
-        return passing
+    def _passed(self, inputs: DecoderInputs) -> CachedForward:
+        forward = CachedForward(self.model)
+        forward.extend([inputs])
+        return forward
 
     def _row(
-        self, strip: Strip, seen: Bool, part: slice = slice(None), mean: bool = False
-    ) -> Strip:
+        self, inputs: DecoderInputs, seen: Bool, part: slice = slice(None), mean: bool = False
+    ) -> DecoderInputs:
         """What a row passes of `part` of its tokens, those `seen` (w,) visible."""
         shown = torch.from_numpy(seen).to(self.model.device)
         if mean:
-            strip, shown = self._faded(strip, shown), torch.ones_like(shown)
-        tokens = torch.arange(len(strip), device=shown.device)[part]
+            inputs, shown = self._faded(inputs, shown), torch.ones_like(shown)
+        tokens = torch.arange(len(inputs), device=shown.device)[part]
         if self._windowed:
-            return replace(strip, attend=shown).at(tokens)
-        return strip.at(tokens[shown[tokens]])
+            return replace(inputs, attend=shown).select(tokens)
+        return inputs.select(tokens[shown[tokens]])
 
-    def _faded(self, strip: Strip, seen: torch.Tensor) -> Strip:
+    def _faded(self, inputs: DecoderInputs, seen: torch.Tensor) -> DecoderInputs:
         """Every token that is not `seen` (w,) as the mean of its modality in the prompt."""
-        embeds, deep = strip.embeds.clone(), tuple(layer.clone() for layer in strip.deep)
-        layered = None if strip.layered is None else strip.layered.clone()
+        embeds = inputs.embeds.clone()
+        deepstack = tuple(layer.clone() for layer in inputs.deepstack)
+        per_layer = None if inputs.per_layer is None else inputs.per_layer.clone()
         for kind in set(self._modality.tolist()):
             own = torch.nonzero(self._modality == kind)[:, 0]
             gone = own[~seen[own]]
-            for values in (embeds, *deep, *([] if layered is None else [layered])):
+            for values in (embeds, *deepstack, *([] if per_layer is None else [per_layer])):
                 values[gone] = values[own].mean(dim=0) if len(gone) else values[gone]
-        return replace(strip, embeds=embeds, deep=deep, layered=layered)
+        return replace(inputs, embeds=embeds, deepstack=deepstack, per_layer=per_layer)
 
 
 def _order(visible: Bool) -> Int64:
@@ -232,12 +233,12 @@ def _shared(visible: Bool) -> int:
     return alike if worth else 0
 
 
-def _log_odds(passing: Pass, hidden: torch.Tensor, response: torch.Tensor) -> Float32:
+def _log_odds(forward: CachedForward, hidden: torch.Tensor, response: torch.Tensor) -> Float32:
     """(rows, T): the logit of each token of the `response` (T,) less the log-sum-exp of all
     others."""
     rows = []
     for row in hidden:  # a row at a time: words are many
-        logits = passing.logits(row[None])[0].float()
+        logits = forward.logits(row[None])[0].float()
         own = logits.gather(-1, response[:, None])
         others = logits.scatter(-1, response[:, None], -torch.inf).logsumexp(-1)
         rows.append(own[:, 0] - others)

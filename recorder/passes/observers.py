@@ -1,5 +1,5 @@
-"""What is kept of the attention that passes: rows of signals, the prompt's mean rows, value norms,
-heads pooled to units, queries and keys.
+"""What is kept of attention: rows of signals, the prompt's mean rows, value norms, heads pooled to
+units, queries and keys.
 
 Each is an `Observer` of a batch of left-padded prompts and of the tokens that follow them. Knows
 layer passes and signals; not who runs the model, nor the store.
@@ -8,25 +8,39 @@ layer passes and signals; not who runs the model, nor the store.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import torch
 
+from omnitrace.arrays import Float32, Int32
 from omnitrace.attention import HeadMass, QueryKeys
 from omnitrace.errors import SampleError
+from omnitrace.trace import SignalRows
 from recorder.passes.capture import output_projection
 from recorder.passes.layer_pass import LayerPass
-from recorder.signals.kinds import AttentionSignal, LayerRows
-
-Float32 = npt.NDArray[np.float32]
+from recorder.signals.kinds import AttentionSignal, GradientSignal, LayerRows
 
 MAX_SCORES = 1 << 26
 """Elements of one block of rows over all heads: 256 MB of float32."""
 CACHED_SCORES = 1 << 20
 """The same where a processor's cache should hold them: half again as fast."""
+
+
+@dataclass(frozen=True)
+class CaptureOptions:
+    """What is recorded of each sample: which signals, and what the finer levels keep.
+
+    `unit_of`: level `heads`, the unit of each prompt token (n,) int32 or -1, a sample each.
+    """
+
+    signals: Mapping[str, AttentionSignal]
+    gradients: Mapping[str, GradientSignal] = field(default_factory=dict)
+    prompt_mean: bool = True
+    unit_of: Sequence[Int32] | None = None
+    queries_and_keys: bool = False
 
 
 @dataclass(frozen=True)
@@ -43,9 +57,9 @@ class Lengths:
     def pads(self) -> tuple[int, ...]:
         return tuple(self.width - prompt for prompt in self.prompts)
 
-    def predicting(self, seen: LayerPass) -> int:
+    def response_queries(self, layer_pass: LayerPass) -> int:
         """How many of the last queries predict a token of the response."""
-        return max(0, min(seen.query.shape[2], seen.key.shape[2] - self.width + 1))
+        return max(0, min(layer_pass.query.shape[2], layer_pass.key.shape[2] - self.width + 1))
 
 
 class Norms:
@@ -55,19 +69,19 @@ class Norms:
         self._squares: dict[int, torch.Tensor] = {}
         self._kept: dict[int, torch.Tensor] = {}
 
-    def observe(self, seen: LayerPass) -> None:
-        kept = self._kept.get(seen.layer)
+    def observe(self, layer_pass: LayerPass) -> None:
+        kept = self._kept.get(layer_pass.layer)
         done = 0 if kept is None else kept.shape[2]
-        new = self._of(seen, seen.value[:, :, done:])
-        self._kept[seen.layer] = new if kept is None else torch.cat([kept, new], dim=2)
+        new = self._of(layer_pass, layer_pass.value[:, :, done:])
+        self._kept[layer_pass.layer] = new if kept is None else torch.cat([kept, new], dim=2)
 
     def __getitem__(self, layer: int) -> torch.Tensor:
         """(batch, heads, keys) float32."""
         return self._kept[layer]
 
-    def _of(self, seen: LayerPass, value: torch.Tensor) -> torch.Tensor:
+    def _of(self, layer_pass: LayerPass, value: torch.Tensor) -> torch.Tensor:
         """‖v W_O‖ of (batch, groups, k, d) values through each head: (batch, heads, k)."""
-        square = self._square(seen)
+        square = self._square(layer_pass)
         repeat = len(square) // value.shape[1]
         found = []
         for head, own in enumerate(square):
@@ -75,25 +89,25 @@ class Norms:
             found.append(((v @ own) * v).sum(-1).clamp_min(0).sqrt())
         return torch.stack(found, dim=1)
 
-    def _square(self, seen: LayerPass) -> torch.Tensor:
+    def _square(self, layer_pass: LayerPass) -> torch.Tensor:
         """W_O W_Oᵀ of each head, (heads, d, d) float32: ‖v W_O‖² is then v W_O W_Oᵀ vᵀ."""
-        if seen.layer not in self._squares:
-            output = output_matrix(seen).float()
-            of_head = output.reshape(seen.query.shape[1], -1, output.shape[-1])
-            self._squares[seen.layer] = of_head @ of_head.mT
-        return self._squares[seen.layer]
+        if layer_pass.layer not in self._squares:
+            output = output_matrix(layer_pass).float()
+            of_head = output.reshape(layer_pass.query.shape[1], -1, output.shape[-1])
+            self._squares[layer_pass.layer] = of_head @ of_head.mT
+        return self._squares[layer_pass.layer]
 
 
-def output_matrix(seen: LayerPass) -> torch.Tensor:
+def output_matrix(layer_pass: LayerPass) -> torch.Tensor:
     """W_O, (heads · d, hidden), as the layer applies it: it may hold it quantised."""
-    module = output_projection(seen.module)
+    module = output_projection(layer_pass.module)
     if module is None:
         raise SampleError(
             "the model's attention layers have no output projection of a known name, which "
             "'attnorm' needs; choose others with --signals."
         )
-    width = seen.query.shape[1] * seen.value.shape[3]
-    unit = torch.eye(width, dtype=seen.value.dtype, device=seen.value.device)
+    width = layer_pass.query.shape[1] * layer_pass.value.shape[3]
+    unit = torch.eye(width, dtype=layer_pass.value.dtype, device=layer_pass.value.device)
     with torch.no_grad():
         found: torch.Tensor = module(unit) - module(torch.zeros_like(unit[:1]))
     return found
@@ -102,7 +116,7 @@ def output_matrix(seen: LayerPass) -> torch.Tensor:
 class Rows:
     """The rows of each signal at every step, moved to the CPU as they come.
 
-    `layers`: the indices of those that attend; `norms` for the signals that weigh.
+    `layers`: the indices of those that attend; `norms` for the signals that need them.
     """
 
     def __init__(
@@ -119,17 +133,14 @@ class Rows:
         self._pass: dict[str, list[torch.Tensor]] = {}
         self._kept: dict[str, list[torch.Tensor]] = {name: [] for name in signals}
 
-    def observe(self, seen: LayerPass) -> None:
-        predicting = self.lengths.predicting(seen)
+    def observe(self, layer_pass: LayerPass) -> None:
+        predicting = self.lengths.response_queries(layer_pass)
         if not predicting:
             return
-        layer, norms = seen.layer, self.norms
-        last = layer == self.layers[-1]
-        rows = LayerRows(seen.last_rows(predicting), last, len(self.layers), lambda: norms[layer])
-        for name, signal in self.signals.items():
-            share = signal.reduce(rows)
-            if share is not None:
-                _add(self._pass.setdefault(name, []), share, signal.by_layer)
+        last = layer_pass.layer == self.layers[-1]
+        rows = LayerRows(layer_pass.last_rows(predicting), last, len(self.layers))
+        for name, share in _shares(self.signals, rows, self.norms, layer_pass.layer):
+            _add(self._pass.setdefault(name, []), share, self.signals[name].by_layer)
         if last:
             self._end_pass()
 
@@ -152,6 +163,19 @@ class Rows:
         for name, shares in self._pass.items():
             self._kept[name].append(torch.stack([share.cpu() for share in shares]))
         self._pass.clear()
+
+
+def _shares(
+    signals: Mapping[str, AttentionSignal], rows: LayerRows, norms: Norms, layer: int
+) -> Iterator[tuple[str, torch.Tensor]]:
+    """Each signal's share of one layer, (batch, queries, keys), where it has one."""
+    for name, signal in signals.items():
+        own = rows
+        if signal.needs_norms:
+            own = replace(rows, norms=norms[layer][:, :, : rows.rows.shape[3]])
+        share = signal.reduce(own)
+        if share is not None:
+            yield name, share
 
 
 def _add(shares: list[torch.Tensor], share: torch.Tensor, apart: bool) -> None:
@@ -185,15 +209,15 @@ class PromptMean:
         self.norms = norms
         self._sums: dict[str, torch.Tensor] = {}
 
-    def observe(self, seen: LayerPass) -> None:
-        batch, heads, queries, _ = seen.query.shape
-        keys = seen.key.shape[2]
+    def observe(self, layer_pass: LayerPass) -> None:
+        batch, heads, queries, _ = layer_pass.query.shape
+        keys = layer_pass.key.shape[2]
         if keys > self.lengths.width:
             return
-        most = CACHED_SCORES if seen.key.device.type == "cpu" else MAX_SCORES
+        most = CACHED_SCORES if layer_pass.key.device.type == "cpu" else MAX_SCORES
         block = max(1, most // (batch * heads * keys))
         for start in range(0, queries, block):
-            self._add_block(seen, start, min(start + block, queries))
+            self._add_block(layer_pass, start, min(start + block, queries))
 
     def values(self, name: str, sample: int) -> Float32:
         """(n,) float32."""
@@ -201,25 +225,20 @@ class PromptMean:
         found: Float32 = (self._sums[name][sample, pad:] / prompt).cpu().numpy()
         return found
 
-    def _add_block(self, seen: LayerPass, start: int, end: int) -> None:
-        rows = seen.rows(start, end)
-        first = seen.key.shape[2] - seen.query.shape[2] + start
+    def _add_block(self, layer_pass: LayerPass, start: int, end: int) -> None:
+        rows = layer_pass.rows(start, end)
+        first = layer_pass.key.shape[2] - layer_pass.query.shape[2] + start
         for sample, pad in enumerate(self.lengths.pads):
             # The rows of padding see nothing: they are not numbers.
             rows[sample, :, : max(0, min(pad - first, end - start))] = 0
-        summed, reach, layer = rows.sum(dim=2, keepdim=True), rows.shape[3], seen.layer
-        given = LayerRows(
-            summed,
-            layer == self.layers[-1],
-            len(self.layers),
-            lambda: self.norms[layer][:, :, :reach],
+        layer, reach = layer_pass.layer, rows.shape[3]
+        summed = LayerRows(
+            rows.sum(dim=2, keepdim=True), layer == self.layers[-1], len(self.layers)
         )
-        for name, signal in self.signals.items():
-            share = signal.reduce(given)
-            if share is not None:
-                if name not in self._sums:
-                    self._sums[name] = share.new_zeros(len(share), self.lengths.width)
-                self._sums[name][:, :reach] += share[:, 0].to(self._sums[name].device)
+        for name, share in _shares(self.signals, summed, self.norms, layer):
+            if name not in self._sums:
+                self._sums[name] = share.new_zeros(len(share), self.lengths.width)
+            self._sums[name][:, :reach] += share[:, 0].to(self._sums[name].device)
 
 
 class PooledHeads:
@@ -228,24 +247,24 @@ class PooledHeads:
     `unit_of`: for each sample (n,) int32, the unit of each prompt token or -1.
     """
 
-    def __init__(self, unit_of: Sequence[npt.NDArray[np.int32]], lengths: Lengths) -> None:
+    def __init__(self, unit_of: Sequence[Int32], lengths: Lengths) -> None:
         self.unit_of = unit_of
         self.counts = [int(units.max(initial=-1)) + 1 for units in unit_of]
         self.lengths = lengths
         self._kept: list[dict[int, list[torch.Tensor]]] = [{} for _ in unit_of]
 
-    def observe(self, seen: LayerPass) -> None:
-        predicting = self.lengths.predicting(seen)
+    def observe(self, layer_pass: LayerPass) -> None:
+        predicting = self.lengths.response_queries(layer_pass)
         if not predicting:
             return
-        rows = seen.last_rows(predicting)
+        rows = layer_pass.last_rows(predicting)
         for sample, count in enumerate(self.counts):
             own = rows[sample, :, :, self.lengths.pads[sample] : self.lengths.width]
             pooled = own.new_zeros(*own.shape[:2], count + 1)
             # Tokens of no unit go to a column of their own, which is dropped.
             units = torch.from_numpy(self.unit_of[sample].astype(np.int64) % (count + 1))
             pooled.index_add_(2, units.to(own.device), own)
-            kept = self._kept[sample].setdefault(seen.layer, [])
+            kept = self._kept[sample].setdefault(layer_pass.layer, [])
             kept.append(pooled[..., :count].cpu())
 
     def values(self, sample: int, steps: int) -> HeadMass:
@@ -268,21 +287,22 @@ class QueriesAndKeys:
         self.windows: dict[int, int] = {}
         self._shapes: set[tuple[int, ...]] = set()
 
-    def observe(self, seen: LayerPass) -> None:
-        layer, predicting, new = seen.layer, self.lengths.predicting(seen), seen.query.shape[2]
-        self._shapes.add((*seen.query.shape[1::2], seen.key.shape[1]))
-        self._refuse(seen, predicting)
-        self.scaling[layer], self.windows[layer] = seen.scaling, seen.window or 0
-        self._keys.setdefault(layer, []).append(seen.key[:, :, -new:].cpu())
+    def observe(self, layer_pass: LayerPass) -> None:
+        layer, new = layer_pass.layer, layer_pass.query.shape[2]
+        predicting = self.lengths.response_queries(layer_pass)
+        self._shapes.add((*layer_pass.query.shape[1::2], layer_pass.key.shape[1]))
+        self._refuse(layer_pass, predicting)
+        self.scaling[layer], self.windows[layer] = layer_pass.scaling, layer_pass.window or 0
+        self._keys.setdefault(layer, []).append(layer_pass.key[:, :, -new:].cpu())
         if predicting:
-            self._queries.setdefault(layer, []).append(seen.query[:, :, -predicting:].cpu())
+            self._queries.setdefault(layer, []).append(layer_pass.query[:, :, -predicting:].cpu())
 
-    def _refuse(self, seen: LayerPass, predicting: int) -> None:
+    def _refuse(self, layer_pass: LayerPass, predicting: int) -> None:
         reasons = {
-            "attention sinks": seen.sinks is not None,
-            "capped attention scores": seen.softcap is not None,
+            "attention sinks": layer_pass.sinks is not None,
+            "capped attention scores": layer_pass.softcap is not None,
             "heads of unequal layers": len(self._shapes) > 1,
-            "masks that are no window": not self._is_window(seen, predicting),
+            "masks that are no window": not self._is_window(layer_pass, predicting),
         }
         found = [reason for reason, holds in reasons.items() if holds]
         if found:
@@ -291,19 +311,19 @@ class QueriesAndKeys:
                 "heads or layers."
             )
 
-    def _is_window(self, seen: LayerPass, predicting: int) -> bool:
+    def _is_window(self, layer_pass: LayerPass, predicting: int) -> bool:
         """Whether the last `predicting` queries see their own and all earlier keys, but for window
         and padding."""
-        queries, keys = seen.query.shape[2], seen.key.shape[2]
-        allowed = seen.allowed(queries - predicting, queries, keys)
-        if not predicting or allowed is None or seen.mask is None:
+        queries, keys = layer_pass.query.shape[2], layer_pass.key.shape[2]
+        allowed = layer_pass.allowed(queries - predicting, queries, keys)
+        if not predicting or allowed is None or layer_pass.mask is None:
             return True
         own = allowed if allowed.dtype == torch.bool else allowed >= 0
         column = torch.arange(keys, device=own.device)
         last = column[keys - predicting :, None]
         expected = column <= last
-        if seen.window:
-            expected &= column > last - seen.window
+        if layer_pass.window:
+            expected &= column > last - layer_pass.window
         pads = torch.tensor(self.lengths.pads, device=own.device)[:, None, None, None]
         return bool((own == (expected & (column >= pads))).all())
 
@@ -330,3 +350,34 @@ def _bits(values: torch.Tensor) -> npt.NDArray[Any]:
         found: npt.NDArray[Any] = values.contiguous().view(torch.uint16).numpy()
         return found
     return values.contiguous().numpy()
+
+
+class BatchObservers:
+    """All observers of a batch that passes through the model; `layers`: indices of those that
+    attend."""
+
+    def __init__(self, layers: tuple[int, ...], lengths: Lengths, capture: CaptureOptions) -> None:
+        norms, signals = Norms(), capture.signals
+        self.layers = layers
+        self.rows = Rows(signals, self.layers, lengths, norms)
+        self.means = PromptMean(signals, self.layers, lengths, norms)
+        self.heads = PooledHeads(capture.unit_of, lengths) if capture.unit_of is not None else None
+        self.inner = QueriesAndKeys(lengths) if capture.queries_and_keys else None
+        used = [
+            norms if any(signal.needs_norms for signal in signals.values()) else None,
+            self.rows,
+            self.means if capture.prompt_mean else None,
+            self.heads,
+            self.inner,
+        ]
+        self.observers = [one for one in used if one is not None]
+        self.capture = capture
+
+    def signals(self, sample: int, steps: int) -> dict[str, SignalRows]:
+        found = {}
+        for name, signal in self.capture.signals.items():
+            layers = self.layers if signal.by_layer else ()
+            mean = self.capture.prompt_mean and not signal.by_layer
+            first = self.means.values(name, sample) if mean else None
+            found[name] = SignalRows(self.rows.values(name, sample, steps), layers, first)
+        return found

@@ -17,10 +17,11 @@ import soundfile
 from PIL import Image as Pillow
 from PIL import ImageDraw
 
+from omnitrace.arrays import Float32, Float64, UInt8
+
 if TYPE_CHECKING:
     from pathlib import Path
 
-    import numpy.typing as npt
 
 SAMPLE_RATE = 16_000
 FILM_FPS = 8
@@ -54,14 +55,14 @@ HERTZ = {"low": 240.0, "middle": 800.0, "high": 2600.0}
 class Image:
     """`pixels`: (height, width, 3) uint8."""
 
-    pixels: npt.NDArray[np.uint8]
+    pixels: UInt8
 
 
 @dataclass(frozen=True)
 class Audio:
     """`samples`: (n,) float32 in [-1, 1], mono."""
 
-    samples: npt.NDArray[np.float32]
+    samples: Float32
     rate: int = SAMPLE_RATE
 
 
@@ -69,7 +70,7 @@ class Audio:
 class Video:
     """`frames`: (n, height, width, 3) uint8 at `fps`; `sound` is exactly as long, or None."""
 
-    frames: npt.NDArray[np.uint8]
+    frames: UInt8
     fps: int
     sound: Audio | None
 
@@ -169,7 +170,7 @@ def _render_film(spec: Film) -> Video:
 
 def _render_scene(
     scene: tuple[str, str, str], spec: Film, ground: Pillow.Image, rng: np.random.Generator
-) -> list[npt.NDArray[np.uint8]]:
+) -> list[UInt8]:
     """The shape crosses the frame in its direction, off the middle line by a random amount."""
     shape, colour, direction = scene
     width, height = spec.size
@@ -196,7 +197,7 @@ def _render_tones(tones: tuple[tuple[str, int], ...], seconds: int, seed: int) -
     return Audio(samples.astype(np.float32))
 
 
-def _tone(pitch: str, rng: np.random.Generator) -> npt.NDArray[np.float64]:
+def _tone(pitch: str, rng: np.random.Generator) -> Float64:
     """A tone of about 0.7 s with soft ends: a fixed pitch within a few per cent, or a glide."""
     time = np.arange(round(rng.uniform(0.65, 0.75) * SAMPLE_RATE)) / SAMPLE_RATE
     detune = rng.uniform(0.94, 1.06)
@@ -207,7 +208,7 @@ def _tone(pitch: str, rng: np.random.Generator) -> npt.NDArray[np.float64]:
         phase = 2 * math.pi * HERTZ[pitch] * detune * time
     wave = np.sin(phase) + rng.uniform(0.0, 0.2) * np.sin(2 * phase)
     fade = np.minimum(1.0, np.minimum(time, time[::-1]) / 0.02)
-    shaped: npt.NDArray[np.float64] = rng.uniform(0.3, 0.6) * wave * fade
+    shaped: Float64 = rng.uniform(0.3, 0.6) * wave * fade
     return shaped
 
 

@@ -1,7 +1,7 @@
 """The signals: how attention, layer by layer, becomes one row of scores a step, or one a layer.
 
-A new signal is one file here that says `SIGNAL`, and one line below. Knows tensors; not where they
-come from nor where they go.
+A new signal is one file here that defines `SIGNAL`, and one line below. Knows tensors; not where
+they come from nor where they go.
 """
 
 from __future__ import annotations

@@ -8,8 +8,8 @@ import torch
 from recorder.signals.kinds import AttentionSignal, LayerRows
 
 
-def _reduce(seen: LayerRows) -> torch.Tensor:
-    return seen.rows.mean(dim=1)
+def _reduce(layer: LayerRows) -> torch.Tensor:
+    return layer.rows.mean(dim=1)
 
 
 SIGNAL = AttentionSignal(_reduce, by_layer=True)

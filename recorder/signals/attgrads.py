@@ -1,4 +1,4 @@
-"""`attgrads`: max(0, mean over attending layers and heads of A ⊙ ∂z_t/∂A) (DESIGN §5)."""
+"""`attgrads`: max(0, mean over attending layers and heads of A ⊙ ∂z_t/∂A)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`attmean`: attention, mean over the layers that attend and their heads (DESIGN §5)."""
+"""`attmean`: attention, mean over the layers that attend and their heads."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ import torch
 from recorder.signals.kinds import AttentionSignal, LayerRows
 
 
-def _reduce(seen: LayerRows) -> torch.Tensor:
-    return seen.rows.mean(dim=1) / seen.layers
+def _reduce(layer: LayerRows) -> torch.Tensor:
+    return layer.rows.mean(dim=1) / layer.layers
 
 
 SIGNAL = AttentionSignal(_reduce)

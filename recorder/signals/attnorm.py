@@ -1,5 +1,5 @@
 """`attnorm`: ‖A · v · W_O‖, attention weighted by what it carries, summed over heads, mean over
-the layers that attend. A token that is looked at but whose value says nothing (an attention sink)
+the layers that attend. A token that has much attention and a small value (an attention sink)
 scores little.
 """
 
@@ -10,8 +10,9 @@ import torch
 from recorder.signals.kinds import AttentionSignal, LayerRows
 
 
-def _reduce(seen: LayerRows) -> torch.Tensor:
-    return torch.einsum("bhqk,bhk->bqk", seen.rows, seen.norms()) / seen.layers
+def _reduce(layer: LayerRows) -> torch.Tensor:
+    assert layer.norms is not None, "declared below"
+    return torch.einsum("bhqk,bhk->bqk", layer.rows, layer.norms) / layer.layers
 
 
-SIGNAL = AttentionSignal(_reduce, weighs=True)
+SIGNAL = AttentionSignal(_reduce, needs_norms=True)

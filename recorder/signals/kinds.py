@@ -14,28 +14,28 @@ class LayerRows:
     float32.
 
     A row sums to 1, or to less where the model has attention sinks, whose share it leaves out.
-    `last`: whether it is the last layer that attends; `layers`: how many attend. `norms()` gives
-    ‖v W_O‖, the length of what each key's value would add to the residual stream through each head:
-    (batch, heads, keys) float32.
+    `last`: whether it is the last layer that attends; `layers`: how many attend. `norms` (batch,
+    heads, keys) float32, for signals with `needs_norms` alone: ‖v W_O‖, the length of the vector
+    that each key's value would add to the residual stream through each head.
     """
 
     rows: torch.Tensor
     last: bool
     layers: int
-    norms: Callable[[], torch.Tensor]
+    norms: torch.Tensor | None = None
 
 
 @dataclass(frozen=True)
 class AttentionSignal:
     """`reduce` gives one layer's share, (batch, queries, keys), or None; the shares are summed.
 
-    `by_layer`: they are kept apart instead, one row a layer. `weighs`: `reduce` asks for the norms
-    of `LayerRows`.
+    `by_layer`: they are kept apart instead, one row a layer. `needs_norms`: `reduce` reads the
+    norms of `LayerRows`, which not every model allows (recorder/passes/capture.py, `Confirmed`).
     """
 
     reduce: Callable[[LayerRows], torch.Tensor | None]
     by_layer: bool = False
-    weighs: bool = False
+    needs_norms: bool = False
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""`rawatt`: attention of the last layer that attends, mean over its heads (DESIGN §5)."""
+"""`rawatt`: attention of the last layer that attends, mean over its heads."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ import torch
 from recorder.signals.kinds import AttentionSignal, LayerRows
 
 
-def _reduce(seen: LayerRows) -> torch.Tensor | None:
-    return seen.rows.mean(dim=1) if seen.last else None
+def _reduce(layer: LayerRows) -> torch.Tensor | None:
+    return layer.rows.mean(dim=1) if layer.last else None
 
 
 SIGNAL = AttentionSignal(_reduce)

@@ -15,19 +15,19 @@ import transformers
 from transformers import AttentionInterface
 from transformers.masking_utils import ALL_MASK_ATTENTION_FUNCTIONS, AttentionMaskInterface
 
-from omnitrace.errors import CommandError, OmniTraceError
+from omnitrace.errors import CommandError, OmniTraceError, SampleError
 from omnitrace.trace import SignalRows
 from recorder import tracer
 from recorder.config import RecordConfig
 from recorder.inputs.samples import Sample
 from recorder.models.adapter import ModelSpec
-from recorder.passes import prefill
+from recorder.passes import decoder as text_decoder
 from recorder.passes.capture import Confirmed, confirm, install
 from recorder.passes.decoder import attending_layers, is_recurrent
-from recorder.passes.draw import Options
-from recorder.passes.generate import Answer, Wanted, force, generate
-from recorder.passes.laid import embedded
+from recorder.passes.decoder_inputs import embed_text
+from recorder.passes.generate import Answer, GenerationOptions, force, generate
 from recorder.passes.masked import Masked
+from recorder.passes.observers import CaptureOptions
 from recorder.signals import GRADIENT_SIGNALS
 from recorder.tags import load_tagger
 from recorder.tracer import Task, Tracer
@@ -38,7 +38,7 @@ from tests.recorder.passes.test_capture import rows_of
 
 PROMPT, STEPS = drawn_ids(37), 4
 PROMPTS = [prepared(PROMPT), prepared(drawn_ids(20, seed=1)), prepared(drawn_ids(1, seed=2))]
-OPTIONS = Options(max_new_tokens=STEPS)
+OPTIONS = GenerationOptions(max_new_tokens=STEPS)
 GATED = {"qwen3_next", "qwen3_5"}
 CAPPED = {"gemma2"}
 every_decoder = pytest.mark.parametrize("name", DECODERS)
@@ -154,7 +154,7 @@ def test_a_batch_equals_its_samples_alone(name: str) -> None:
 @every_decoder
 def test_a_prompt_in_pieces_equals_a_whole_one(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     whole = answers(name)[:2]
-    monkeypatch.setattr(prefill, "PIECE", 11)
+    monkeypatch.setattr(text_decoder, "PIECE", 11)
     pieces = generate(watched(name)[0], PROMPTS[:2], OPTIONS, EVERYTHING)
     for one, other in zip(whole, pieces, strict=True):
         assert_same(one, other)
@@ -229,7 +229,7 @@ def faded(model: Any, ids: torch.Tensor, gone: torch.Tensor) -> dict[str, torch.
     decoder = model.model
     kinds = {"inputs_embeds": model.get_input_embeddings()(ids)}
     if getattr(decoder, "hidden_size_per_layer_input", None):
-        _, layered = embedded(model, ids[0])
+        _, layered = embed_text(model, ids[0])
         assert layered is not None
         kinds["per_layer_inputs"] = layered[None].clone()
     for values in kinds.values():
@@ -248,8 +248,8 @@ def faded(model: Any, ids: torch.Tensor, gone: torch.Tensor) -> dict[str, torch.
 )
 def test_what_level_qk_does_not_keep(name: str, reason: str) -> None:
     adapter, _ = watched(name)
-    with pytest.raises(CommandError, match=f"the model has {reason}, .* --level heads or layers"):
-        generate(adapter, PROMPTS, OPTIONS, Wanted({}, queries_and_keys=True))
+    with pytest.raises(SampleError, match=f"the model has {reason}, .* --level heads or layers"):
+        generate(adapter, PROMPTS, OPTIONS, CaptureOptions({}, queries_and_keys=True))
 
 
 @pytest.mark.parametrize("name", ["mistral", "gemma3", "deepseek_v3", "qwen3_next", "lfm2"])
@@ -315,8 +315,7 @@ def test_gated_attention_is_not_weighed_by_values(
     with pytest.raises(CommandError, match=r"'attnorm' cannot be recorded: .* --signals"):
         Tracer.load(spec, RecordConfig(signals="attmean,attnorm"), tagger)
     loaded = Tracer.load(spec, RecordConfig(max_new_tokens=2), tagger)
-    none = np.zeros((0, 2), np.int32)
-    [trace] = loaded.traces([Task(Sample("gated", (), None, ""), PROMPTS[0], none)])
+    [trace] = loaded.traces([Task(Sample("gated", (), None, ""), PROMPTS[0])])
     assert "attmean" in trace.signals
     assert "attnorm" not in trace.signals
     assert list(trace.meta["left_out"]) == ["attnorm"]
@@ -346,7 +345,7 @@ def test_an_attending_layer_outside_the_interface_is_noticed(name: str) -> None:
 def test_gradients_need_the_states_before_the_last_prompt_token(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(prefill, "_is_bound", lambda given: True)
+    monkeypatch.setattr(text_decoder, "cannot_be_cut", lambda given: True)
     adapter, _ = watched("lfm2")
     answer_one(adapter, PROMPTS[0], OPTIONS)
     with pytest.raises(OmniTraceError, match="choose signals without gradients with --signals"):

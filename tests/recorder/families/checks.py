@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import io
 import warnings
+from dataclasses import replace
 from functools import cache
 from typing import Any
 
@@ -21,12 +22,12 @@ from recorder.inputs.samples import Sample
 from recorder.models.adapter import Prepared
 from recorder.models.processing import audio_processor, to_model
 from recorder.models.render import chat_of
-from recorder.passes import prefill
+from recorder.passes import decoder as text_decoder
 from recorder.passes.batch import fits
 from recorder.passes.decoder import is_recurrent
-from recorder.passes.draw import Options
-from recorder.passes.generate import Answer, Wanted, force, generate
+from recorder.passes.generate import Answer, GenerationOptions, force, generate
 from recorder.passes.masked import Masked
+from recorder.passes.observers import CaptureOptions
 from recorder.signals import GRADIENT_SIGNALS, SIGNALS
 from tests.recorder.answers import answer_one
 from tests.recorder.families.models import (
@@ -45,16 +46,16 @@ STEPS = 4
 OMNI = {"qwen2_5_omni", "qwen3_omni"}
 STRINGS = {"granite_speech"}
 ENCODED = {"voxtral"}
-OPTIONS = Options(max_new_tokens=STEPS)
+OPTIONS = GenerationOptions(max_new_tokens=STEPS)
 MODALITIES = {"image": Modality.IMAGE, "video": Modality.VIDEO, "audio": Modality.AUDIO}
 
 
-def wanted(family: str) -> Wanted:
+def wanted(family: str) -> CaptureOptions:
     """All signals that the family's attention allows."""
     weighs = watched(family)[1].weighs
-    names = [name for name, signal in SIGNALS.items() if weighs or not signal.weighs]
+    names = [name for name, signal in SIGNALS.items() if weighs or not signal.needs_norms]
     signals = {name: SIGNALS[name] for name in names}
-    return Wanted(signals, gradients=GRADIENT_SIGNALS)
+    return CaptureOptions(signals, gradients=GRADIENT_SIGNALS)
 
 
 @cache
@@ -255,8 +256,9 @@ def bound(family: str) -> float:
 
 def check_tokens(family: str, kind: str) -> None:
     """The tokens are plain `generate`'s from transformers' own inputs."""
-    adapter, one = watched(family)[0], prepared(family, kind)
-    answer, model = recorded(family, kind, double=False), plain(family).model
+    adapter, one, model = watched(family)[0], prepared(family, kind), plain(family).model
+    # Gradients are of a pass after the tokens, which they cannot change.
+    answer = answer_one(adapter, one, OPTIONS, replace(wanted(family), gradients={}))
     inputs = dict(one.inputs)
     if "inputs_embeds" not in inputs:
         own = transformers_inputs(family, sample(*prompts(family)[kind]))
@@ -279,16 +281,16 @@ def check_given(family: str, kind: str) -> None:
 
 def check_batch(family: str, kind: str) -> None:
     """Samples in a batch leave the traces that they leave alone."""
-    adapter, _ = watched(family, can_double(family, kind))
-    parts = prompts(family)[kind]
+    double = can_double(family, kind)
+    adapter, parts = watched(family, double)[0], prompts(family)[kind]
     texts = (*parts[:-1], "Who owns the lamp, and since when?")
     both = [adapter.prepare(sample(*each)) for each in (parts, texts)]
     assert both[0].prompt.n != both[1].prompt.n
     assert fits(both[0].inputs, both[1].inputs)
     together = generate(adapter, both, OPTIONS, wanted(family))
-    for one, answer in zip(both, together, strict=True):
-        alone = answer_one(adapter, one, OPTIONS, wanted(family))
-        assert_same(alone, answer, bound(family))
+    alone = recorded(family, kind, double), answer_one(adapter, both[1], OPTIONS, wanted(family))
+    for one, answer in zip(alone, together, strict=True):
+        assert_same(one, answer, bound(family))
 
 
 def check_pieces(family: str, kind: str) -> None:
@@ -296,11 +298,11 @@ def check_pieces(family: str, kind: str) -> None:
     double = can_double(family, kind)
     adapter, one = watched(family, double)[0], prepared(family, kind, double)
     whole = recorded(family, kind, double)
-    size, prefill.PIECE = prefill.PIECE, 16
+    size, text_decoder.PIECE = text_decoder.PIECE, 16
     try:
         pieces = answer_one(adapter, one, OPTIONS, wanted(family))
     finally:
-        prefill.PIECE = size
+        text_decoder.PIECE = size
     assert_same(whole, pieces, bound(family))
 
 
