@@ -19,7 +19,7 @@ from recorder.models import adapter as adapters
 from recorder.models.adapter import Adapter, describe_model, load_adapter
 from recorder.models.weights import Weights
 from recorder.passes.capture import confirm, install
-from recorder.passes.draw import Options
+from recorder.passes.generate import GenerationOptions
 from tests.recorder.answers import answer_one
 from tests.recorder.passes.test_capture import rows_of
 from tests.recorder.toys import hf, sizes, tokenizer
@@ -52,7 +52,7 @@ def test_the_adapter_of_the_page_records(
     )
     assert prepared.prompt.prompt_text == "The lamp costs forty euros. What does it cost?"
     assert (prepared.prompt.timeline.modality == Modality.TEXT).any()
-    answer = answer_one(adapter, prepared, Options(max_new_tokens=4))
+    answer = answer_one(adapter, prepared, GenerationOptions(max_new_tokens=4))
     check_rows(adapter, prepared.inputs, answer)
 
 

@@ -319,11 +319,11 @@ def test_a_batch_that_memory_does_not_hold_is_halved(
 ) -> None:
     traces, sizes = Tracer.traces, []
 
-    def small(self: Tracer, tasks: Any, goes_on: Any) -> Any:
+    def small(self: Tracer, tasks: Any, should_continue: Any) -> Any:
         sizes.append(len(tasks))
         if len(tasks) > 1 or tasks[0].sample.id == "b":
             raise error
-        return traces(self, tasks, goes_on)
+        return traces(self, tasks, should_continue)
 
     monkeypatch.setattr(Tracer, "traces", small)
     config = replace(CONFIG, batch_size="4")

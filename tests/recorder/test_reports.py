@@ -23,8 +23,7 @@ from recorder.inputs.samples import Sample, read_samples
 from recorder.models.adapter import Prepared
 from recorder.passes import capture
 from recorder.passes.capture import confirm, install
-from recorder.passes.draw import Options
-from recorder.passes.generate import Answer, force, generate
+from recorder.passes.generate import Answer, GenerationOptions, force, generate
 from tests.recorder.answers import answer_one
 from tests.recorder.families.checks import attentions_of, forward, wanted
 from tests.recorder.families.models import (
@@ -42,7 +41,7 @@ from tests.recorder.passes.test_capture import rows_of
 from tests.recorder.test_chats import CALL, RESULT, TOOL, assistant, bare, own_ids, texts_of, user
 
 Row = dict[str, Any]
-OPTIONS = Options(max_new_tokens=3)
+OPTIONS = GenerationOptions(max_new_tokens=3)
 
 
 @pytest.fixture

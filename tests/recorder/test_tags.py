@@ -13,9 +13,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from spacy.lang.en import English
 
+from omnitrace.arrays import Int32
 from omnitrace.errors import CommandError, OmniTraceError
 from recorder import tags as tags_module
-from recorder.tags import BUNDLED, Int32, Tagger, Tags, align_pos, load_tagger
+from recorder.tags import BUNDLED, Tagger, Tags, align_pos, load_tagger
 
 UNIVERSAL = (
     *("ADJ", "ADP", "ADV", "AUX", "CCONJ", "DET", "INTJ", "NOUN", "NUM", "PART", "PRON", "PROPN"),

@@ -46,7 +46,7 @@ class Live:
 
     def __init__(self, adapter: QwenOmni, prepared: Prepared, trace: Trace) -> None:
         self.adapter, self.prepared, self.trace = adapter, prepared, trace
-        self.positions = Masked(adapter, prepared)._prompt.positions
+        self.positions = Masked(adapter, prepared).prompt.positions
 
     def logprob(self, gone: npt.NDArray[np.bool_]) -> npt.NDArray[np.float64]:
         """(T,) log-probabilities without the prompt tokens `gone` (n,)."""

@@ -15,13 +15,14 @@ import torch
 from omnitrace import CommandError, OmniTraceError, Run
 from omnitrace.cli import main
 from omnitrace.timeline import Modality
-from recorder.baselines.embedding import Embedding, load, means, prompt_embeddings
+from recorder.baselines.embedding import Embedding, load, means
 from recorder.config import BaselineConfig
 from recorder.identity import RecordedSamples, reload_model
 from recorder.inputs.samples import Sample
 from recorder.models.adapter import describe_model, load_adapter
 from recorder.models.qwen_omni import QwenOmni
 from recorder.models.weights import Weights
+from recorder.passes.decoder_inputs import prompt_embeddings
 from replay.baselines.similarity import chunks_of
 from replay.evaluation import judging_space
 from replay.evaluation.sources import read_golds
@@ -62,7 +63,7 @@ def test_every_family_says_what_enters_its_decoder(
     adapter = load_adapter(spec, Weights("float32", "cpu"))
     prepared = adapter.prepare(make_sample(*PROMPTS[family]))
     with nothing_decoded(adapter.model):
-        found = prompt_embeddings(adapter, prepared)
+        found = prompt_embeddings(adapter, prepared).double().cpu().numpy()
     table = adapter.model.get_input_embeddings().weight.detach().double().numpy()
     line, rows = prepared.prompt.timeline, table[prepared.prompt.prompt_ids]
     media = np.isin(line.modality, [Modality.IMAGE, Modality.AUDIO])

@@ -30,7 +30,7 @@ from recorder.models.gguf import is_gguf, read_metadata
 from recorder.models.gguf_tokenizer import end_ids, gguf_tokenizer
 from recorder.models.weights import Weights
 from recorder.passes.capture import install
-from recorder.passes.draw import Options
+from recorder.passes.generate import GenerationOptions
 from tests.recorder.answers import answer_one
 from tests.recorder.gguf_files import write_gguf
 from tests.recorder.toys import TOYS, hf, tokenizers
@@ -185,7 +185,7 @@ def test_a_file_is_recorded_as_the_checkpoint_that_it_was_made_of(
         adapter = load_adapter(describe_model(str(path)), Weights("auto", "cpu"))
         install(adapter.model, adapter.decoder)
         prompts.append(adapter.prepare(make_sample("Look at the next frame.\n\n  How many, 12?")))
-        answers.append(answer_one(adapter, prompts[-1], Options(max_new_tokens=4)))
+        answers.append(answer_one(adapter, prompts[-1], GenerationOptions(max_new_tokens=4)))
         assert adapter.model.dtype == torch.float32
     assert prompts[0].prompt.prompt_ids.tolist() == prompts[1].prompt.prompt_ids.tolist()
     assert answers[0].ids.tolist() == answers[1].ids.tolist()

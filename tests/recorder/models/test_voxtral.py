@@ -22,8 +22,7 @@ from recorder.models.adapter import Settings, describe_model, load_adapter
 from recorder.models.voxtral import MistralChat
 from recorder.models.weights import Weights
 from recorder.passes.capture import confirm, install
-from recorder.passes.draw import Options
-from recorder.passes.generate import generate
+from recorder.passes.generate import GenerationOptions, generate
 from recorder.record import record
 from tests.recorder.answers import ATTENTION, answer_one
 from tests.recorder.conftest import user, write_rows
@@ -182,7 +181,7 @@ def test_audios_of_one_and_two_windows_in_a_batch_leave_the_traces_that_they_lea
     one, two = (
         model.prepare(sample(message("user", waves[name], "What?"))) for name in ("short", "long")
     )
-    options = Options(max_new_tokens=2)
+    options = GenerationOptions(max_new_tokens=2)
     together = generate(model, [one, two], options, ATTENTION)
     for prepared, answer in zip((one, two), together, strict=True):
         assert_same(answer_one(model, prepared, options), answer)
@@ -298,7 +297,7 @@ def test_a_language_model_with_a_tekken_file_alone(text_checkpoint: Path) -> Non
         assert adapter.decode(found.prompt.prompt_ids[line.part == part].tolist()) == text
     install(adapter.model, adapter.decoder)
     confirm(adapter.model, adapter.layers)
-    answer = answer_one(adapter, found, Options(max_new_tokens=4))
+    answer = answer_one(adapter, found, GenerationOptions(max_new_tokens=4))
     plain = hf.AutoModelForCausalLM.from_pretrained(text_checkpoint)
     tokens = plain.generate(**found.inputs, max_new_tokens=4, do_sample=False)
     expected = tokens[0, found.prompt.n :].tolist()

@@ -15,7 +15,7 @@ from recorder.inputs.samples import Sample
 from recorder.models.adapter import Adapter, describe_model, load_adapter
 from recorder.models.weights import Weights
 from recorder.passes.capture import confirm, install
-from recorder.passes.draw import Options
+from recorder.passes.generate import GenerationOptions
 from tests.recorder.answers import ATTENTION, answer_one
 from tests.recorder.families.models import FACT
 from tests.recorder.passes.test_capture import attentions_of, rows_of
@@ -48,7 +48,7 @@ def test_rows_are_those_of_the_model_as_it_is_loaded(
     install(adapter.model, adapter.decoder)
     confirm(adapter.model, adapter.layers)
     prepared = adapter.prepare(make_sample(FACT))
-    answer = answer_one(adapter, prepared, Options(max_new_tokens=3), ATTENTION)
+    answer = answer_one(adapter, prepared, GenerationOptions(max_new_tokens=3), ATTENTION)
     adapter.model.set_attn_implementation({adapter.decoder: "eager"})
     # 8 bits turn the last digit, in which eager and sdpa differ, into the third.
     bound = 1e-6 if weights.quantize == "no" else 5e-3

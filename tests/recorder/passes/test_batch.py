@@ -12,10 +12,9 @@ import torch
 from omnitrace.errors import OmniTraceError
 from recorder.inputs.samples import Sample
 from recorder.models.qwen_omni import QwenOmni
-from recorder.passes import prefill
+from recorder.passes import decoder as text_decoder
 from recorder.passes.batch import collate, fits
-from recorder.passes.draw import Options
-from recorder.passes.generate import Answer, force, generate
+from recorder.passes.generate import Answer, GenerationOptions, force, generate
 from tests.recorder.answers import EVERYTHING, answer_one
 from tests.recorder.passes.test_capture import PROMPTS
 
@@ -46,7 +45,7 @@ def test_a_batch_equals_its_samples_alone(
     kinds = ["text", "images", "audio", "silent film"]
     prepared = [adapter.prepare(make_sample(*PROMPTS[kind])) for kind in kinds]
     assert len({each.prompt.n for each in prepared}) == len(kinds)
-    options = Options(max_new_tokens=STEPS)
+    options = GenerationOptions(max_new_tokens=STEPS)
     together = generate(adapter, prepared, options, EVERYTHING)
     for one, answer in zip(prepared, together, strict=True):
         assert_same(answer_one(adapter, one, options, EVERYTHING), answer)
@@ -59,7 +58,7 @@ def test_a_batch_of_films_with_sound(adapter: QwenOmni, make_sample: Callable[..
         adapter.prepare(make_sample(*filter(None, [text, *PROMPTS[kind]])))
         for kind, text in zip(kinds, extra, strict=True)
     ]
-    options = Options(max_new_tokens=STEPS)
+    options = GenerationOptions(max_new_tokens=STEPS)
     together = generate(adapter, prepared, options, EVERYTHING)
     for one, answer in zip(prepared, together, strict=True):
         assert_same(answer_one(adapter, one, options, EVERYTHING), answer)
@@ -70,7 +69,7 @@ def test_forced_equals_decoded(
     kind: str, adapter: QwenOmni, make_sample: Callable[..., Sample]
 ) -> None:
     prepared = adapter.prepare(make_sample(*PROMPTS[kind]))
-    said = answer_one(adapter, prepared, Options(max_new_tokens=STEPS), EVERYTHING)
+    said = answer_one(adapter, prepared, GenerationOptions(max_new_tokens=STEPS), EVERYTHING)
     [forced] = force(adapter, [prepared], [said.ids], EVERYTHING)
     assert forced.finish == "given"
     assert_same(said, forced)
@@ -81,7 +80,10 @@ def test_a_forced_batch_of_unequal_answers(
 ) -> None:
     monkeypatch.setattr("recorder.passes.generate.MAX_SCORES", 1)  # a token at a time
     prepared = [adapter.prepare(make_sample(*PROMPTS[kind])) for kind in ("text", "audio")]
-    said = [answer_one(adapter, one, Options(max_new_tokens=5), EVERYTHING) for one in prepared]
+    said = [
+        answer_one(adapter, one, GenerationOptions(max_new_tokens=5), EVERYTHING)
+        for one in prepared
+    ]
     short = replace(said[1], ids=said[1].ids[:2])
     alone = force(adapter, prepared[1:], [short.ids], EVERYTHING)
     together = force(adapter, prepared, [said[0].ids, short.ids], EVERYTHING)
@@ -107,9 +109,9 @@ def test_a_prompt_in_pieces_equals_a_whole_one(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     prepared = adapter.prepare(make_sample(*PROMPTS[kind]))
-    options = Options(max_new_tokens=STEPS)
+    options = GenerationOptions(max_new_tokens=STEPS)
     whole = answer_one(adapter, prepared, options, EVERYTHING)
-    monkeypatch.setattr(prefill, "PIECE", 29)
+    monkeypatch.setattr(text_decoder, "PIECE", 29)
     assert prepared.prompt.n > 2 * 29
     assert_same(whole, answer_one(adapter, prepared, options, EVERYTHING))
 
@@ -118,7 +120,7 @@ def test_draws_do_not_depend_on_the_batch(
     adapter: QwenOmni, make_sample: Callable[..., Sample]
 ) -> None:
     prepared = [adapter.prepare(make_sample(*PROMPTS[kind])) for kind in ("text", "images")]
-    options = Options(max_new_tokens=STEPS, temperature=3.0, top_k=40, top_p=0.95, seed=4)
+    options = GenerationOptions(max_new_tokens=STEPS, temperature=3.0, top_k=40, top_p=0.95, seed=4)
     together = generate(adapter, prepared, options, EVERYTHING)
     alone = [answer_one(adapter, one, options, EVERYTHING) for one in prepared]
     assert [a.ids.tolist() for a in together] == [a.ids.tolist() for a in alone]

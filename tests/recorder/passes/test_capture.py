@@ -19,10 +19,11 @@ from recorder.models.qwen_omni import QwenOmni, load
 from recorder.models.weights import Weights
 from recorder.passes import observers
 from recorder.passes.capture import install, watching
-from recorder.passes.draw import Options
+from recorder.passes.generate import GenerationOptions
 from recorder.passes.layer_pass import attention_rows
-from recorder.passes.observers import Lengths, Norms, PromptMean, Rows
+from recorder.passes.observers import CaptureOptions, Lengths, Norms, PromptMean, Rows
 from recorder.signals import SIGNALS
+from recorder.signals.kinds import AttentionSignal, LayerRows
 from tests.recorder.answers import answer_one
 
 STEPS = 12
@@ -74,7 +75,7 @@ def test_rows_equal_eager_attention(
     kind: str, adapter: QwenOmni, eager: Any, make_sample: Callable[..., Sample]
 ) -> None:
     prepared = adapter.prepare(make_sample(*PROMPTS[kind]))
-    answer = answer_one(adapter, prepared, Options(max_new_tokens=STEPS))
+    answer = answer_one(adapter, prepared, GenerationOptions(max_new_tokens=STEPS))
     n, steps = prepared.prompt.n, len(answer.ids)
     attentions = attentions_of(eager, dict(prepared.inputs), steps)
     means = rows_of(answer.signals["attmean"], n, steps)
@@ -100,12 +101,32 @@ def test_tokens_equal_plain_generation(
     kind: str, adapter: QwenOmni, plain: Any, make_sample: Callable[..., Sample]
 ) -> None:
     prepared = adapter.prepare(make_sample(*PROMPTS[kind]))
-    answer = answer_one(adapter, prepared, Options(max_new_tokens=STEPS))
+    answer = answer_one(adapter, prepared, GenerationOptions(max_new_tokens=STEPS))
     tokens = plain.generate(**prepared.inputs, max_new_tokens=STEPS, do_sample=False)
     expected = tokens[0, prepared.prompt.n :].tolist()
     if answer.finish == "eos":
         assert expected.pop() in adapter.eos_ids
     assert answer.ids.tolist() == expected
+
+
+def test_signals_get_norms_if_they_declare_that_they_need_them(
+    adapter: QwenOmni, make_sample: Callable[..., Sample]
+) -> None:
+    """GIVEN signals of other names than `attnorm` THEN norms follow from the declaration alone."""
+    prepared = adapter.prepare(make_sample(*PROMPTS["text"]))
+    options, undeclared = GenerationOptions(max_new_tokens=2), list[LayerRows]()
+
+    def without(layer: LayerRows) -> torch.Tensor:
+        undeclared.append(layer)
+        return layer.rows.mean(dim=1)
+
+    weighted = AttentionSignal(SIGNALS["attnorm"].reduce, needs_norms=True)
+    capture = CaptureOptions({"weighted": weighted, "without": AttentionSignal(without)})
+    found = answer_one(adapter, prepared, options, capture).signals["weighted"]
+    expected = answer_one(adapter, prepared, options).signals["attnorm"]
+    assert np.array_equal(found.values, expected.values)
+    assert undeclared
+    assert all(layer.norms is None for layer in undeclared)
 
 
 def test_only_the_decoder_is_watched(adapter: QwenOmni) -> None:
@@ -119,9 +140,9 @@ def test_small_blocks_give_the_same_prompt_mean(
     adapter: QwenOmni, make_sample: Callable[..., Sample], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     prepared = adapter.prepare(make_sample(*PROMPTS["images"]))
-    whole = answer_one(adapter, prepared, Options(max_new_tokens=1))
+    whole = answer_one(adapter, prepared, GenerationOptions(max_new_tokens=1))
     monkeypatch.setattr(observers, "CACHED_SCORES", 7 * 4 * prepared.prompt.n)
-    blocks = answer_one(adapter, prepared, Options(max_new_tokens=1))
+    blocks = answer_one(adapter, prepared, GenerationOptions(max_new_tokens=1))
     for name in ("attmean", "rawatt", "attnorm"):
         a, b = whole.signals[name].first_row, blocks.signals[name].first_row
         assert a is not None

@@ -11,8 +11,7 @@ import torch
 from omnitrace.errors import OmniTraceError
 from recorder.inputs.samples import Sample
 from recorder.models.qwen_omni import QwenOmni
-from recorder.passes.draw import Options
-from recorder.passes.generate import generate
+from recorder.passes.generate import GenerationOptions, generate
 from tests.recorder.answers import ATTENTION, answer_one
 
 QUESTION = "The lamp costs forty euros. What does the lamp cost?"
@@ -22,7 +21,7 @@ def test_probabilities_are_the_models(
     adapter: QwenOmni, make_sample: Callable[..., Sample]
 ) -> None:
     prepared = adapter.prepare(make_sample(QUESTION))
-    answer = answer_one(adapter, prepared, Options(max_new_tokens=6))
+    answer = answer_one(adapter, prepared, GenerationOptions(max_new_tokens=6))
     n, steps = prepared.prompt.n, len(answer.ids)
     ids = torch.tensor([[*prepared.prompt.prompt_ids, *answer.ids]])
     with torch.inference_mode():
@@ -40,9 +39,9 @@ def test_an_answer_that_ends_at_once_is_empty(
     adapter: QwenOmni, make_sample: Callable[..., Sample], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     prepared = adapter.prepare(make_sample(QUESTION))
-    first = answer_one(adapter, prepared, Options(max_new_tokens=1))
+    first = answer_one(adapter, prepared, GenerationOptions(max_new_tokens=1))
     monkeypatch.setattr(adapter.model.generation_config, "eos_token_id", [int(first.ids[0]), 1])
-    answer = answer_one(adapter, prepared, Options(max_new_tokens=5))
+    answer = answer_one(adapter, prepared, GenerationOptions(max_new_tokens=5))
     assert (answer.text, answer.finish) == ("", "eos")
     assert answer.ids.shape == answer.logprob.shape == answer.entropy.shape == (0,)
     assert answer.chars.shape == (0, 2)
@@ -58,11 +57,11 @@ def test_the_token_that_ends_an_answer_is_left_out(
     adapter: QwenOmni, make_sample: Callable[..., Sample], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     prepared = adapter.prepare(make_sample(QUESTION))
-    long = answer_one(adapter, prepared, Options(max_new_tokens=6))
+    long = answer_one(adapter, prepared, GenerationOptions(max_new_tokens=6))
     end = int(long.ids[-1])
     kept = long.ids.tolist().index(end)
     monkeypatch.setattr(adapter.model.generation_config, "eos_token_id", end)
-    answer = answer_one(adapter, prepared, Options(max_new_tokens=9))
+    answer = answer_one(adapter, prepared, GenerationOptions(max_new_tokens=9))
     assert answer.finish == "eos"
     assert answer.ids.tolist() == long.ids[:kept].tolist()
     n = prepared.prompt.n
@@ -73,7 +72,7 @@ def test_the_longest_answer_ends_by_length(
     adapter: QwenOmni, make_sample: Callable[..., Sample]
 ) -> None:
     prepared = adapter.prepare(make_sample(QUESTION))
-    answer = answer_one(adapter, prepared, Options(max_new_tokens=2))
+    answer = answer_one(adapter, prepared, GenerationOptions(max_new_tokens=2))
     assert (answer.finish, len(answer.ids)) == ("length", 2)
 
 
@@ -81,7 +80,7 @@ def test_draws_follow_the_seed(adapter: QwenOmni, make_sample: Callable[..., Sam
     prepared = adapter.prepare(make_sample(QUESTION))
 
     def draw(seed: int) -> list[int]:
-        options = Options(max_new_tokens=12, temperature=9.0, seed=seed)
+        options = GenerationOptions(max_new_tokens=12, temperature=9.0, seed=seed)
         return list(answer_one(adapter, prepared, options).ids)
 
     assert draw(1) == draw(1)
@@ -94,15 +93,20 @@ def test_it_can_be_stopped_between_tokens(
     prepared = adapter.prepare(make_sample(QUESTION))
     seen: list[int] = []
 
-    def goes_on(step: int) -> bool:
+    def should_continue(step: int) -> bool:
         seen.append(step)
         return step < 3
 
-    assert generate(adapter, [prepared], Options(max_new_tokens=9), ATTENTION, goes_on) == []
+    assert (
+        generate(
+            adapter, [prepared], GenerationOptions(max_new_tokens=9), ATTENTION, should_continue
+        )
+        == []
+    )
     assert max(seen) == 3
 
 
 def test_no_room_for_the_answer(adapter: QwenOmni, make_sample: Callable[..., Sample]) -> None:
     prepared = adapter.prepare(make_sample(QUESTION))
     with pytest.raises(OmniTraceError, match=r"with 32768 new ones that is more than the model's"):
-        answer_one(adapter, prepared, Options(max_new_tokens=adapter.max_tokens))
+        answer_one(adapter, prepared, GenerationOptions(max_new_tokens=adapter.max_tokens))

@@ -16,8 +16,8 @@ from recorder.models.adapter import Settings, describe_model
 from recorder.models.qwen_omni import QwenOmni, load
 from recorder.models.weights import Weights
 from recorder.passes import gradients
-from recorder.passes.draw import Options
-from recorder.passes.generate import Wanted
+from recorder.passes.generate import GenerationOptions
+from recorder.passes.observers import CaptureOptions
 from recorder.signals import GRADIENT_SIGNALS, SIGNALS
 from tests.recorder.answers import EVERYTHING, answer_one
 from tests.recorder.passes.test_capture import PROMPTS, rows_of
@@ -68,8 +68,8 @@ def test_gradients_equal_full_forwards(
 ) -> None:
     monkeypatch.setattr(gradients, "MAX_SCORES", block)
     prepared = adapter.prepare(make_sample(*PROMPTS[kind]))
-    wanted = Wanted({}, GRADIENT_SIGNALS)
-    answer = answer_one(adapter, prepared, Options(max_new_tokens=STEPS), wanted)
+    wanted = CaptureOptions({}, GRADIENT_SIGNALS)
+    answer = answer_one(adapter, prepared, GenerationOptions(max_new_tokens=STEPS), wanted)
     n, said = prepared.prompt.n, answer.ids.tolist()
     assert said
     reduced = {name: s for name, s in GRADIENT_SIGNALS.items() if not s.by_layer}
@@ -93,7 +93,7 @@ def test_recording_gradients_changes_nothing_else(
     adapter: QwenOmni, make_sample: Callable[..., Sample]
 ) -> None:
     prepared = adapter.prepare(make_sample(*PROMPTS["images"]))
-    options = Options(max_new_tokens=STEPS)
+    options = GenerationOptions(max_new_tokens=STEPS)
     without = answer_one(adapter, prepared, options)
     beside = answer_one(adapter, prepared, options, EVERYTHING)
     assert beside.ids.tolist() == without.ids.tolist()

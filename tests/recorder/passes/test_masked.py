@@ -15,8 +15,8 @@ from omnitrace.timeline import Int32
 from recorder.inputs.samples import Sample
 from recorder.models.qwen_omni import QwenOmni
 from recorder.passes import masked
-from recorder.passes.draw import Options
-from recorder.passes.laid import Pass, embedded
+from recorder.passes.decoder_inputs import CachedForward, embed_text
+from recorder.passes.generate import GenerationOptions
 from recorder.passes.masked import Masked
 from tests.recorder.answers import ATTENTION, answer_one
 from tests.recorder.passes.test_capture import PROMPTS
@@ -40,7 +40,7 @@ def literal(passing: Masked, inputs: Any, ids: Int32, said: Int32, seen: Bool) -
     """log p - log(1 - p) by one pass of the whole model, in float64 from its logits."""
     every = torch.tensor(np.concatenate([ids, said]).astype(np.int64))[None]
     attend = torch.cat([torch.from_numpy(seen), torch.ones(len(said) - 1, dtype=torch.bool)])
-    strip = passing._prompt.then(*embedded(passing.model, every[0, len(ids) : -1]))
+    strip = passing.prompt.append(*embed_text(passing.model, every[0, len(ids) : -1]))
     given = dict(inputs) | {
         "input_ids": every[:, :-1],
         "attention_mask": attend[None].long(),
@@ -58,7 +58,7 @@ def test_rows_are_those_of_the_whole_model(
     kind: str, adapter: QwenOmni, make_sample: Callable[..., Sample]
 ) -> None:
     prepared = adapter.prepare(make_sample(*PROMPTS[kind]))
-    answer = answer_one(adapter, prepared, Options(max_new_tokens=6))
+    answer = answer_one(adapter, prepared, GenerationOptions(max_new_tokens=6))
     passing, visible = Masked(adapter, prepared), masks_of(prepared.prompt.n)
     found = passing.log_odds(answer.ids, visible)
     assert found.dtype == np.float32
@@ -118,21 +118,21 @@ def test_where_the_memory_does_not_keep_the_prompt_each_batch_begins_anew(
     passing, visible = Masked(adapter, prepared), masks_of(prepared.prompt.n)
     monkeypatch.setattr(masked, "MOST_TOKENS", 1)
     kept: list[int] = []
-    branch = Pass.branch
+    branch = CachedForward.branch
 
-    def counted(self: Pass, tokens: int, rows: int) -> Pass:
+    def counted(self: CachedForward, tokens: int, rows: int) -> CachedForward:
         kept.append(tokens)
         return branch(self, tokens, rows)
 
-    monkeypatch.setattr(Pass, "branch", counted)
+    monkeypatch.setattr(CachedForward, "branch", counted)
     wanted = passing.log_odds(said, visible)
     n = prepared.prompt.n
     assert sorted(kept) == sorted([n - 1, 2 * n // 3, n // 2])
 
-    def full(self: Pass, tokens: int, rows: int) -> Pass:
+    def full(self: CachedForward, tokens: int, rows: int) -> CachedForward:
         raise torch.OutOfMemoryError("CUDA out of memory")
 
-    monkeypatch.setattr(Pass, "branch", full)
+    monkeypatch.setattr(CachedForward, "branch", full)
     np.testing.assert_allclose(passing.log_odds(said, visible), wanted, atol=ATOL)
 
 
@@ -145,11 +145,11 @@ def test_a_mean_embedding_is_that_of_the_modality(
     found = passing.log_odds(said, visible, mean=True)
     np.testing.assert_allclose(found[0], passing.log_odds(said, visible[:1])[0], atol=ATOL)
     assert np.abs(found[1:] - passing.log_odds(said, visible[1:])).max() > 0.1
-    embeds = passing._prompt.embeds.clone()
+    embeds = passing.prompt.embeds.clone()
     for token in np.flatnonzero(~visible[3]):
         own = prepared.prompt.timeline.modality == prepared.prompt.timeline.modality[token]
-        embeds[token] = passing._prompt.embeds[torch.from_numpy(own)].mean(dim=0)
-    passing._prompt.embeds[:] = embeds
+        embeds[token] = passing.prompt.embeds[torch.from_numpy(own)].mean(dim=0)
+    passing.prompt.embeds[:] = embeds
     every = np.ones((1, prepared.prompt.n), bool)
     np.testing.assert_allclose(found[3], passing.log_odds(said, every)[0], atol=ATOL)
 
@@ -168,7 +168,7 @@ def test_answers_under_no_mask_are_the_models_own(
     kind: str, adapter: QwenOmni, make_sample: Callable[..., Sample]
 ) -> None:
     prepared = adapter.prepare(make_sample(*PROMPTS[kind]))
-    answer = answer_one(adapter, prepared, Options(max_new_tokens=9), ATTENTION)
+    answer = answer_one(adapter, prepared, GenerationOptions(max_new_tokens=9), ATTENTION)
     visible = masks_of(prepared.prompt.n)
     passing = Masked(adapter, prepared)
     together = passing.answers(visible, 9)
