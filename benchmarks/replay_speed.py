@@ -40,8 +40,8 @@ from omnitrace.store.writer import RunWriter
 from omnitrace.timeline import Medium, Modality, Part, Timeline
 from omnitrace.trace import SignalRows
 from replay import PRESETS, CurationConfig, ReplayConfig, Replayer
-from replay.batch.ballots import Ballots, Stack, ballots
-from replay.batch.curation import Plan, curate_many
+from replay.batch.curation import CurationPlan, curate_many
+from replay.batch.vote_table import Stack, VoteTable, vote_table
 from replay.cache import MassCache
 from replay.chunk import chunk
 from replay.evaluation.gold import Gold, steps_of_sentences
@@ -169,7 +169,7 @@ def write_run(path: Path, count: int) -> Run:
 class Prepared:
     """The two sides' inputs of one sample: masses in memory, spans, tags."""
 
-    part: tuple[Ballots, Float32]
+    part: tuple[VoteTable, Float32]
     pos: list[str]
     spans: list[tuple[int, int]]
 
@@ -179,9 +179,9 @@ def prepare(trace: Trace) -> Prepared:
     masses, units = replayer.mass(CONFIG), replayer.units(CONFIG.units)
     assert len(units) == TEXTS + IMAGES + SECONDS
     pieces = chunk(trace, CONFIG.chunker)
-    cast = ballots(trace, units, masses, "together", pieces)
+    table = vote_table(trace, units, masses, "together", pieces)
     spans = [piece.steps for piece in pieces]
-    return Prepared((cast, masses), list(trace.pos), spans)
+    return Prepared((table, masses), list(trace.pos), spans)
 
 
 Listed = list[tuple[Prepared, list[list[float]]]]
@@ -207,7 +207,7 @@ def literal(few: Listed, config: ReplayConfig) -> list[list[int]]:
 
 def ours(stack: Stack, config: ReplayConfig) -> Any:
     """The same of a stack of samples, mapping included."""
-    return curate_many(stack.cast(), Plan([config.curation]))
+    return curate_many(stack.mapped(), CurationPlan([config.curation]))
 
 
 def one_configuration(prepared: Sequence[Prepared], rounds: int) -> dict[str, float]:
@@ -249,7 +249,7 @@ def check(few: Listed) -> None:
     stack = Stack.of([one.part for one, _ in few])
     for config in (*GRID[::100], *RANDOM[:5]):
         found = ours(stack, config)
-        cells = range(stack.ballots.cells)
+        cells = range(stack.votes.cells)
         assert [found.sources(0, cell) for cell in cells] == literal(few, config)
 
 

@@ -1,29 +1,41 @@
 """Attribution: a trace in, its spans with their sources out (paper, Algorithm 1).
 
-`Replayer` keeps what is dear (the masses), so that changing a threshold costs milliseconds.
+`Replayer` keeps what is expensive (the masses), so that changing a threshold costs milliseconds.
 """
 
 from __future__ import annotations
 
 from bisect import bisect_left
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
+from typing import Any, TypeVar, TypeVarTuple
 
 import numpy as np
 
-from omnitrace.arrays import Bool, Float32, Float64, Int32
+from omnitrace.arrays import Bool, Float32, Int32
 from omnitrace.trace import Trace
 from omnitrace.units import UnitConfig, Units
-from replay.batch.ballots import voting, wrote_something
 from replay.cache import MassCache, mass_id
 from replay.chunk import Chunk, chunk
-from replay.config import PRESETS, CurationConfig, ReplayConfig
+from replay.config import (
+    PRESETS,
+    CurationConfig,
+    MappingStage,
+    MassStage,
+    ReplayConfig,
+    ScoreStage,
+    UnitStage,
+    VoteStage,
+    stage,
+)
 from replay.curate import Curation, Dropped, Source, curate, votes
-from replay.mapping import Voters, best_unit, races, voters
-from replay.mass import mass
-from replay.pooled import pooled_mass
-from replay.rows import of_heads, rows_of
+from replay.mapping import StepVotes, best_unit, step_votes, visible_steps, voting_steps
+from replay.mass import mass_of
+
+R = TypeVar("R")
+Stages = TypeVarTuple("Stages")
+MassKey = tuple[UnitStage, ScoreStage, MassStage]
 
 
 @dataclass(frozen=True)
@@ -72,9 +84,38 @@ def attribute(trace: Trace, config: ReplayConfig = PRESETS["default"]) -> Attrib
     return Replayer(trace).attribute(config)
 
 
-class Replayer:
-    """Attributes one trace again and again, cutting units and reading scores once a setting.
+def mass_key(config: ReplayConfig) -> MassKey:
+    """The stages that masses depend on."""
+    return stage(config, UnitStage), stage(config, ScoreStage), stage(config, MassStage)
 
+
+@dataclass(frozen=True)
+class _GroupVotes:
+    """The votes of one curation group: the steps (ascending), the unit and the weight of each."""
+
+    steps: list[int]
+    units: list[int]
+    weights: list[float]
+
+    def curate(self, steps: tuple[int, int], config: CurationConfig) -> Curation:
+        """The curated sources of the half-open range `steps`."""
+        part = slice(bisect_left(self.steps, steps[0]), bisect_left(self.steps, steps[1]))
+        return curate(self.units[part], self.weights[part], config)
+
+
+@dataclass(frozen=True)
+class _Votes:
+    """The votes of every curation group, and the weight (T,) float32 of each step's vote in the
+    mapping with all units competing."""
+
+    groups: list[_GroupVotes]
+    weight: Float32
+
+
+class Replayer:
+    """Attributes one trace again and again, computing once what configurations share.
+
+    Every kept result is a function of stages of the configuration alone, which are its key.
     With a `cache` and the `recording` that the trace is (`Run.vouched`), masses outlive it.
     """
 
@@ -82,161 +123,111 @@ class Replayer:
         self.trace = trace
         self._cache = cache if recording else None
         self._recording = recording
-        self._tagged: dict[str, Trace] = {}
-        self._units: dict[tuple[str, UnitConfig], Units] = {}
-        self._mass: dict[tuple[object, ...], Float32] = {}
-        self._best: dict[tuple[object, ...], tuple[Int32, Float32]] = {}
-        self._voters: dict[tuple[object, ...], list[Voters]] = {}
-        self._cast: dict[tuple[object, ...], tuple[object, _Cast]] = {}
+        self._kept: dict[tuple[object, ...], Any] = {}
+        self._last_votes: dict[tuple[object, ...], tuple[VoteStage, _Votes]] = {}
 
     def tagged(self, tags: str) -> Trace:
         """The trace with the tags and sentences of that name; empty: those recorded."""
-        if tags not in self._tagged:
-            self._tagged[tags] = self.trace.tagged(tags)
-        return self._tagged[tags]
+        return self._once(self.trace.tagged, tags)
 
     def units(self, config: UnitConfig, tags: str = "") -> Units:
         """The trace's units under `config`, its sentences those of `tags`."""
-        if (tags, config) not in self._units:
-            self._units[tags, config] = self.tagged(tags).units(config)
-        return self._units[tags, config]
+        return self._once(self._units, UnitStage(config, tags))
 
     def mass(self, config: ReplayConfig) -> Float32:
         """(T, m) float32: the masses under `config`; reading scores may touch the disk."""
-        key = mass_key(config)
-        if key not in self._mass:
-            units = self.units(config.units, config.tags)
-            make = partial(_mass, self.trace, units, config)
-            self._mass[key] = make() if self._cache is None else self._kept(key, units, make)
-        return self._mass[key]
-
-    def _kept(self, key: tuple[object, ...], units: Units, make: Callable[[], Float32]) -> Float32:
-        assert self._cache is not None
-        shape = (self.trace.T, len(units))
-        return self._cache.get(mass_id(self._recording, units, key), shape, make)
-
-    def best(self, config: ReplayConfig) -> tuple[Int32, Float32]:
-        """The mapping (T,) with all units competing together, and its confidences (T,)."""
-        key = mass_key(config)
-        if key not in self._best:
-            every = np.arange(len(self.units(config.units, config.tags)), dtype=np.int32)
-            self._best[key] = best_unit(self.mass(config), every)
-        return self._best[key]
-
-    def voters(self, config: ReplayConfig) -> list[Voters]:
-        """Who votes, heat by heat: all that curation needs, so that masses are not looked at
-        again when only a threshold changes."""
-        key = (*mass_key(config), config.competition)
-        if key not in self._voters:
-            trace, masses = self.tagged(config.tags), self.mass(config)
-            units = self.units(config.units, config.tags)
-            wrote = wrote_something(trace)
-            self._voters[key] = [
-                heat
-                for race in races(units, trace.media, config.competition)
-                for heat in voters(masses, race, wrote)
-            ]
-        return self._voters[key]
+        return self._once(self._mass, *mass_key(config))
 
     def spans(self, config: ReplayConfig) -> list[Chunk]:
         """The spans of the part of the response that `config` chooses, before attribution."""
         trace = self.tagged(config.tags)
         return chunk(trace, config.chunker, config.window, config.response)
 
-    def _counted(self, config: ReplayConfig) -> _Cast:
-        """What is cast under `config`; kept until what votes weigh changes."""
-        key, weighed = (*mass_key(config), config.competition), _weighed(config.curation)
-        if key not in self._cast or self._cast[key][0] != weighed:
-            trace, (_, confidence) = self.tagged(config.tags), self.best(config)
-            ballots = [_ballot(trace, heat, config.curation) for heat in self.voters(config)]
-            vote = _votes(trace, confidence, config.curation).astype(np.float32)
-            self._cast[key] = weighed, _Cast(ballots, vote)
-        return self._cast[key][1]
-
     def attribute(self, config: ReplayConfig) -> Attribution:
         """As the function `attribute`."""
-        trace, masses = self.tagged(config.tags), self.mass(config)
-        units = self.units(config.units, config.tags)
-        unit, confidence = self.best(config)
-        cast, pieces = self._counted(config), self.spans(config)
+        trace, units = self.tagged(config.tags), self.units(config.units, config.tags)
+        unit, confidence = self._once(self._best, *mass_key(config))
+        votes, chunks = self._votes(config), self.spans(config)
         return Attribution(
             id=trace.id,
             response=trace.response,
             config=config,
             units=units,
-            mass=masses,
+            mass=self.mass(config),
             unit=unit,
             confidence=confidence,
-            vote=np.where(voting(trace, pieces), cast.vote, np.float32(0)),
+            vote=np.where(voting_steps(trace, chunks), votes.weight, np.float32(0)),
             spans=tuple(
-                _span(trace, piece, cast.ballots, config.curation, units.unnamed)
-                for piece in pieces
+                _span(trace, piece, votes.groups, config.curation, units.unnamed)
+                for piece in chunks
             ),
         )
 
+    def _once(self, compute: Callable[[*Stages], R], *stages: *Stages) -> R:
+        """`compute(*stages)`, computed once; it is given nothing of a configuration but its key."""
+        key = (compute.__name__, *stages)
+        if key not in self._kept:
+            self._kept[key] = compute(*stages)
+        result: R = self._kept[key]
+        return result
 
-def mass_key(config: ReplayConfig) -> tuple[object, ...]:
-    """All of `config` that masses depend on."""
-    return (
-        config.signal,
-        config.layers,
-        config.heads,
-        config.first_step,
-        config.reduce,
-        config.indirect,
-        config.tags,
-        config.units,
-    )
+    def _units(self, units: UnitStage) -> Units:
+        return self.tagged(units.tags).units(units.units)
 
+    def _mass(self, units: UnitStage, scores: ScoreStage, masses: MassStage) -> Float32:
+        cut = self._once(self._units, units)
+        compute = partial(mass_of, self.trace, cut, scores, masses)
+        if self._cache is None:
+            return compute()
+        id = mass_id(self._recording, cut, scores, masses)
+        return self._cache.get(id, (self.trace.T, len(cut)), compute)
 
-def _mass(trace: Trace, units: Units, config: ReplayConfig) -> Float32:
-    if of_heads(trace, config) and "queries" not in trace.arrays:
-        return pooled_mass(trace, units, config)
-    return mass(rows_of(trace, config), units, config.reduce, config.indirect)
+    def _best(
+        self, units: UnitStage, scores: ScoreStage, masses: MassStage
+    ) -> tuple[Int32, Float32]:
+        """The mapping (T,) with all units competing together, and its confidences (T,)."""
+        mass = self._once(self._mass, units, scores, masses)
+        return best_unit(mass, np.arange(mass.shape[1], dtype=np.int32))
 
+    def _step_votes(
+        self, units: UnitStage, scores: ScoreStage, masses: MassStage, mapping: MappingStage
+    ) -> list[StepVotes]:
+        """The votes of each curation group: all that curation needs, so that masses are not read
+        again when only a threshold changes."""
+        trace, cut = self.tagged(units.tags), self._once(self._units, units)
+        mass = self._once(self._mass, units, scores, masses)
+        return step_votes(mass, cut, trace.media, mapping.competition, visible_steps(trace))
 
-@dataclass(frozen=True)
-class _Ballot:
-    """The steps (ascending) that vote in one curation, the sources they vote for, their votes."""
-
-    steps: list[int]
-    sources: list[int]
-    votes: list[float]
-
-    def curate(self, steps: tuple[int, int], config: CurationConfig) -> Curation:
-        part = slice(bisect_left(self.steps, steps[0]), bisect_left(self.steps, steps[1]))
-        return curate(self.sources[part], self.votes[part], config)
-
-
-@dataclass(frozen=True)
-class _Cast:
-    """The ballots of every heat, and what each step's vote (T,) float32 weighs in the mapping."""
-
-    ballots: list[_Ballot]
-    vote: Float32
-
-
-def _weighed(config: CurationConfig) -> object:
-    """All that a vote's weight depends on."""
-    return config.gamma, config.pos_other, config.pos_weights
-
-
-def _ballot(trace: Trace, heat: Voters, config: CurationConfig) -> _Ballot:
-    """The votes of one heat."""
-    pos = [trace.pos[t] for t in heat.steps.tolist()]
-    cast = votes(pos, heat.confidence.tolist(), config)
-    return _Ballot(heat.steps.tolist(), heat.unit.tolist(), cast)
+    def _votes(self, config: ReplayConfig) -> _Votes:
+        """The weighted votes; of each mapping only those of the last weights are kept."""
+        key, weights = mass_key(config), stage(config.curation, VoteStage)
+        mapping = stage(config, MappingStage)
+        known = self._last_votes.get((*key, mapping))
+        if known is None or known[0] != weights:
+            groups = self._once(self._step_votes, *key, mapping)
+            confidence = self._once(self._best, *key)[1]
+            known = weights, _weighted(self.tagged(config.tags).pos, groups, confidence, weights)
+            self._last_votes[*key, mapping] = known
+        return known[1]
 
 
-def _votes(trace: Trace, confidence: Float32, config: CurationConfig) -> Float64:
-    """(T,) float64: w_t of every step, whether it votes or not."""
-    return np.array(votes(trace.pos, confidence.tolist(), config), np.float64)
+def _weighted(
+    pos: Sequence[str], groups: list[StepVotes], confidence: Float32, weights: VoteStage
+) -> _Votes:
+    """The votes of `groups`, and of all T steps, whether they vote or not."""
+    weighted = []
+    for group in groups:
+        steps = group.steps.tolist()
+        own = votes([pos[t] for t in steps], group.confidence.tolist(), weights)
+        weighted.append(_GroupVotes(steps, group.unit.tolist(), own))
+    every = np.array(votes(pos, confidence.tolist(), weights), np.float64)
+    return _Votes(weighted, every.astype(np.float32))
 
 
 def _span(
-    trace: Trace, piece: Chunk, ballots: list[_Ballot], config: CurationConfig, unnamed: Bool
+    trace: Trace, piece: Chunk, groups: list[_GroupVotes], config: CurationConfig, unnamed: Bool
 ) -> Span:
-    curations = [_named(ballot.curate(piece.steps, config), unnamed) for ballot in ballots]
+    curations = [_named(group.curate(piece.steps, config), unnamed) for group in groups]
     return Span(
         text=trace.response[piece.start : piece.end],
         start=piece.start,

@@ -12,7 +12,6 @@ from __future__ import annotations
 import hashlib
 import os
 import threading
-import uuid
 from collections import OrderedDict
 from collections.abc import Callable
 from contextlib import suppress
@@ -24,9 +23,11 @@ import numpy as np
 
 from omnitrace import attention
 from omnitrace.arrays import Float32
-from omnitrace.store.files import TEMPORARY
+from omnitrace.atomic import atomic_write
+from omnitrace.errors import CommandError
 from omnitrace.units import Units
-from replay import mass, pooled, rows
+from replay import mass, reduce, rows
+from replay.config import MassStage, ScoreStage
 
 FOLDER = "OMNITRACE_CACHE"
 """Environment variable: another folder for the cache; empty: none on disk."""
@@ -45,14 +46,15 @@ def default_folder() -> Path | None:
     return Path(home) / "omnitrace" / "masses"
 
 
-def mass_id(recording: str, units: Units, settings: tuple[object, ...]) -> bytes:
+def mass_id(recording: str, units: Units, scores: ScoreStage, masses: MassStage) -> bytes:
     """32 bytes that stand for one mass matrix and no other.
 
-    `recording` stands for the recorded bytes (`Run.vouched`); `settings` is all of the
-    configuration that masses depend on.
+    `recording` stands for the recorded bytes (`Run.vouched`); the others are the arguments of
+    `replay.mass.mass_of`, the units as the token ranges that they are.
     """
     cut = hashlib.sha256(units.offset.tobytes() + units.ranges.tobytes()).hexdigest()
-    return hashlib.sha256("\n".join([code_id(), recording, cut, repr(settings)]).encode()).digest()
+    parts = [code_id(), recording, cut, repr(scores), repr(masses)]
+    return hashlib.sha256("\n".join(parts).encode()).digest()
 
 
 class MassCache:
@@ -134,14 +136,10 @@ class MassCache:
         if self._folder is None:
             return
         path = self._path(self._folder, id)
-        beside = path.with_name(f"{TEMPORARY}{uuid.uuid4()}")
-        with suppress(OSError):
+        with suppress(OSError, CommandError):
             path.parent.mkdir(parents=True, exist_ok=True)
-            try:
-                beside.write_bytes(_sealed(id, found))
-                os.replace(beside, path)
-            finally:
-                beside.unlink(missing_ok=True)
+            with atomic_write(path) as temporary:
+                temporary.write_bytes(_sealed(id, found))
 
 
 def _sealed(id: bytes, found: Float32) -> bytes:
@@ -169,6 +167,6 @@ def _checksum(data: bytes) -> bytes:
 @cache
 def code_id() -> str:
     """What computes masses: its source and numpy's version, so that no other code's are used."""
-    sources = [Path(module.__file__ or "") for module in (mass, pooled, rows, attention)]
+    sources = [Path(module.__file__ or "") for module in (mass, reduce, rows, attention)]
     digest = hashlib.sha256(b"".join(source.read_bytes() for source in sources))
     return f"{digest.hexdigest()} numpy {np.__version__}"

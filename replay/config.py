@@ -1,13 +1,22 @@
-"""What can be chosen at replay, and the presets. Data only; knows nothing of how it is computed."""
+"""What can be chosen at replay, stage by stage, and the presets. Data only.
+
+A stage is a dataclass of the options that one part of a replay may depend on. `ReplayConfig` and
+`CurationConfig` are their stages put together, so that every option is declared in exactly one
+stage; `stage` takes one out again. What is computed from stages alone has them as its cache key,
+and cannot depend on an option that is not in the key.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields, replace
+from typing import TypeVar
 
 from omnitrace.config import option
 from omnitrace.errors import CommandError, nearest
 from omnitrace.units import UnitConfig
+from replay.chunk import CHUNKERS
+from replay.reduce import REDUCES, help_text
 
 POS_WEIGHTS = {
     **dict.fromkeys(("NOUN", "PROPN", "NUM"), 1.0),
@@ -30,8 +39,8 @@ def _weighted(name: str) -> str:
 
 
 @dataclass(frozen=True)
-class CurationConfig:
-    """Which of a span's sources are kept (paper, Appendix A.1)."""
+class ThresholdStage:
+    """Which of a span's sources are kept, given the votes."""
 
     coverage: float = option(
         0.85, "stop once the kept sources hold this share of the votes", bounds=(0.0, 1.0, 0.05)
@@ -49,6 +58,12 @@ class CurationConfig:
         "weight of the share against the longest run in a source's score",
         bounds=(0.0, 1.0, 0.05),
     )
+
+
+@dataclass(frozen=True)
+class VoteStage:
+    """What a step's vote weighs."""
+
     gamma: float = option(2.0, "power of the confidence in a vote", bounds=(0.0, 8.0, 0.25))
     pos_weights: Mapping[str, float] = option(
         POS_WEIGHTS, "weight of a vote by part of speech (UPOS)", choices=UPOS
@@ -57,10 +72,19 @@ class CurationConfig:
         0.3, "weight of a part of speech that pos_weights lacks", bounds=(0.0, 1.0, 0.05)
     )
 
+    def __hash__(self) -> int:
+        return hash((self.gamma, tuple(sorted(self.pos_weights.items())), self.pos_other))
+
+
+# Dataclasses take the fields of the last base first: stages are listed from the last to the first.
+@dataclass(frozen=True)
+class CurationConfig(VoteStage, ThresholdStage):
+    """Which of a span's sources are kept (paper, Appendix A.1)."""
+
 
 @dataclass(frozen=True)
-class ReplayConfig:
-    """Everything that turns a trace into an attribution (DESIGN §5)."""
+class ScoreStage:
+    """Which of the recorded scores are read."""
 
     signal: str = option("attmean", "the recorded signal to read")
     layers: str = option(
@@ -86,12 +110,16 @@ class ReplayConfig:
         "row of the first step: its own query's, or the mean over all prompt queries",
         choices=("query", "prompt-mean"),
     )
+
+
+@dataclass(frozen=True)
+class MassStage:
+    """How scores become the masses of units."""
+
     reduce: str = option(
         "sum",
-        "a unit's mass from its tokens' scores: their sum, largest or mean; uniform, the sum over "
-        "what even attention would give; lift, the sum over the unit's mean sum in this response; "
-        "surplus, the sum less that mean, not below 0",
-        choices=("sum", "max", "mean", "uniform", "lift", "surplus"),
+        f"a unit's mass from its tokens' scores: {help_text()}",
+        choices=tuple(REDUCES),
     )
     indirect: float = option(
         0.0,
@@ -99,23 +127,39 @@ class ReplayConfig:
         "what goes there at once",
         bounds=(0.0, 1.0, 0.1),
     )
+
+
+@dataclass(frozen=True)
+class MappingStage:
+    """How masses become the unit of each step."""
+
     competition: str = option(
         "together",
         "which units compete for a step: all, those of one modality, or as the release has it",
         choices=("together", "per-modality", "release"),
     )
+
+
+@dataclass(frozen=True)
+class UnitStage:
+    """What the source units are."""
+
     units: UnitConfig = field(default_factory=UnitConfig)
     tags: str = option(
         "",
         "the tags and sentences to read: those of this name, which `omnitrace tag` added; empty: "
         "those recorded",
     )
+
+
+@dataclass(frozen=True)
+class SpanStage:
+    """What the spans of the response are."""
+
     chunker: str = option(
         "sentence",
-        "spans: recorded sentences; the release's (cut at newlines, list markers joined); "
-        "clauses of sentences, cut at conjunctions and semicolons; windows of so many steps; the "
-        "whole response",
-        choices=("sentence", "release", "clause", "window", "response"),
+        f"spans: {'; '.join(chunker.help for chunker in CHUNKERS.values())}",
+        choices=tuple(CHUNKERS),
     )
     window: int = option(16, "steps a span when chunker = window", bounds=(1, 4096, 1))
     response: str = option(
@@ -123,7 +167,36 @@ class ReplayConfig:
         "the part of the response that is attributed: the answer, the thinking before it, or both",
         choices=("all", "answer", "thinking"),
     )
+
+
+@dataclass(frozen=True)
+class CurationStage:
+    """How the votes of a span become its sources."""
+
     curation: CurationConfig = field(default_factory=CurationConfig)
+
+
+@dataclass(frozen=True)
+class ReplayConfig(CurationStage, SpanStage, UnitStage, MappingStage, MassStage, ScoreStage):
+    """Everything that turns a trace into an attribution."""
+
+
+S = TypeVar("S")
+
+
+def stage(config: S, kind: type[S]) -> S:
+    """The options of one stage of `config` (`kind`, one of its bases): hashable, a cache key."""
+    return kind(*(getattr(config, name) for name in option_names(kind)))
+
+
+def option_names(*kinds: type) -> tuple[str, ...]:
+    """The options of stages, in order."""
+    return tuple(field.name for kind in kinds for field in fields(kind))
+
+
+def with_stages(config: ReplayConfig, base: ReplayConfig, *kinds: type) -> ReplayConfig:
+    """`config` with the options of the stages `kinds` as `base` has them."""
+    return replace(config, **{name: getattr(base, name) for name in option_names(*kinds)})
 
 
 PRESETS: dict[str, ReplayConfig] = {

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from operator import itemgetter
 
-from replay.config import CurationConfig
+from replay.config import CurationConfig, ThresholdStage, VoteStage
 
 
 @dataclass(frozen=True)
@@ -56,7 +56,7 @@ def curate_sources(
     return [s.unit for s in curate(source_ids, votes(pos, confidence, config), config).sources]
 
 
-def votes(pos: Sequence[str], confidence: Sequence[float], config: CurationConfig) -> list[float]:
+def votes(pos: Sequence[str], confidence: Sequence[float], config: VoteStage) -> list[float]:
     """w_t = POS weight · max(c_t, 0)^γ, one a step."""
     weights, other, gamma = config.pos_weights, config.pos_other, config.gamma
     return [
@@ -65,7 +65,7 @@ def votes(pos: Sequence[str], confidence: Sequence[float], config: CurationConfi
     ]
 
 
-def curate(source_ids: Sequence[int], vote: Sequence[float], config: CurationConfig) -> Curation:
+def curate(source_ids: Sequence[int], vote: Sequence[float], config: ThresholdStage) -> Curation:
     """Which of the steps' sources are kept, given the steps' votes; ties by first appearance."""
     total = float(sum(vote))
     if total <= 0:
@@ -86,7 +86,7 @@ def curate(source_ids: Sequence[int], vote: Sequence[float], config: CurationCon
 
 
 def _sources(
-    source_ids: Sequence[int], vote: Sequence[float], total: float, config: CurationConfig
+    source_ids: Sequence[int], vote: Sequence[float], total: float, config: ThresholdStage
 ) -> list[tuple[int, float, float, float]]:
     """Every source with its share, run and score, in order of first appearance."""
     mass: dict[int, float] = {}

@@ -1,6 +1,6 @@
-"""Mapping: the unit that each step is traced to, and which units compete for it.
+"""Mapping: the unit that each step is traced to, which units compete for it, and which steps vote.
 
-Knows masses and modalities; not where masses come from or how votes are curated.
+Knows masses, modalities and spans; not where masses come from or how votes are curated.
 """
 
 from __future__ import annotations
@@ -11,20 +11,36 @@ from dataclasses import dataclass
 import numpy as np
 
 from omnitrace.arrays import Bool, Float32, Int32, Int64
+from omnitrace.sentences import first_visible
 from omnitrace.timeline import Medium, Modality
+from omnitrace.trace import Trace
 from omnitrace.units import Units
+from replay.chunk import Chunk
 
 BLOCK_COLUMNS = 4096
 """Steps mapped at once, so that a processor's cache holds what is compared."""
 
 
 @dataclass(frozen=True)
-class Race:
-    """Units that compete for a step, (k,) int32 ascending; the winner's vote is curated among
-    those of its own `heat`. The heats partition the units."""
+class CandidateGroup:
+    """Units that compete for a step: `units` (k,) int32, ascending.
+
+    Votes for the winners are curated apart in each of `curation_groups`, (k_i,) int32, ascending,
+    which partition the units.
+    """
 
     units: Int32
-    heats: tuple[Int32, ...]
+    curation_groups: tuple[Int32, ...]
+
+
+@dataclass(frozen=True)
+class StepVotes:
+    """The votes of one curation group: `steps` (k,) int64, ascending; `unit` (k,) int32, the unit
+    that each step is traced to; `confidence` (k,) float32."""
+
+    steps: Int64
+    unit: Int32
+    confidence: Float32
 
 
 def best_unit(mass: Float32, units: Int32) -> tuple[Int32, Float32]:
@@ -56,52 +72,67 @@ def best_of_columns(mass: Float32) -> tuple[Int32, Float32]:
     return units - unit, confidence
 
 
-@dataclass(frozen=True)
-class Voters:
-    """The steps that vote in one heat, ascending: `steps` (k,) int64; `unit` (k,) int32, what each
-    votes for; `confidence` (k,) float32."""
+def step_votes(
+    mass: Float32, units: Units, media: Sequence[Medium], competition: str, voting: Bool
+) -> list[StepVotes]:
+    """The votes of each curation group under `competition`, of the steps that are `voting` (T,).
 
-    steps: Int64
-    unit: Int32
-    confidence: Float32
+    `mass` (T, m) are the masses of `units`.
+    """
+    votes = []
+    for group in candidate_groups(units, media, competition):
+        unit, confidence = best_unit(mass, group.units)
+        for curated in group.curation_groups:
+            steps = np.flatnonzero(voting & np.isin(unit, curated))
+            votes.append(StepVotes(steps, unit[steps], confidence[steps]))
+    return votes
 
 
-def voters(mass: Float32, race: Race, wrote: Bool) -> list[Voters]:
-    """Who votes in each heat of `race`, of the steps that `wrote` (T,) something."""
-    unit, confidence = best_unit(mass, race.units)
-    chosen = [np.flatnonzero(wrote & np.isin(unit, heat)) for heat in race.heats]
-    return [Voters(steps, unit[steps], confidence[steps]) for steps in chosen]
-
-
-def races(units: Units, media: Sequence[Medium], competition: str) -> list[Race]:
-    """Who competes with whom.
+def candidate_groups(
+    units: Units, media: Sequence[Medium], competition: str
+) -> list[CandidateGroup]:
+    """Which units compete with one another.
 
     - `together`: all units, curated together (the paper);
     - `per-modality`: the units of each modality apart;
     - `release`: in a prompt with images (or without media) images and text together, their votes
-      then curated apart; audio; the vision of videos; the sound of videos. A prompt whose media
+      then curated apart; audio; the vision of videos; the audio of videos. A prompt whose media
       are all audio or video has no text sources, as in the paper's released code, which takes one
       kind of medium a prompt.
     """
     modality = units.modality
     if competition == "together":
-        return _race(modality >= 0)
+        return _group(modality >= 0)
     if competition == "per-modality":
-        return [race for kind in np.unique(modality) for race in _race(modality == kind)]
+        return [group for kind in np.unique(modality) for group in _group(modality == kind)]
     kinds = {medium.kind for medium in media}
-    filmed = np.isin(units.medium, [i for i, m in enumerate(media) if m.kind == "video"])
+    of_video = np.isin(units.medium, [i for i, m in enumerate(media) if m.kind == "video"])
     text = (modality == Modality.TEXT) & ("image" in kinds or not kinds)
     audio = modality == Modality.AUDIO
     return [
-        *_race(text, modality == Modality.IMAGE),
-        *_race(audio & ~filmed),
-        *_race(modality == Modality.VIDEO),
-        *_race(audio & filmed),
+        *_group(text, modality == Modality.IMAGE),
+        *_group(audio & ~of_video),
+        *_group(modality == Modality.VIDEO),
+        *_group(audio & of_video),
     ]
 
 
-def _race(*heats: Bool) -> list[Race]:
-    """One race, or none without units."""
-    members = tuple(np.flatnonzero(heat).astype(np.int32) for heat in heats)
+def _group(*curated: Bool) -> list[CandidateGroup]:
+    """One candidate group of the curation groups `curated` (m,), or none without units."""
+    members = tuple(np.flatnonzero(units).astype(np.int32) for units in curated)
     units = np.sort(np.concatenate(members))
-    return [Race(units, members)] if len(units) else []
+    return [CandidateGroup(units, members)] if len(units) else []
+
+
+def visible_steps(trace: Trace) -> Bool:
+    """(T,): which steps wrote a visible character; the others do not vote."""
+    visible: Bool = first_visible(trace.response, trace.chars) >= 0
+    return visible
+
+
+def voting_steps(trace: Trace, chunks: Sequence[Chunk]) -> Bool:
+    """(T,): which steps vote: those that lie in one of `chunks` and wrote a visible character."""
+    inside = np.zeros(trace.T, np.bool_)
+    for chunk in chunks:
+        inside[slice(*chunk.steps)] = True
+    return inside & visible_steps(trace)

@@ -14,7 +14,7 @@ import numpy as np
 from omnitrace.arrays import Float32, Int64
 from omnitrace.errors import CommandError
 from omnitrace.trace import Trace, causal_mask, pack_rows
-from replay.config import ReplayConfig
+from replay.config import ScoreStage
 
 Key = TypeVar("Key", int, tuple[int, int])
 
@@ -53,8 +53,8 @@ class Rows:
         return scores
 
 
-def rows_of(trace: Trace, config: ReplayConfig) -> Rows:
-    """The rows that `config` reads; may touch the disk.
+def rows_of(trace: Trace, scores: ScoreStage) -> Rows:
+    """The rows that `scores` chooses; may touch the disk.
 
     - `of_heads`: the weighted mean of these heads' attention, Σ w·A_t[l,h] / Σ|w|, from queries
       and keys;
@@ -62,31 +62,31 @@ def rows_of(trace: Trace, config: ReplayConfig) -> Rows:
     - else the recorded rows, averaged over layers if the signal was recorded by layer.
 
     Rows made of several are clamped at 0, which only signed ones (`gradients`) and negative
-    weights need (DESIGN §5). CommandError if what is asked for was not recorded.
+    weights need. CommandError if what is chosen was not recorded.
     """
-    if of_heads(trace, config):
-        return Rows(_from_queries(trace, config), trace.n, trace.T)
-    values = _recorded(trace, config)
-    if config.first_step == "prompt-mean" and trace.T:
+    if of_heads(trace, scores):
+        return Rows(_from_queries(trace, scores), trace.n, trace.T)
+    values = _recorded(trace, scores)
+    if scores.first_step == "prompt-mean" and trace.T:
         values = values.copy()
-        values[: trace.n] = trace.first_row(config.signal)
+        values[: trace.n] = trace.first_row(scores.signal)
     return Rows(values, trace.n, trace.T)
 
 
-def of_heads(trace: Trace, config: ReplayConfig) -> bool:
+def of_heads(trace: Trace, scores: ScoreStage) -> bool:
     """Whether rows come from single heads: where some are chosen, or where no row of `attention`
     was recorded but its heads were."""
-    recorded = config.signal != ATTENTION or ATTENTION in trace.signals
-    return bool(config.heads) or (not recorded and bool({"heads", "queries"} & {*trace.arrays}))
+    recorded = scores.signal != ATTENTION or ATTENTION in trace.signals
+    return bool(scores.heads) or (not recorded and bool({"heads", "queries"} & {*trace.arrays}))
 
 
-def _recorded(trace: Trace, config: ReplayConfig) -> Float32:
+def _recorded(trace: Trace, scores: ScoreStage) -> Float32:
     """The flat rows of a recorded signal, over its layers or those chosen."""
-    recorded = trace.rows(config.signal)
+    recorded = trace.rows(scores.signal)
     blocks = recorded.values.reshape(max(1, len(recorded.layers)), -1)
-    if config.layers:
-        weights = layer_weights(config.layers)
-        chosen = trace.layer_positions(config.signal, list(weights))
+    if scores.layers:
+        weights = layer_weights(scores.layers)
+        chosen = trace.layer_positions(scores.signal, list(weights))
         mean: Float32 = shares(weights) @ blocks[chosen]
         return np.maximum(mean, 0, out=mean)
     if not recorded.layers:
@@ -95,9 +95,9 @@ def _recorded(trace: Trace, config: ReplayConfig) -> Float32:
     return np.maximum(mean, 0, out=mean)
 
 
-def _from_queries(trace: Trace, config: ReplayConfig) -> Float32:
+def _from_queries(trace: Trace, scores: ScoreStage) -> Float32:
     inner = trace.queries_and_keys()
-    weights = chosen_heads(trace, config, inner.queries.shape[:2])
+    weights = chosen_heads(trace, scores, inner.queries.shape[:2])
     share_of = dict(zip(weights, shares(weights), strict=True))
     total = np.zeros((trace.T, trace.n + trace.T), np.float32)
     for layer in sorted({layer for layer, _ in weights}):
@@ -109,17 +109,17 @@ def _from_queries(trace: Trace, config: ReplayConfig) -> Float32:
 
 
 def chosen_heads(
-    trace: Trace, config: ReplayConfig, shape: tuple[int, ...]
+    trace: Trace, scores: ScoreStage, shape: tuple[int, ...]
 ) -> dict[tuple[int, int], float]:
-    """(layer, head) → weight of `config` among `shape` (layers, heads); all heads of the layers,
+    """(layer, head) → weight of `scores` among `shape` (layers, heads); all heads of the layers,
     or all there are, if no heads are named. CommandError naming what is not there."""
-    _check_attention(config)
+    _check_attention(scores)
     layers, heads = shape
-    if config.heads:
-        weights = head_weights(config.heads)
+    if scores.heads:
+        weights = head_weights(scores.heads)
     else:
         by_layer = (
-            layer_weights(config.layers) if config.layers else dict.fromkeys(range(layers), 1.0)
+            layer_weights(scores.layers) if scores.layers else dict.fromkeys(range(layers), 1.0)
         )
         weights = {(layer, head): by_layer[layer] for layer in by_layer for head in range(heads)}
     wrong = [f"{layer}.{head}" for layer, head in weights if layer >= layers or head >= heads]
@@ -150,24 +150,24 @@ def head_weights(text: str) -> dict[tuple[int, int], float]:
     return {(int(pairs[name][0]), int(pairs[name][1])): named[name] for name in named}
 
 
-def _weights(knob: str, text: str) -> dict[str, float]:
+def _weights(option: str, text: str) -> dict[str, float]:
     """Name → weight of a text of the form that the configuration has checked."""
     pairs = [entry.strip().partition(":") for entry in text.split(",")]
     weights = {name.strip(): float(weight or 1) for name, _, weight in pairs}
     if len(weights) < len(pairs):
-        raise CommandError(f"{knob} = '{text}' names one of them twice; name each once.")
+        raise CommandError(f"{option} = '{text}' names one of them twice; name each once.")
     if not any(weights.values()):
-        raise CommandError(f"{knob} = '{text}' weighs nothing; give at least one weight but 0.")
+        raise CommandError(f"{option} = '{text}' weighs nothing; give at least one weight but 0.")
     return weights
 
 
-def _check_attention(config: ReplayConfig) -> None:
-    """CommandError if single heads are asked for of another signal, step 0 or with layers."""
-    if config.signal != ATTENTION:
+def _check_attention(scores: ScoreStage) -> None:
+    """CommandError if single heads are chosen of another signal, for step 0 or with layers."""
+    if scores.signal != ATTENTION:
         raise CommandError(
-            f"heads are the attention's, not {config.signal}'s; set signal = \"{ATTENTION}\"."
+            f"heads are the attention's, not {scores.signal}'s; set signal = \"{ATTENTION}\"."
         )
-    if config.first_step != "query":
+    if scores.first_step != "query":
         raise CommandError('no head has a prompt-mean row; set first_step = "query".')
-    if config.heads and config.layers:
+    if scores.heads and scores.layers:
         raise CommandError("layers and heads cannot both be chosen; leave one of them empty.")

@@ -46,6 +46,14 @@ class Units:
         """(R,) int32: the unit of each range."""
         return np.repeat(np.arange(len(self), dtype=np.int32), np.diff(self.offset))
 
+    @property
+    def sizes(self) -> Int64:
+        """(m,) int64: how many tokens each unit has."""
+        if not len(self):
+            return np.zeros(0, np.int64)
+        sizes: Int64 = np.add.reduceat(np.diff(self.ranges)[:, 0], self.offset[:-1], dtype=np.int64)
+        return sizes
+
     def owner_of_tokens(self, n: int) -> Int32:
         """(n,) int32: the unit of each of the prompt's n tokens, -1 for none."""
         owner = np.full(n, -1, np.int32)

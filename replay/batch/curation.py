@@ -17,7 +17,7 @@ import numpy as np
 import numpy.typing as npt
 
 from omnitrace.arrays import Bool, Float64, Int32, Int64
-from replay.batch.ballots import Ballots
+from replay.batch.vote_table import VoteTable
 from replay.config import CurationConfig
 from replay.curate import curate, votes
 
@@ -26,7 +26,7 @@ K = TypeVar("K", bound=Hashable)
 
 @dataclass(frozen=True)
 class Pairs:
-    """P pairs of a cell and a source that was voted for in it, by cell, then by first vote.
+    """P pairs of a cell and a source that has a vote in it, by cell, then by first vote.
 
     `cell`, `source` (P,) int32; `first` (cells + 1,) int64: cell k has the pairs from `first[k]`
     up to `first[k + 1]`; `of_vote` (N,) int64: the pair of each vote.
@@ -62,7 +62,7 @@ class Curations:
         return kept
 
 
-class Plan:
+class CurationPlan:
     """G curation configurations, sorted out once so that equal parts of them are computed once.
 
     V distinct ways to vote, A distinct ways to rank (a vote and an alpha), G ways to cut.
@@ -72,30 +72,28 @@ class Plan:
         self.configs = tuple(configs)
         weights = [(tuple(sorted(c.pos_weights.items())), c.pos_other) for c in self.configs]
         ways = [(w, c.gamma) for w, c in zip(weights, self.configs, strict=True)]
-        voters, vote_of = _distinct(ways)
-        rankers, self.rank_of = _distinct(
+        ways_to_vote, vote_of = _distinct(ways)
+        ways_to_rank, self.rank_of = _distinct(
             [(v, c.alpha) for v, c in zip(vote_of.tolist(), self.configs, strict=True)]
         )
-        weighers, self.weights_of = _distinct([weighted for weighted, _ in voters])
-        self.weights = [(dict(named), other) for named, other in weighers]
-        self.gammas, self.gamma_of = _distinct([gamma for _, gamma in voters])
-        self.vote_of = np.array([vote for vote, _ in rankers], np.intp)
-        self.alpha = np.array([alpha for _, alpha in rankers])[:, None]
+        all_weights, self.weights_of = _distinct([weights for weights, _ in ways_to_vote])
+        self.weights = [(dict(named), other) for named, other in all_weights]
+        self.gammas, self.gamma_of = _distinct([gamma for _, gamma in ways_to_vote])
+        self.vote_of = np.array([vote for vote, _ in ways_to_rank], np.intp)
+        self.alpha = np.array([alpha for _, alpha in ways_to_rank])[:, None]
         self.p_min, self.run_min, self.coverage = (
             np.array([getattr(c, name) for c in self.configs])[:, None]
             for name in ("p_min", "run_min", "coverage")
         )
 
-    def votes(self, ballots: Ballots) -> Float64:
+    def votes(self, table: VoteTable) -> Float64:
         """(V, N) float64: w_t = POS weight · max(c_t, 0)^γ, as `replay.curate.votes`."""
-        base = np.maximum(ballots.confidence.astype(np.float64), 0.0)
+        base = np.maximum(table.confidence.astype(np.float64), 0.0)
         # float_power takes C's pow, as Python does; numpy's power has its own, an ulp off.
         powers = np.stack([np.float_power(base, gamma) for gamma in self.gammas])
-        weights = np.array(
-            [[w.get(tag, other) for tag in ballots.tags] for w, other in self.weights]
-        )
-        cast: Float64 = weights[:, ballots.tag][self.weights_of] * powers[self.gamma_of]
-        return cast
+        weights = np.array([[w.get(tag, other) for tag in table.tags] for w, other in self.weights])
+        votes: Float64 = weights[:, table.tag][self.weights_of] * powers[self.gamma_of]
+        return votes
 
 
 def _distinct(keys: Sequence[K]) -> tuple[list[K], npt.NDArray[np.intp]]:
@@ -105,48 +103,48 @@ def _distinct(keys: Sequence[K]) -> tuple[list[K], npt.NDArray[np.intp]]:
     return list(number), np.array(of, np.intp)
 
 
-def curate_many(ballots: Ballots, plan: Plan) -> Curations:
+def curate_many(table: VoteTable, plan: CurationPlan) -> Curations:
     """What each configuration keeps in each cell: `replay.curate.curate`, batched."""
-    pairs = pair_up(ballots)
+    pairs = pair_up(table)
     if not len(pairs):
         kept = np.empty((len(plan.configs), 0), bool)
-        best = np.empty((0, len(plan.alpha), ballots.cells), np.int64)
+        best = np.empty((0, len(plan.alpha), table.cells), np.int64)
         return Curations(pairs, kept, best, plan.rank_of)
-    vote = plan.votes(ballots)
-    total = _totals(vote, ballots)
+    vote = plan.votes(table)
+    total = _totals(vote, table)
     if not np.isfinite(total).all():
-        return _literally(ballots, pairs, plan)
+        return _one_by_one(table, pairs, plan)
     share, run = (part[plan.vote_of] for part in _shares(vote, total, pairs))
     best = _best_first(plan.alpha * share + (1.0 - plan.alpha) * run, pairs)
     kept = _kept(share, run, best, (total > 0)[plan.vote_of], pairs, plan)
     return Curations(pairs, kept, best, plan.rank_of)
 
 
-def pair_up(ballots: Ballots) -> Pairs:
-    """The pairs that votes were cast for."""
-    count = len(ballots)
-    low = int(ballots.source.min(initial=0))
-    units = int(ballots.source.max(initial=-1)) + 1 - low
-    key = ballots.cell.astype(np.int64) * units + ballots.source - low
-    table = np.full(ballots.cells * units, count)
-    np.minimum.at(table, key, np.arange(count))
-    first = table[key]
+def pair_up(table: VoteTable) -> Pairs:
+    """The pairs that have votes."""
+    count = len(table)
+    low = int(table.source.min(initial=0))
+    units = int(table.source.max(initial=-1)) + 1 - low
+    key = table.cell.astype(np.int64) * units + table.source - low
+    earliest = np.full(table.cells * units, count)
+    np.minimum.at(earliest, key, np.arange(count))
+    first = earliest[key]
     opens = first == np.arange(count)
-    cell = ballots.cell[opens]
+    cell = table.cell[opens]
     return Pairs(
         cell=cell,
-        source=ballots.source[opens],
-        first=np.concatenate([[0], np.cumsum(np.bincount(cell, minlength=ballots.cells))]),
+        source=table.source[opens],
+        first=np.concatenate([[0], np.cumsum(np.bincount(cell, minlength=table.cells))]),
         of_vote=(np.cumsum(opens) - 1)[first],
     )
 
 
-def _totals(vote: Float64, ballots: Ballots) -> Float64:
+def _totals(vote: Float64, table: VoteTable) -> Float64:
     """(V, cells): the sum of each cell's votes by Python's `sum`, compensated from 3.12 on."""
     if sys.version_info >= (3, 12):
-        bounds = np.searchsorted(ballots.cell, np.arange(ballots.cells + 1)).tolist()
+        bounds = np.searchsorted(table.cell, np.arange(table.cells + 1)).tolist()
         return np.array([[sum(row[a:b]) for a, b in pairwise(bounds)] for row in vote.tolist()])
-    return _sums(vote, ballots.cell, ballots.cells)
+    return _sums(vote, table.cell, table.cells)
 
 
 def _sums(values: Float64, group: npt.NDArray[np.integer], groups: int) -> Float64:
@@ -181,7 +179,9 @@ def _best_first(score: Float64, pairs: Pairs) -> Int64:
     return best
 
 
-def _kept(share: Float64, run: Float64, best: Int64, voted: Bool, pairs: Pairs, plan: Plan) -> Bool:
+def _kept(
+    share: Float64, run: Float64, best: Int64, voted: Bool, pairs: Pairs, plan: CurationPlan
+) -> Bool:
     """(G, P): the pairs of each cell that are kept, best first, until enough is covered.
 
     `share`, `run` (A, P); `voted` (A, cells): where any vote was cast.
@@ -205,16 +205,16 @@ def _kept(share: Float64, run: Float64, best: Int64, voted: Bool, pairs: Pairs, 
     return kept
 
 
-def _literally(ballots: Ballots, pairs: Pairs, plan: Plan) -> Curations:
+def _one_by_one(table: VoteTable, pairs: Pairs, plan: CurationPlan) -> Curations:
     """As `curate_many`, cell by cell: where votes are not finite, what sorting does is Python's."""
-    bounds = np.searchsorted(ballots.cell, np.arange(ballots.cells + 1)).tolist()
-    pos = [ballots.tags[tag] for tag in ballots.tag]
+    bounds = np.searchsorted(table.cell, np.arange(table.cells + 1)).tolist()
+    pos = [table.tags[tag] for tag in table.tag]
     kept = np.zeros((len(plan.configs), len(pairs)), bool)
-    best = np.zeros((int(np.diff(pairs.first).max()), len(plan.configs), ballots.cells), np.int64)
+    best = np.zeros((int(np.diff(pairs.first).max()), len(plan.configs), table.cells), np.int64)
     for g, config in enumerate(plan.configs):
-        vote = votes(pos, ballots.confidence.tolist(), config)
+        vote = votes(pos, table.confidence.tolist(), config)
         for cell, (start, end) in enumerate(pairwise(bounds)):
-            sources = ballots.source[start:end].tolist()
+            sources = table.source[start:end].tolist()
             found = curate(sources, vote[start:end], config)
             ranked = [s.unit for s in found.sources] + [d.unit for d in found.dropped]
             numbers = [pairs.of_vote[start + sources.index(unit)] for unit in ranked]

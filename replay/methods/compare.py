@@ -141,7 +141,7 @@ def _reasons(question: Question) -> dict[str, Bool]:
     steps, sums = question.steps.astype(np.float64), _masses(question, 0.0)
     per_step = steps.sum(axis=1, keepdims=True).clip(1)
     here, usual = steps @ sums / per_step, sums.mean(axis=0)
-    sizes = np.add.reduceat(np.diff(question.units.ranges)[:, 0], question.units.offset[:-1])
+    sizes = question.units.sizes
     a_token = here.sum(axis=1, keepdims=True) / sizes.sum()
     followed = steps @ _masses(question, 1.0) / per_step
     asked = _asks(question)

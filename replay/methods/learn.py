@@ -16,8 +16,8 @@ from omnitrace.arrays import Float64
 from omnitrace.errors import CommandError, OmniTraceError, SampleError
 from replay.config import ReplayConfig
 from replay.faithfulness import span_log_odds
+from replay.mass import merged_units
 from replay.methods import Question
-from replay.pooled import merged_units
 
 RATE, ROUNDS = 0.4, 600
 """The first step of a weight, in equal weights 1/F; and how many steps."""

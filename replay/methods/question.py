@@ -14,10 +14,10 @@ from omnitrace.arrays import Bool
 from omnitrace.trace import Trace
 from omnitrace.units import Units
 from replay.attribution import Attribution, Replayer
-from replay.batch.ballots import wrote_something
 from replay.chunk import Chunk
 from replay.config import ReplayConfig
 from replay.faithfulness.recorded import Recorded
+from replay.mapping import visible_steps
 
 
 @dataclass(frozen=True)
@@ -51,7 +51,7 @@ class Question:
         numbers = np.arange(self.trace.T)
         bounds = np.array([span.steps for span in self.spans], np.int64).reshape(-1, 2)
         inside = (bounds[:, :1] <= numbers) & (numbers < bounds[:, 1:])
-        steps: Bool = inside & wrote_something(self.trace)
+        steps: Bool = inside & visible_steps(self.trace)
         return steps
 
     @cached_property

@@ -16,10 +16,10 @@ def masses(question: Question) -> Float64:
 def votes(question: Question) -> Float64:
     """τ = Σ w_t over the steps of the span that are traced to unit j: (K, m)."""
     found, steps = question.attribution, np.arange(question.trace.T)
-    cast = np.zeros((len(steps), len(question.units)))
+    weights = np.zeros((len(steps), len(question.units)))
     traced = found.unit >= 0
-    cast[steps[traced], found.unit[traced]] = found.vote[traced]
-    return question.steps.astype(np.float64) @ cast
+    weights[steps[traced], found.unit[traced]] = found.vote[traced]
+    return question.steps.astype(np.float64) @ weights
 
 
 def curated(question: Question, scores: Float64) -> Bool:

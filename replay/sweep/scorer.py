@@ -13,8 +13,8 @@ import numpy as np
 from omnitrace.arrays import Float64
 from omnitrace.config import digest
 from replay.attribution import Replayer
-from replay.batch.ballots import ballots
-from replay.batch.curation import Plan, curate_many
+from replay.batch.curation import CurationPlan, curate_many
+from replay.batch.vote_table import vote_table
 from replay.config import CurationConfig, ReplayConfig
 from replay.evaluation.gold import Gold
 from replay.evaluation.space import COLUMNS
@@ -30,7 +30,7 @@ class Group:
 
     config: ReplayConfig
     configs: list[int]
-    plan: Plan
+    plan: CurationPlan
 
 
 class Scorer:
@@ -39,7 +39,9 @@ class Scorer:
     def __init__(self, configs: Sequence[ReplayConfig]) -> None:
         self.count = len(configs)
         self._groups = [
-            Group(configs[part[0]], part, Plan([configs[number].curation for number in part]))
+            Group(
+                configs[part[0]], part, CurationPlan([configs[number].curation for number in part])
+            )
             for numbers in grouped(configs)
             for part in _pieces(numbers)
         ]
@@ -70,7 +72,7 @@ def _of_group(replayer: Replayer, gold: Gold, group: Group) -> Float64:
     trace = replayer.tagged(config.tags)
     units = replayer.units(config.units, config.tags)
     pieces = replayer.spans(config)
-    cast = ballots(trace, units, replayer.mass(config), config.competition, pieces)
+    table = vote_table(trace, units, replayer.mass(config), config.competition, pieces)
     steps = np.array([piece.steps for piece in pieces], np.int32).reshape(-1, 2)
     claims = gold.space.claims(units)
-    return tallies(gold.within(steps), claims, steps, curate_many(cast, group.plan))
+    return tallies(gold.within(steps), claims, steps, curate_many(table, group.plan))

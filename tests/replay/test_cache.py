@@ -18,12 +18,14 @@ from omnitrace.store.writer import RunWriter
 from omnitrace.units import UnitConfig
 from replay import PRESETS, Replayer
 from replay.cache import MassCache, default_folder, mass_id
+from replay.config import MassStage, ScoreStage, stage
 from tests.build import make_trace
 
 PAPER = PRESETS["paper"]
 SHAPE = (3, 2)
 VALUES: Float32 = (np.arange(6) / 7).astype(np.float32).reshape(SHAPE)
-ID = mass_id("recording", make_trace().units(UnitConfig()), ("attmean",))
+STAGES = stage(PAPER, ScoreStage), stage(PAPER, MassStage)
+ID = mass_id("recording", make_trace().units(UnitConfig()), *STAGES)
 
 
 def never() -> Float32:
@@ -191,7 +193,7 @@ def test_a_damaged_recording_is_not_read_for_a_mass_that_it_vouches_for(tmp_path
 
 def test_the_code_that_computes_masses_is_part_of_the_id(monkeypatch: pytest.MonkeyPatch) -> None:
     units = make_trace().units(UnitConfig())
-    before = mass_id("recording", units, ())
-    assert before == mass_id("recording", units, ())
+    before = mass_id("recording", units, *STAGES)
+    assert before == mass_id("recording", units, *STAGES)
     monkeypatch.setattr("replay.cache.code_id", lambda: "other code")
-    assert mass_id("recording", units, ()) != before
+    assert mass_id("recording", units, *STAGES) != before

@@ -1,14 +1,17 @@
-"""The presets are the DESIGN's table (§5), literally."""
+"""The presets are the table in docs/replay.md, literally; each option is of one stage."""
 
 from __future__ import annotations
 
 import tomllib
+from collections import Counter
+from dataclasses import fields
 
 import pytest
 
 from omnitrace.config import build, to_dict, to_toml
 from omnitrace.errors import CommandError
 from replay import PRESETS, CurationConfig, ReplayConfig, preset
+from replay.config import stage
 
 CURATION = {
     "coverage": 0.85,
@@ -133,3 +136,25 @@ def test_layers_and_heads_have_a_form(key: str, value: str) -> None:
 )  # fmt: skip
 def test_layers_and_heads_of_that_form_are_legal(key: str, value: str) -> None:
     assert getattr(build(ReplayConfig(), {key: value}, "f"), key) == value
+
+
+@pytest.mark.parametrize("config", [ReplayConfig(), CurationConfig()])
+def test_each_option_is_of_exactly_one_stage(config: ReplayConfig | CurationConfig) -> None:
+    named = Counter(f.name for kind in type(config).__bases__ for f in fields(kind))
+    assert named == Counter(f.name for f in fields(config))
+
+
+@pytest.mark.parametrize("config", [ReplayConfig(), CurationConfig()])
+def test_stages_hold_the_options_of_their_configuration(
+    config: ReplayConfig | CurationConfig,
+) -> None:
+    for kind in type(config).__bases__:
+        taken = stage(config, kind)
+        assert type(taken) is kind
+        assert vars(taken) == {f.name: getattr(config, f.name) for f in fields(kind)}
+
+
+def test_a_whole_configuration_is_no_cache_key() -> None:
+    for config in (ReplayConfig(), CurationConfig()):
+        with pytest.raises(TypeError, match="unhashable"):
+            hash(config)

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from omnitrace.timeline import Medium
 from omnitrace.units import UnitConfig, Units
-from replay.mapping import best_unit, races
+from replay.mapping import best_unit, candidate_groups
 from replay.mass import mass
 from replay.rows import Rows
 from tests.build import make_rows, make_trace
@@ -88,7 +88,7 @@ def plain_mass(scores: Any, owner: list[int], reduce: str) -> list[list[float]]:
     ]
 
 
-def plain_follow(scores: Any, n: int, weight: float) -> list[list[float]]:
+def plain_rollout(scores: Any, n: int, weight: float) -> list[list[float]]:
     """Token scores with what came by way of earlier steps, loop by loop; (T, n)."""
     found: list[list[float]] = []
     for t, row in enumerate(scores.tolist()):
@@ -123,8 +123,8 @@ def test_indirect_mass_equals_a_plain_loop(
 ) -> None:
     rows, units = random_rows(len(owner), steps, seed), make_units(owner)
     got = mass(rows, units, reduce, weight)
-    followed = plain_follow(rows.dense(), len(owner), weight)
-    expected = np.array(plain_mass(followed, owner, reduce)).reshape(got.shape)
+    total = plain_rollout(rows.dense(), len(owner), weight)
+    expected = np.array(plain_mass(total, owner, reduce)).reshape(got.shape)
     assert np.allclose(got, expected, rtol=1e-4, atol=1e-5)
 
 
@@ -196,27 +196,37 @@ def test_without_units_there_is_nothing_to_trace_to(steps: int) -> None:
     assert (unit.tolist(), confidence.tolist()) == ([-1] * steps, [0.0] * steps)
 
 
-def heats(competition: str, *kinds: str) -> list[list[list[int]]]:
-    """The races over the small prompt's units, with only media of these kinds said to be there."""
+def curation_groups(competition: str, *kinds: str) -> list[list[list[int]]]:
+    """The groups of the small prompt's units, as if it had media of these kinds alone."""
     trace = make_trace()
     units = trace.units(UnitConfig(video="apart"))
     media = [m if m.kind in kinds else Medium("none", "", "") for m in trace.media]
-    found = races(
+    found = candidate_groups(
         units, [m for m in media if m.kind != "none"] if not kinds else media, competition
     )
-    assert all(np.array_equal(r.units, np.sort(np.concatenate(r.heats))) for r in found)
-    return [[heat.tolist() for heat in race.heats] for race in found]
+    assert all(np.array_equal(g.units, np.sort(np.concatenate(g.curation_groups))) for g in found)
+    return [[units.tolist() for units in group.curation_groups] for group in found]
 
 
-def test_who_competes_with_whom() -> None:
-    # Units: text 0 1 10, image 2, audio 3 4 5, vision 6 8, the film's sound 7 9.
+def test_which_units_compete() -> None:
+    # Units: text 0 1 10, image 2, audio 3 4 5, vision 6 8, the video's audio 7 9.
     every = ("image", "audio", "video")
-    assert heats("together", *every) == [[list(range(11))]]
-    assert heats("per-modality", *every) == [[[0, 1, 10]], [[2]], [[3, 4, 5, 7, 9]], [[6, 8]]]
+    assert curation_groups("together", *every) == [[list(range(11))]]
+    assert curation_groups("per-modality", *every) == [
+        [[0, 1, 10]],
+        [[2]],
+        [[3, 4, 5, 7, 9]],
+        [[6, 8]],
+    ]
     text_and_image = [[0, 1, 10], [2]]
-    assert heats("release", *every) == [text_and_image, [[3, 4, 5]], [[6, 8]], [[7, 9]]]
+    assert curation_groups("release", *every) == [text_and_image, [[3, 4, 5]], [[6, 8]], [[7, 9]]]
 
 
 def test_the_release_gives_audio_and_video_prompts_no_text_sources() -> None:
-    assert heats("release", "audio", "video") == [[[], [2]], [[3, 4, 5]], [[6, 8]], [[7, 9]]]
-    assert heats("release")[0] == [[0, 1, 10], [2]]
+    assert curation_groups("release", "audio", "video") == [
+        [[], [2]],
+        [[3, 4, 5]],
+        [[6, 8]],
+        [[7, 9]],
+    ]
+    assert curation_groups("release")[0] == [[0, 1, 10], [2]]

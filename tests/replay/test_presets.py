@@ -13,8 +13,8 @@ from omnitrace.timeline import Medium
 from omnitrace.trace import SignalRows, Trace
 from omnitrace.units import UnitConfig
 from replay import PRESETS, ReplayConfig, attribute
-from replay.batch.ballots import ballots
-from replay.batch.curation import Plan, curate_many
+from replay.batch.curation import CurationPlan, curate_many
+from replay.batch.vote_table import vote_table
 from replay.chunk import chunk
 from replay.config import UPOS
 from tests.build import make_trace
@@ -75,12 +75,12 @@ def at_once(trace: Trace, config: ReplayConfig) -> list[list[int]]:
     """The sources of each span as a sweep finds them, among other configurations."""
     found = attribute(trace, config)
     pieces = chunk(trace, config.chunker)
-    cast = ballots(trace, found.units, found.mass, config.competition, pieces)
+    table = vote_table(trace, found.units, found.mass, config.competition, pieces)
     others = [replace(config.curation, gamma=1.0), replace(config.curation, coverage=0.3)]
-    curations = curate_many(cast, Plan([others[0], config.curation, others[1]]))
-    heats = cast.cells // max(1, len(pieces))
+    curations = curate_many(table, CurationPlan([others[0], config.curation, others[1]]))
+    groups = table.cells // max(1, len(pieces))
     return [
-        [unit for h in range(heats) for unit in curations.sources(1, h * len(pieces) + s)]
+        [unit for h in range(groups) for unit in curations.sources(1, h * len(pieces) + s)]
         for s in range(len(pieces))
     ]
 

@@ -14,7 +14,7 @@ from omnitrace.errors import CommandError
 from omnitrace.trace import SignalRows, Trace
 from omnitrace.units import UnitConfig
 from replay import PRESETS, ReplayConfig, Replayer
-from replay.pooled import merged_units
+from replay.mass import merged_units
 from replay.rows import head_weights, layer_weights, rows_of
 from tests.build import make_trace
 

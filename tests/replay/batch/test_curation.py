@@ -12,11 +12,11 @@ from hypothesis import strategies as st
 
 from omnitrace.units import UnitConfig
 from replay import CurationConfig, ReplayConfig, Replayer
-from replay.batch.ballots import Ballots, Stack, joined, voting
-from replay.batch.ballots import ballots as ballots_of
-from replay.batch.curation import Plan, _totals, curate_many
+from replay.batch.curation import CurationPlan, _totals, curate_many
+from replay.batch.vote_table import Stack, VoteTable, joined, vote_table
 from replay.chunk import chunk
 from replay.curate import curate, votes
+from replay.mapping import voting_steps
 from tests.build import make_trace
 from tests.replay.literal import listing
 from tests.replay.test_attribution import thinking_trace
@@ -25,11 +25,11 @@ from tests.replay.test_curate import Step, columns, configs, steps
 Cells = list[list[Step]]
 
 
-def ballots(cells: Cells) -> Ballots:
+def table_of(cells: Cells) -> VoteTable:
     """The steps of each cell, their confidences rounded to float32."""
     flat = [step for cell in cells for step in cell]
     tags = tuple(dict.fromkeys(tag for _, tag, _ in flat))
-    return Ballots(
+    return VoteTable(
         cells=len(cells),
         cell=np.repeat(np.arange(len(cells), dtype=np.int32), [len(cell) for cell in cells]),
         source=np.array([source for source, _, _ in flat], np.int32),
@@ -52,7 +52,7 @@ several = st.lists(configs, min_size=1, max_size=6)
 @example([[(1, "NOUN", 1.0), (0, "NOUN", 1.0)], [], [(2, "NOUN", 0.0)]], [CurationConfig()])
 @example([[(s, "NOUN", 0.1) for s in (3, 1, 2, 3, 1, 2, 0)]], [CurationConfig(coverage=1.0)])
 def test_sources_are_the_listings_in_its_order(made: Cells, chosen: list[CurationConfig]) -> None:
-    found = curate_many(ballots(made), Plan(chosen))
+    found = curate_many(table_of(made), CurationPlan(chosen))
     for g, config in enumerate(chosen):
         for number, cell in enumerate(made):
             assert found.sources(g, number) == listing(*rounded(cell), config)
@@ -65,7 +65,7 @@ def test_other_weights_and_gammas_by_the_function(
     varied = [
         replace(c, pos_other=other / 4, pos_weights={"NOUN": i / 3}) for i, c in enumerate(chosen)
     ]
-    found = curate_many(ballots(made), Plan(varied))
+    found = curate_many(table_of(made), CurationPlan(varied))
     for g, config in enumerate(varied):
         for number, (sources, pos, confidence) in enumerate(map(rounded, made)):
             kept = curate(sources, votes(pos, confidence, config), config).sources
@@ -76,9 +76,9 @@ def test_other_weights_and_gammas_by_the_function(
 def test_samples_curated_together_are_those_curated_apart(
     samples: list[Cells], config: CurationConfig
 ) -> None:
-    plan = Plan([config])
-    together = curate_many(joined([ballots(made) for made in samples]), plan)
-    apart = [(curate_many(ballots(made), plan), n) for made in samples for n in range(len(made))]
+    plan = CurationPlan([config])
+    together = curate_many(joined([table_of(made) for made in samples]), plan)
+    apart = [(curate_many(table_of(made), plan), n) for made in samples for n in range(len(made))]
     assert [together.sources(0, n) for n in range(len(apart))] == [
         alone.sources(0, n) for alone, n in apart
     ]
@@ -88,7 +88,7 @@ def test_samples_curated_together_are_those_curated_apart(
 def test_powers_are_pythons_to_the_last_bit(gamma: float) -> None:
     confidence = np.random.default_rng(0).random(20_000, np.float32)
     cell = [(0, "NOUN", float(c)) for c in confidence]
-    got = Plan([CurationConfig(gamma=gamma)]).votes(ballots([cell]))[0]
+    got = CurationPlan([CurationConfig(gamma=gamma)]).votes(table_of([cell]))[0]
     assert got.tolist() == [c**gamma for c in confidence.tolist()]
 
 
@@ -104,14 +104,14 @@ def test_sums_are_added_as_python_adds_them() -> None:
         for share in shares:
             for p_min in (share, math.nextafter(share, 1.0)):
                 config = replace(exact, p_min=p_min)
-                kept = curate_many(ballots([cell]), Plan([config])).sources(0, 0)
+                kept = curate_many(table_of([cell]), CurationPlan([config])).sources(0, 0)
                 assert kept == [s.unit for s in curate(sources, vote, config).sources]
 
 
 @pytest.mark.parametrize("odd", [float("nan"), float("inf")])
 def test_what_is_not_finite_is_left_to_the_listing(odd: float) -> None:
     cell: list[Step] = [(0, "NOUN", 0.5), (1, "NOUN", odd), (0, "VERB", 0.25), (2, "NOUN", 1.0)]
-    found = curate_many(ballots([cell, cell[:1]]), Plan([CurationConfig()]))
+    found = curate_many(table_of([cell, cell[:1]]), CurationPlan([CurationConfig()]))
     vote = votes(*rounded(cell)[1:], CurationConfig())
     kept = curate([0, 1, 0, 2], vote, CurationConfig()).sources
     assert found.sources(0, 0) == [source.unit for source in kept]
@@ -119,15 +119,15 @@ def test_what_is_not_finite_is_left_to_the_listing(odd: float) -> None:
 
 
 def test_nothing_to_curate() -> None:
-    assert curate_many(ballots([]), Plan([CurationConfig()])).kept.shape == (1, 0)
-    assert curate_many(ballots([[], []]), Plan([CurationConfig()])).sources(0, 1) == []
+    assert curate_many(table_of([]), CurationPlan([CurationConfig()])).kept.shape == (1, 0)
+    assert curate_many(table_of([[], []]), CurationPlan([CurationConfig()])).sources(0, 1) == []
 
 
 def test_totals_are_python_sums_where_those_are_compensated(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    made = ballots([[(0, "NOUN", 0.1)] * 10, [], [(0, "NOUN", 0.3), (1, "VERB", 0.7)]])
-    plan = Plan([CurationConfig(gamma=1.0), CurationConfig(gamma=3.0)])
+    made = table_of([[(0, "NOUN", 0.1)] * 10, [], [(0, "NOUN", 0.3), (1, "VERB", 0.7)]])
+    plan = CurationPlan([CurationConfig(gamma=1.0), CurationConfig(gamma=3.0)])
     monkeypatch.setattr("sys.version_info", (3, 12))
     found = _totals(plan.votes(made), made)
     expected = [[sum(v[:10]), 0, sum(v[10:])] for v in plan.votes(made).tolist()]
@@ -140,10 +140,10 @@ def test_a_stack_maps_samples_as_one_by_one() -> None:
         trace = make_trace(seed=seed)
         units, masses = trace.units(config), Replayer(trace).mass(ReplayConfig(units=config))
         pieces = chunk(trace, "sentence")
-        cast = ballots_of(trace, units, masses, "together", pieces)
-        parts.append((cast, masses[voting(trace, pieces)]))
-    expected = joined([cast for cast, _ in parts])
-    got = Stack.of(parts).cast()
+        table = vote_table(trace, units, masses, "together", pieces)
+        parts.append((table, masses[voting_steps(trace, pieces)]))
+    expected = joined([table for table, _ in parts])
+    got = Stack.of(parts).mapped()
     assert got.source.tolist() == expected.source.tolist()
     assert got.confidence.tolist() == expected.confidence.tolist()
     assert got.cell.tolist() == expected.cell.tolist()
@@ -156,12 +156,12 @@ def test_a_part_of_a_response_is_curated_as_alone(seed: int, part: str) -> None:
     config = ReplayConfig(chunker=["sentence", "window"][seed % 2], window=4, response=part)
     trace, units = replayer.trace, replayer.units(config.units)
     pieces, masses = replayer.spans(config), replayer.mass(config)
-    cast = ballots_of(trace, units, masses, "together", pieces)
-    found = curate_many(cast, Plan([config.curation]))
+    table = vote_table(trace, units, masses, "together", pieces)
+    found = curate_many(table, CurationPlan([config.curation]))
     spans = replayer.attribute(config).spans
     assert [found.sources(0, k) for k in range(len(pieces))] == [
         [source.unit for source in span.sources] for span in spans
     ]
-    stacked = Stack.of([(cast, masses[voting(trace, pieces)])]).cast()
+    stacked = Stack.of([(table, masses[voting_steps(trace, pieces)])]).mapped()
     for name in ("cell", "source", "confidence"):
-        assert np.array_equal(getattr(stacked, name), getattr(cast, name))
+        assert np.array_equal(getattr(stacked, name), getattr(table, name))

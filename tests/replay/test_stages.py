@@ -1,0 +1,131 @@
+"""A replayer keeps results by stage: whatever option changes, it answers as a fresh one does."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from omnitrace.config import Leaf, build, leaves
+from omnitrace.errors import OmniTraceError
+from omnitrace.timeline import Segmentation, Segments
+from omnitrace.trace import Tagging, Trace
+from omnitrace.units import UnitConfig
+from replay import PRESETS, CurationConfig, ReplayConfig, Replayer
+from tests.build import make_trace
+from tests.replay.test_rows import with_queries
+
+PAPER = PRESETS["paper"]
+UNIT_FILE = json.dumps({"id": "sample-0", "units": [{"label": "it", "part": 1}]})
+OTHERS: dict[str, list[Any]] = {
+    "signal": ["rawatt"],
+    "layers": ["1", "0:0.7,2:0.3"],
+    "heads": ["0.1", "1.0:0.7,0.0:-0.2"],
+    "tags": ["loud"],
+    "units.audio_segments": ["halves"],
+    "units.file": [UNIT_FILE],
+}
+"""Other values of options that do not name their legal ones; the file's is what it holds."""
+
+
+def others(leaf: Leaf) -> list[Any]:
+    """Values of an option other than that of the presets."""
+    if leaf.path in OTHERS:
+        return OTHERS[leaf.path]
+    if isinstance(leaf.value, dict):
+        return [dict.fromkeys(leaf.value, 0.7)]
+    if leaf.field.metadata["choices"]:
+        return [choice for choice in leaf.field.metadata["choices"] if choice != leaf.value]
+    low, high, step = leaf.field.metadata["bounds"]
+    near = [low, leaf.value - step, leaf.value + step, high]
+    return [type(leaf.value)(value) for value in near if low <= value <= high]
+
+
+def rich_trace() -> Trace:
+    """A trace of which every option reads another part."""
+    trace = make_trace(layers=3, meta={"thinking": [0, 27]})
+    tagging = Tagging("loud", ("NOUN",) * trace.T, trace.sentences[:1], trace.prompt_sentences[:1])
+    halves = {
+        index: Segments.of([(0.0, 0.5, "a"), (0.5, 9.0, "b")])
+        for index, medium in enumerate(trace.media)
+        if medium.kind in ("audio", "video")
+    }
+    return replace(
+        trace,
+        taggings={"loud": tagging},
+        segmentations={"halves": Segmentation("halves", halves)},
+        arrays=dict(with_queries().arrays),
+    )
+
+
+LEAVES = {leaf.path: leaf for leaf in leaves(PAPER)}
+CHANGES = [(leaf.path, value) for leaf in LEAVES.values() for value in others(leaf)]
+
+
+def changed(config: ReplayConfig, path: str, value: Any, folder: Path) -> ReplayConfig:
+    """`config` with another value; that of `units.file` is written to a file."""
+    if path == "units.file":
+        value = str(folder / "units.jsonl")
+        Path(value).write_text(UNIT_FILE, "utf-8")
+    *tables, key = path.split(".")
+    values: dict[str, Any] = {key: value}
+    for table in reversed(tables):
+        values = {table: values}
+    return build(config, values, path)
+
+
+def outcome(replayer: Replayer, config: ReplayConfig) -> object:
+    """All that an attribution holds, or the sentence that says why there is none."""
+    try:
+        found = replayer.attribute(config)
+    except OmniTraceError as error:
+        return str(error)
+    units = [array.tobytes() for array in (found.units.ranges, found.units.offset)]
+    arrays = [a.tobytes() for a in (found.mass, found.unit, found.confidence, found.vote)]
+    return found.config, found.units.id, found.units.text, units, arrays, found.spans
+
+
+BASES = {
+    **PRESETS,
+    "grid": replace(PAPER, units=UnitConfig(image="grid", video="apart", vision_seconds=1.0)),
+    "windows": replace(PAPER, chunker="window"),
+    "heads": replace(PAPER, signal="attention", heads="0.0"),
+    "strict": replace(
+        PAPER, curation=CurationConfig(1.0, p_min=0.5, run_min=0.4, pos_weights={"NOUN": 0.5})
+    ),
+}
+
+
+def test_every_option_is_changed() -> None:
+    assert {path for path, _ in CHANGES} == {*LEAVES}
+
+
+@given(base=st.sampled_from(sorted(BASES)), change=st.sampled_from(CHANGES))
+def test_a_replayer_forgets_no_option(
+    tmp_path_factory: pytest.TempPathFactory, base: str, change: tuple[str, Any]
+) -> None:
+    trace, first = rich_trace(), BASES[base]
+    second = changed(first, *change, tmp_path_factory.getbasetemp())
+    replayer = Replayer(trace)
+    for config in (first, second, first):
+        assert outcome(replayer, config) == outcome(Replayer(trace), config)
+
+
+def test_every_option_changes_an_attribution(tmp_path: Path) -> None:
+    # All pairs of the property above, which could not fail for an option that changes nothing.
+    trace, silent = rich_trace(), {*LEAVES}
+    for base in BASES.values():
+        replayer = Replayer(trace)
+        before = outcome(replayer, base)
+        for path, value in CHANGES:
+            config = changed(base, path, value, tmp_path)
+            found = outcome(replayer, config)
+            assert found == outcome(Replayer(trace), config)
+            if isinstance(before, tuple) and isinstance(found, tuple) and found[1:] != before[1:]:
+                silent.discard(path)
+    assert silent == set()
