@@ -1,4 +1,4 @@
-"""The command palette: every described binding that is active, under its own words."""
+"""The command palette: every active binding with a description."""
 
 from __future__ import annotations
 

@@ -1,26 +1,24 @@
-"""Where two attributions of one response part ways. Knows no widget."""
+"""Where two attributions of one response differ. Knows no widget."""
 
 from __future__ import annotations
 
 import numpy as np
-import numpy.typing as npt
 
+from omnitrace.arrays import Bool, Int32
 from replay import Attribution
-
-Bool = npt.NDArray[np.bool_]
 
 
 def disputed(one: Attribution, other: Attribution) -> Bool:
     """(T,) bool: the steps whose spans have other curated sources in the two attributions.
 
-    Sources are told apart by their ids, so that units which are cut otherwise differ. A step that
-    lies in no span of one of them is not disputed.
+    Sources are compared by their ids, so that units with other bounds differ. A step that lies in
+    no span of one of them is not disputed.
     """
     pairs = zip(_kept_by_step(one), _kept_by_step(other), strict=True)
     return np.array([None not in pair and pair[0] != pair[1] for pair in pairs], np.bool_)
 
 
-def kept(attribution: Attribution, k: int) -> frozenset[str]:
+def source_ids(attribution: Attribution, k: int) -> frozenset[str]:
     """The ids of a span's curated sources."""
     ids = attribution.units.id
     return frozenset(ids[source.unit] for source in attribution.spans[k].sources)
@@ -32,14 +30,14 @@ def span_at(attribution: Attribution, step: int) -> int | None:
     return next(spans, None)
 
 
-def spans_of_steps(attribution: Attribution) -> npt.NDArray[np.int32]:
+def spans_of_steps(attribution: Attribution) -> Int32:
     """(T,) int32: the span of each step, -1 where the step's part is not attributed."""
     span = np.full(len(attribution.unit), -1, np.int32)
-    for k, found in enumerate(attribution.spans):
-        span[slice(*found.steps)] = k
+    for k, one in enumerate(attribution.spans):
+        span[slice(*one.steps)] = k
     return span
 
 
 def _kept_by_step(attribution: Attribution) -> list[frozenset[str] | None]:
-    sets = [*(kept(attribution, k) for k in range(len(attribution.spans))), None]
+    sets = [*(source_ids(attribution, k) for k in range(len(attribution.spans))), None]
     return [sets[k] for k in spans_of_steps(attribution)]

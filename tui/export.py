@@ -38,7 +38,7 @@ class View:
     screenshot: Callable[[], str]
 
 
-def exported(view: View, file_name: str) -> str:
+def export_view(view: View, file_name: str) -> str:
     """The view as the kind of file of the name's ending; CommandError if there is none such."""
     ending = file_name.rsplit(".", 1)[-1].lower() if "." in file_name else ""
     if ending not in KINDS:

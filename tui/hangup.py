@@ -1,4 +1,4 @@
-"""What to do when the terminal vanishes: a window closed, a connection cut. Knows no widget."""
+"""The end of the browser when its terminal hangs up: a closed window, a cut connection."""
 
 from __future__ import annotations
 
@@ -11,9 +11,10 @@ _STREAMS = (0, 1, 2)
 
 
 def on_hangup(leave: Callable[[], None]) -> None:
-    """Call `leave` from a thread of its own once the terminal is gone, wherever that can be seen.
+    """Call `leave` from its own thread once the terminal is gone, where the system can poll.
 
-    No signal need have come. Textual would read its end for ever, and wait for ever to write.
+    A hang-up may send no signal. Textual would then read the end of input and wait to write
+    forever.
     """
     terminals = [stream for stream in _STREAMS if os.isatty(stream)]
     if terminals and hasattr(select, "poll"):
@@ -22,7 +23,7 @@ def on_hangup(leave: Callable[[], None]) -> None:
 
 def _wait(terminals: Sequence[int], leave: Callable[[], None]) -> None:
     terminal = select.poll()
-    terminal.register(terminals[0], 0)  # nothing but a hang-up wakes it
+    terminal.register(terminals[0], 0)  # only a hang-up wakes it
     if terminal.poll()[0][1] & select.POLLHUP:
         nowhere = os.open(os.devnull, os.O_RDWR)
         for stream in terminals:

@@ -1,4 +1,4 @@
-"""The keys, as the bindings say them: nothing is written twice."""
+"""The help screen: the keys, from the descriptions of the bindings."""
 
 from __future__ import annotations
 

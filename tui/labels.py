@@ -1,4 +1,4 @@
-"""What is known to be true of the samples of a run, from a labels file or a planted truth."""
+"""The labels of the samples of a run, from a labels file or a planted truth."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from replay.evaluation.sources import GoldFile, read_golds
 
 @dataclass(frozen=True)
 class Labels:
-    """The labels of a file, held against a trace when it is read."""
+    """The labels of a file; each is checked against its trace when that is read."""
 
     file: GoldFile
 
@@ -23,11 +23,11 @@ class Labels:
         return cls(read_golds(path))
 
     def gold(self, trace: Trace) -> Gold | None:
-        """What is true of a sample, None where nobody says; OmniTraceError if it does not fit."""
+        """The labels of a sample, None without any; OmniTraceError if they do not fit."""
         return self.file.gold(trace) if trace.id in self.file else None
 
     def f1(self, trace: Trace, attribution: Attribution) -> float | None:
-        """The micro F1 of an attribution over all modalities; None where nobody knows."""
+        """The micro F1 of an attribution over all modalities; None without labels."""
         gold = self.gold(trace)
         judged = judge(attribution, gold) if gold is not None else None
         return score([judged]).micro["all"].f1 if judged and judged.judged else None

@@ -1,4 +1,4 @@
-"""What a reader types to find things: words, `field:word`, `field<number`, each negated by `-`.
+"""Queries: words, `field:word`, `field<number`, each negated by `-`.
 
 `has:image f1<0.5 -parcel` reads: an image in the prompt, an F1 below one half, and the word
 parcel nowhere. Knows columns; neither samples nor steps.
@@ -13,11 +13,10 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
+from omnitrace.arrays import Array, Bool
 from omnitrace.errors import CommandError, nearest
 
-Bool = npt.NDArray[np.bool_]
 TEXT = "text"  # the field of a word without one
 
 _TOKEN = re.compile(r'-?(?:[A-Za-z]\w*(?:<=|>=|:|<|>|=))?(?:"[^"]*"?|[^\s"]+)|-')
@@ -33,14 +32,14 @@ _COMPARE: dict[str, Callable[[Any, Any], Any]] = {
 
 @dataclass(frozen=True)
 class Columns:
-    """What can be asked of `count` rows.
+    """The fields of `count` rows that a query can name.
 
     `numbers`: field → (count,) numbers, NaN where unknown; `words`: field → which rows hold a
     word, given in lower case: (count,) bool, or CommandError naming the legal words.
     """
 
     count: int
-    numbers: Mapping[str, npt.NDArray[Any]]
+    numbers: Mapping[str, Array]
     words: Mapping[str, Callable[[str], Bool]]
 
     @property
@@ -48,7 +47,7 @@ class Columns:
         return [*self.words, *self.numbers]
 
     def select(self, query: str) -> Bool:
-        """(count,) bool: the rows that all terms hold for; CommandError where one is not legal."""
+        """(count,) bool: the rows that match all terms; CommandError where one is not legal."""
         chosen = np.ones(self.count, bool)
         for token in _TOKEN.findall(query):
             negated = token.startswith("-") and len(token) > 1
@@ -81,13 +80,13 @@ class Columns:
 
 
 def holding(texts: Iterable[str]) -> Callable[[str], Bool]:
-    """The words of a column of texts: a row holds a word that it contains, case aside."""
+    """The words of a column of texts: a row holds a word that it contains, case ignored."""
     lowered = [text.lower() for text in texts]
     return lambda word: np.array([word in text for text in lowered], bool)
 
 
 def among(known: Mapping[str, Bool]) -> Callable[[str], Bool]:
-    """The words of a column with few legal ones, which may be cut short: `has:im`."""
+    """The words of a column with few legal ones, which may be abbreviated: `has:im`."""
 
     def held(word: str) -> Bool:
         found = [name for name in known if word and name.startswith(word)]

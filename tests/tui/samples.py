@@ -13,7 +13,7 @@ from textual.worker import WorkerCancelled
 
 from omnitrace import Run, SignalRows, Trace, open_run
 from omnitrace.store.adder import Adder
-from omnitrace.store.additions import ABLATIONS
+from omnitrace.store.kinds import ABLATIONS
 from omnitrace.store.writer import RunWriter
 from omnitrace.trace import pack_rows
 from replay import ReplayConfig

@@ -16,7 +16,7 @@ from replay.output import to_json
 from tests.tui.drive import browsing, press, text
 from tests.tui.samples import HOSTILE, planted_trace, with_response
 from tui.draw.colours import palette_of
-from tui.export import View, exported
+from tui.export import View, export_view
 from tui.look import Look, load_look, save_look
 from tui.trace.response import ResponseLayout, StyleOptions, style_response
 
@@ -30,7 +30,7 @@ def hostile_view() -> View:
 
 @pytest.mark.parametrize("name", ["a.html", "a.txt", "A.TXT"])
 def test_exports_are_safe(name: str) -> None:
-    written = exported(hostile_view(), name)
+    written = export_view(hostile_view(), name)
     assert not re.search("[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]", written)
     if name.endswith("html"):
         assert "<script" not in written
@@ -40,7 +40,7 @@ def test_exports_are_safe(name: str) -> None:
 
 def test_exported_data_is_what_replay_prints() -> None:
     view = hostile_view()
-    data = json.loads(exported(view, "x.json"))
+    data = json.loads(export_view(view, "x.json"))
     assert data == json.loads(json.dumps(to_json([view.attribution], view.attribution.config)))
 
 
@@ -56,14 +56,14 @@ def test_a_span_of_thinking_says_so(name: str, marked: str) -> None:
         palette_of(App()),
         str,
     )
-    written = exported(view, name)
+    written = export_view(view, name)
     assert marked in written
     assert written.count("thinking") == 1
 
 
 def test_a_name_says_what_it_becomes() -> None:
     with pytest.raises(CommandError, match=r"\.svg, \.html, \.json, \.txt"):
-        exported(hostile_view(), "attribution.pdf")
+        export_view(hostile_view(), "attribution.pdf")
 
 
 @pytest.mark.parametrize("ending", ["svg", "html", "json", "txt"])

@@ -16,7 +16,7 @@ from pathlib import Path
 import pytest
 
 from omnitrace.store.adder import Adder
-from omnitrace.store.additions import ABLATIONS
+from omnitrace.store.kinds import ABLATIONS
 from omnitrace.timeline import Medium
 from replay import PRESETS
 from tests.build import make_trace

@@ -1,1 +1,1 @@
-"""From text and numbers to styled cells: layout, colours, rows, pictures. Knows no trace."""
+"""From text and numbers to styled cells: layout, colours, rows, images. Knows no trace."""

@@ -1,8 +1,8 @@
-"""Hue says the modality, strength says the confidence: every style of the browser, by theme.
+"""Every style of the browser, by theme: the hue is the modality, the strength the confidence.
 
 Computed from a theme's background and text colour, so each Textual theme, light or dark, works.
-Hues are Okabe and Ito's, told apart by colour-blind readers too; letters say the same without
-colour. Knows no trace and no widget.
+The hues are from the palette of Okabe and Ito, which colour-blind people can distinguish; letters
+repeat them without colour. Knows no trace and no widget.
 """
 
 from __future__ import annotations
@@ -12,10 +12,10 @@ from functools import lru_cache
 from typing import TYPE_CHECKING
 
 import numpy as np
-import numpy.typing as npt
 from rich.style import Style
 from textual.color import Color
 
+from omnitrace.arrays import Float32, Int32
 from omnitrace.timeline import Modality
 
 if TYPE_CHECKING:
@@ -58,18 +58,18 @@ class Palette:
     error: Style
 
 
-def levels(confidence: npt.NDArray[np.float32], strength: float = 1.0) -> npt.NDArray[np.int32]:
+def levels(confidence: Float32, strength: float = 1.0) -> Int32:
     """(T,) int32 levels in [0, LEVELS) of (T,) confidences, relative to this sample's; a
     `strength` above 1 lifts the weak ones.
 
     The 95th percentile is full strength: what a mass can reach depends on the signal and the
-    reduce, so that only the comparison within a sample means something.
+    reduce, so that only a comparison within a sample is meaningful.
     """
     known = confidence[np.isfinite(confidence)]
     top = float(np.quantile(known, 0.95)) if len(known) else 0.0
     share = np.nan_to_num(confidence / top if top > 0 else confidence * 0)
     lifted = np.clip(share, 0, 1) ** (1 / strength)
-    found: npt.NDArray[np.int32] = np.round(lifted * (LEVELS - 1)).astype(np.int32)
+    found: Int32 = np.round(lifted * (LEVELS - 1)).astype(np.int32)
     return found
 
 

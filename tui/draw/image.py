@@ -8,46 +8,43 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 import numpy as np
-import numpy.typing as npt
 from rich.color import Color as RichColor
 from rich.style import Style
 from textual.color import Color
 
+from omnitrace.arrays import Float32, UInt8
 from tui.draw.lines import Piece
-
-Pixels = npt.NDArray[np.uint8]
-Heat = npt.NDArray[np.float32]
 
 SHADES = " ░▒▓█"
 """A heat map without colour."""
 
 
-def heated(pixels: Pixels | None, heat: Heat, page: Color, hue: Color) -> Pixels:
+def blend_heat(pixels: UInt8 | None, heat: Float32, page: Color, hue: Color) -> UInt8:
     """(rows, columns, 3): an image, dim where `heat` is 0, with a tint of `hue` where it is 1.
 
     `heat` (rows, columns) from 0 to 1. Without an image the heat map alone, from page to hue.
     """
-    cold, hot = (np.array(c.rgb, np.float32) for c in (page, hue))
+    low, high = (np.array(c.rgb, np.float32) for c in (page, hue))
     share = heat[..., None].astype(np.float32)
     if pixels is None:
-        mixed = cold + (hot - cold) * (0.08 + 0.92 * share)
+        mixed = low + (high - low) * (0.08 + 0.92 * share)
     else:
-        dim = cold + (pixels - cold) * 0.35
-        mixed = dim + (pixels * 0.8 + hot * 0.2 - dim) * share
+        dim = low + (pixels - low) * 0.35
+        mixed = dim + (pixels * 0.8 + high * 0.2 - dim) * share
     return np.clip(mixed, 0, 255).astype(np.uint8)
 
 
-def stretched(grid: Heat, rows: int, columns: int) -> Heat:
+def resize_grid(grid: Float32, rows: int, columns: int) -> Float32:
     """(rows, columns): a grid of patches as pixels, each with the value of its patch."""
     if not grid.size:
         return np.zeros((rows, columns), np.float32)
     down = np.arange(rows) * grid.shape[0] // rows
     across = np.arange(columns) * grid.shape[1] // columns
-    spread: Heat = grid[down[:, None], across[None, :]]
+    spread: Float32 = grid[down[:, None], across[None, :]]
     return spread
 
 
-def half_cells(pixels: Pixels, row: int) -> Iterable[Piece]:
+def half_cells(pixels: UInt8, row: int) -> Iterable[Piece]:
     """Row `row` of cells: pixel rows 2·row and 2·row + 1."""
     top = pixels[2 * row]
     under = pixels[2 * row + 1] if 2 * row + 1 < len(pixels) else top
@@ -55,7 +52,7 @@ def half_cells(pixels: Pixels, row: int) -> Iterable[Piece]:
         yield "▀", Style(color=RichColor.from_rgb(*upper), bgcolor=RichColor.from_rgb(*lower))
 
 
-def shades(heat: Heat, row: int, style: Style) -> Iterable[Piece]:
+def shades(heat: Float32, row: int, style: Style) -> Iterable[Piece]:
     """The same row without colour: the heat of its two pixels in one shade."""
     shown = heat[2 * row : 2 * row + 2].mean(axis=0)
     steps = np.round(shown * (len(SHADES) - 1)).astype(int).tolist()

@@ -1,7 +1,7 @@
-"""Text laid out in terminal cells: which characters are shown, whose they are, where rows break.
+"""Text in terminal cells: the characters shown, the step of each, and the breaks of rows.
 
-Pure data over numpy arrays; knows no widget, no colour and no application. Foreign text becomes
-showable here: `visible` is the only way from a trace's text to the screen.
+Pure data over numpy arrays; knows no widget, no colour and no application. Untrusted text becomes
+safe here: `visible` is the only way from a trace's text to the screen.
 """
 
 from __future__ import annotations
@@ -10,12 +10,10 @@ from dataclasses import dataclass
 from itertools import pairwise
 
 import numpy as np
-import numpy.typing as npt
 from rich.cells import cell_len, get_character_cell_size, set_cell_size
 
+from omnitrace.arrays import Int32
 from omnitrace.text import safe_text
-
-Int32 = npt.NDArray[np.int32]
 
 EMPTY = "·"  # a step that added no character: half an emoji, an end-of-text token
 MAX_MARKS = 4  # combining marks kept on one character: more only smear the rows around it
@@ -110,10 +108,11 @@ class Rows:
 
 
 def wrap(text: str, width: int, starts: tuple[int, ...] = ()) -> Rows:
-    """Break `text` to rows of at most `width` cells: at spaces, beside wide characters, else hard.
+    """Break `text` to rows of at most `width` cells.
 
-    `starts`: characters that must begin a row. Spaces at either end of a row are not drawn; a
-    combining mark stays with its base.
+    Rows break at spaces and next to wide characters, or else anywhere. `starts`: characters that
+    must begin a row. Spaces at either end of a row are not drawn; a combining mark stays with its
+    base.
     """
     codes = _codes(text)
     edge = np.concatenate([[0], np.cumsum(_widths(codes))]).astype(np.int32)

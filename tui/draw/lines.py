@@ -1,4 +1,4 @@
-"""Rows of styled text drawn only where they are seen: the one way onto the screen.
+"""Rows of styled text, drawn only where they are visible: the base of all panes.
 
 Every other widget of the browser is a `Lines`. All text goes through `strip`, which makes it
 visible and hands it to the terminal as segments: never through markup, never unsafe.
@@ -55,11 +55,11 @@ class Lines(ScrollView, can_focus=True):
         self._message: tuple[str, bool] | None = None
         self._strips: LRUCache[tuple[int, int], Strip] = LRUCache(1024)
         self._palette: Palette | None = None
-        self._base: Style | None = None  # textual computes it anew each time it is asked
+        self._base: Style | None = None  # Textual computes it at each access
 
     @property
     def palette(self) -> Palette:
-        """The styles of the theme, asked for once."""
+        """The styles of the theme, computed once."""
         if self._palette is None:
             self._palette = palette_of(self.app)
         return self._palette
@@ -73,7 +73,7 @@ class Lines(ScrollView, can_focus=True):
         self.redraw()
 
     def show_message(self, text: str, wrong: bool = False) -> None:
-        """Show a message in place: what is under way, or (`wrong`) what went wrong."""
+        """Show a message in place of the rows: the progress, or (`wrong`) an error."""
         shown = visible(" ".join(text.split()))
         rows = wrap(shown, max(2, self.scrollable_content_region.width - 2))
 

@@ -1,4 +1,4 @@
-"""Rows under a cursor: one is pointed at, one is chosen. Knows not what the rows are."""
+"""Rows under a cursor: one is pointed at, one is chosen. Does not know what the rows are."""
 
 from __future__ import annotations
 

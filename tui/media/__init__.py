@@ -1,1 +1,1 @@
-"""What a prompt shows and sounds like: found in the reader's folder, decoded, drawn, played."""
+"""The media of a prompt: decoded from the user's folder, drawn with heat maps, played."""

@@ -9,22 +9,20 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 from rich.cells import cell_len
 from rich.style import Style
 
 from omnitrace import Trace
+from omnitrace.arrays import Float32, Int64, UInt8
 from omnitrace.timeline import Modality
 from omnitrace.units import Units
 from tui.draw.colours import LETTERS, LEVELS, Palette
-from tui.draw.image import half_cells, heated, shades, stretched
+from tui.draw.image import blend_heat, half_cells, resize_grid, shades
 from tui.draw.layout import clip
 from tui.draw.lines import Piece, heights
 from tui.media.heat_map import over_patches, over_time, relative, seconds_of, tokens_of_medium
 from tui.trace.names import describe, number
 
-Float32 = npt.NDArray[np.float32]
-Pixels = npt.NDArray[np.uint8]
 Row = Callable[[Palette], Iterable[Piece]]
 
 _MOST_COLUMNS, _MOST_ROWS = 48, 10  # cells of an image
@@ -35,7 +33,7 @@ _FRAME_COLUMNS, _FRAME_ROWS = 12, 4  # cells of a frame in a strip
 class Decoded:
     """A decoded medium: its image or strip of frames, its loudness; or why there is `missing`."""
 
-    pixels: Pixels | None = None
+    pixels: UInt8 | None = None
     loudness: Float32 | None = None
     missing: str = ""
 
@@ -133,7 +131,7 @@ def _title(scene: Scene, medium: int, width: int) -> Row:
 def _image(scene: Scene, medium: int, decoded: Decoded, width: int) -> list[Row]:
     columns, rows = image_cells(scene.trace, medium, width - 2)
     grid = over_patches(scene.trace, tokens_of_medium(scene.trace, medium), scene.row)
-    heat = stretched(relative(grid, scene.top), 2 * rows, columns)
+    heat = resize_grid(relative(grid, scene.top), 2 * rows, columns)
     return _pixels(scene, heat, decoded.pixels, Modality.IMAGE)
 
 
@@ -150,8 +148,8 @@ def _video(scene: Scene, medium: int, decoded: Decoded, width: int) -> list[Row]
     shown = decoded.pixels[: 2 * rows, :cells]
     pixels[: shown.shape[0], : shown.shape[1]] = shown
     by_frame = course.reshape(len(times), columns).sum(axis=1)
-    hot = relative(by_frame, float(by_frame.max(initial=0.0))) * _weight(scene, tokens)
-    heat = np.broadcast_to(np.repeat(hot, columns), (2 * rows, cells))
+    share = relative(by_frame, float(by_frame.max(initial=0.0))) * _weight(scene, tokens)
+    heat = np.broadcast_to(np.repeat(share, columns), (2 * rows, cells))
     return [
         *_pixels(scene, np.ascontiguousarray(heat), pixels, Modality.VIDEO),
         _mass(scene, course, Modality.VIDEO),
@@ -165,18 +163,18 @@ def _audio(scene: Scene, medium: int, decoded: Decoded, width: int) -> list[Row]
     course = over_time(scene.trace, tokens, scene.row, seconds, cells)
     rows = [_mass(scene, course, Modality.AUDIO)]
     if decoded.loudness is not None:
-        hot = relative(course, float(course.max(initial=0.0))) * _weight(scene, tokens)
-        rows.insert(0, _wave(hot[: len(decoded.loudness)], decoded.loudness[:cells]))
+        share = relative(course, float(course.max(initial=0.0))) * _weight(scene, tokens)
+        rows.insert(0, _wave(share[: len(decoded.loudness)], decoded.loudness[:cells]))
     return rows
 
 
-def _pixels(scene: Scene, heat: Float32, pixels: Pixels | None, modality: Modality) -> list[Row]:
+def _pixels(scene: Scene, heat: Float32, pixels: UInt8 | None, modality: Modality) -> list[Row]:
     def row(at: int) -> Row:
         def draw(palette: Palette) -> Iterable[Piece]:
             yield "  ", palette.plain
             if scene.colour:
                 hue = palette.hue[modality]
-                yield from half_cells(heated(pixels, heat, palette.page, hue), at)
+                yield from half_cells(blend_heat(pixels, heat, palette.page, hue), at)
             else:
                 yield from shades(heat, at, palette.plain)
 
@@ -194,14 +192,14 @@ def _mass(scene: Scene, course: Float32, modality: Modality) -> Row:
     ]
 
 
-def _weight(scene: Scene, tokens: npt.NDArray[np.int64]) -> np.float32:
+def _weight(scene: Scene, tokens: Int64) -> np.float32:
     """The largest score of these tokens relative to that of all media, from 0 to 1."""
     own = float(scene.row[tokens].max(initial=0.0))
     return np.float32(own / scene.top if scene.top > 0 else 0.0)
 
 
-def _wave(hot: Float32, loudness: Float32) -> Row:
-    levels = np.round(hot * (LEVELS - 1)).astype(int).tolist()
+def _wave(share: Float32, loudness: Float32) -> Row:
+    levels = np.round(share * (LEVELS - 1)).astype(int).tolist()
     marks = heights(np.maximum(loudness, 0.06).tolist())
 
     def draw(palette: Palette) -> Iterable[Piece]:

@@ -6,22 +6,19 @@ Pure functions over numpy arrays. Knows no widget.
 from __future__ import annotations
 
 import numpy as np
-import numpy.typing as npt
 
 from omnitrace import Trace
+from omnitrace.arrays import Float32, Int64
 from omnitrace.timeline import Modality
 
-Float32 = npt.NDArray[np.float32]
-Bool = npt.NDArray[np.bool_]
 
-
-def tokens_of_medium(trace: Trace, medium: int, audio: bool = False) -> npt.NDArray[np.int64]:
+def tokens_of_medium(trace: Trace, medium: int, audio: bool = False) -> Int64:
     """The prompt tokens of a medium's image or frames, or (`audio`) of its audio."""
     line = trace.timeline
     return np.flatnonzero((line.medium == medium) & ((line.modality == Modality.AUDIO) == audio))
 
 
-def over_patches(trace: Trace, tokens: npt.NDArray[np.int64], row: Float32) -> Float32:
+def over_patches(trace: Trace, tokens: Int64, row: Float32) -> Float32:
     """(rows, columns) float32: the score of each patch, summed over frames; empty without any."""
     line = trace.timeline
     tokens = tokens[line.row[tokens] >= 0]
@@ -33,9 +30,7 @@ def over_patches(trace: Trace, tokens: npt.NDArray[np.int64], row: Float32) -> F
     return grid
 
 
-def over_time(
-    trace: Trace, tokens: npt.NDArray[np.int64], row: Float32, seconds: float, cells: int
-) -> Float32:
+def over_time(trace: Trace, tokens: Int64, row: Float32, seconds: float, cells: int) -> Float32:
     """(cells,) float32: the scores of the tokens over equal parts of `seconds`."""
     line = trace.timeline
     tokens = tokens[~np.isnan(line.start_s[tokens])]

@@ -6,8 +6,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 
+from omnitrace.arrays import Float32, Float64, Int64
 from omnitrace.timeline import Modality
 from replay import Attribution
 from tui.draw.colours import LETTERS
@@ -16,8 +16,6 @@ from tui.readings.base import Reading
 from tui.trace.names import name
 from tui.trace.sources import UnitTable
 from tui.trace.state import Answer
-
-Float64 = npt.NDArray[np.float64]
 
 _BAR, _STRIP = 8, 24
 
@@ -32,9 +30,9 @@ class Uses:
     """
 
     share: Float64
-    steps: npt.NDArray[np.int64]
+    steps: Int64
     spans: tuple[tuple[int, ...], ...]
-    order: npt.NDArray[np.int64]
+    order: Int64
     course: Float64
 
 
@@ -58,7 +56,7 @@ def uses_of(attribution: Attribution, cells: int = _STRIP) -> Uses:
     )
 
 
-def _course(mass: npt.NDArray[np.float32], cells: int) -> Float64:
+def _course(mass: Float32, cells: int) -> Float64:
     """(m, cells): mean masses of equal parts of the response, relative to the largest."""
     steps, count = mass.shape
     if not steps or not count:

@@ -11,18 +11,16 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 
 from omnitrace import Trace
+from omnitrace.arrays import Bool
 from omnitrace.timeline import Modality
 from replay import Attribution, Span
 from replay.evaluation import Gold
 from replay.methods.compare import Parting
-from tui.compare import kept, span_at
+from tui.compare import source_ids, span_at
 from tui.readings.causal import CausalResult
 from tui.trace.names import name
-
-Bool = npt.NDArray[np.bool_]
 
 _NAME_CELLS = 60
 AGREED, DIFFERS, UNKNOWN = "✓", "✗", "·"
@@ -140,7 +138,7 @@ def _entry(
 
 
 def _others(compared: Compared, other: Attribution, k: int, span: Span) -> tuple[Entry, ...]:
-    at, own = span_at(other, span.steps[0]), kept(compared.attribution, k)
+    at, own = span_at(other, span.steps[0]), source_ids(compared.attribution, k)
     return tuple(
         _entry(other, source.unit, _sign(other.units.id[source.unit] in own))
         for source in (other.spans[at].sources if at is not None else ())
@@ -151,7 +149,7 @@ def _kept_by_other(compared: Compared, span: Span) -> frozenset[str] | None:
     if compared.other is None:
         return None
     at = span_at(compared.other[1], span.steps[0])
-    return frozenset() if at is None else kept(compared.other[1], at)
+    return frozenset() if at is None else source_ids(compared.other[1], at)
 
 
 def _sign(agreed: bool) -> str:

@@ -25,7 +25,7 @@ from tui.trace.state import Answer
 from tui.trace.target import Target
 
 NO_COMPARISON = (
-    "Nobody to compare with: press b for another preset, start with --labels, or record what the "
+    "Nothing to compare with: press b for another preset, start with --labels, or record what the "
     "cause is (omnitrace ablate-inputs)."
 )
 NO_ABLATIONS = "No ablations of this sample are recorded: see omnitrace ablate-inputs."

@@ -1,6 +1,6 @@
-"""What must be computed to be known of a sample: does it open, how right, how disputed is it?
+"""The computed columns of a run: whether a sample opens, its F1, its share of disputed steps.
 
-Computed sample by sample while the reader looks on. Knows no widget.
+Computed sample by sample in the background. Knows no widget.
 """
 
 from __future__ import annotations
@@ -9,24 +9,25 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 
 from omnitrace import OmniTraceError, Trace
+from omnitrace.arrays import Bool, Float32
 from replay import Attribution, ReplayConfig, Replayer
 from tui.compare import disputed
 
 Score = Callable[[Trace, Attribution], float | None]
-"""How right an attribution is, from 0 to 1; None where nobody knows."""
+"""The score of an attribution, from 0 to 1; None without labels."""
 
 
 @dataclass(frozen=True)
 class Measures:
-    """Of S samples, NaN where not known (yet): `f1` (S,) against labels, `differs` (S,) the share
-    of steps whose curated sources another configuration changes; `broken` (S,) bool: unreadable."""
+    """Measures of S samples, NaN where not known: `f1` (S,) against labels, `differs` (S,) the
+    share of steps whose curated sources another configuration changes; `broken` (S,) bool: the
+    sample cannot be read."""
 
-    f1: npt.NDArray[np.float32]
-    differs: npt.NDArray[np.float32]
-    broken: npt.NDArray[np.bool_]
+    f1: Float32
+    differs: Float32
+    broken: Bool
 
     @classmethod
     def blank(cls, count: int) -> Measures:
@@ -39,8 +40,8 @@ class Measures:
 
 
 @dataclass(frozen=True)
-class Plan:
-    """What to measure: attributions under `config`, by `score`, and beside `other`."""
+class MeasureOptions:
+    """What to measure: attributions under `config`, by `score`, and compared to `other`."""
 
     config: ReplayConfig
     other: ReplayConfig | None = None
@@ -48,22 +49,22 @@ class Plan:
 
 
 def measure(
-    replayer: Callable[[str], Replayer], ids: Iterable[str], plan: Plan, into: Measures
+    replayer: Callable[[str], Replayer], ids: Iterable[str], options: MeasureOptions, into: Measures
 ) -> Iterator[int]:
     """Measure samples in order, writing into row k of `into`; yields each k when it is done."""
     for k, id in enumerate(ids):
         try:
-            _measure(replayer(id), plan, into, k)
+            _measure(replayer(id), options, into, k)
         except OmniTraceError:
-            into.broken[k] = True  # its own view says why
+            into.broken[k] = True  # the trace view shows the reason
         yield k
 
 
-def _measure(replayer: Replayer, plan: Plan, into: Measures, k: int) -> None:
-    attribution = replayer.attribute(plan.config)
-    if plan.score is not None:
-        known = plan.score(replayer.trace, attribution)
+def _measure(replayer: Replayer, options: MeasureOptions, into: Measures, k: int) -> None:
+    attribution = replayer.attribute(options.config)
+    if options.score is not None:
+        known = options.score(replayer.trace, attribution)
         into.f1[k] = np.nan if known is None else known
-    if plan.other is not None:
-        apart = disputed(attribution, replayer.attribute(plan.other))
+    if options.other is not None:
+        apart = disputed(attribution, replayer.attribute(options.other))
         into.differs[k] = apart.mean() if len(apart) else 0.0

@@ -1,4 +1,4 @@
-"""One sample beside the list: what its prompt is made of, and its whole answer."""
+"""A preview of one sample: the parts of its prompt, and its whole answer."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ Row = Sequence[tuple[str, str]]  # pieces of text and the names of their styles 
 
 
 class Preview(Lines, can_focus=False):
-    """What a sample holds, for a reader who decides whether to open it."""
+    """The content of a sample, to decide whether to open it."""
 
     _trace: Trace | None = None
 
@@ -30,7 +30,7 @@ class Preview(Lines, can_focus=False):
         """Show a sample."""
         self._trace, self._message = trace, None
         self.border_title = Content(visible(trace.id[:200]))
-        self._lay()
+        self._update_rows()
 
     def show_message(self, text: str, wrong: bool = False) -> None:
         self._trace = None
@@ -38,9 +38,9 @@ class Preview(Lines, can_focus=False):
 
     def on_resize(self) -> None:
         super().on_resize()
-        self._lay()
+        self._update_rows()
 
-    def _lay(self) -> None:
+    def _update_rows(self) -> None:
         if self._trace is None:
             return
         rows = preview_rows(self._trace, max(2, self.scrollable_content_region.width - 2))
@@ -62,7 +62,7 @@ def preview_rows(trace: Trace, width: int) -> list[Row]:
     media = [(Modality[medium.kind.upper()], describe(medium)) for medium in trace.media]
     return [
         made,
-        *([(f"{LETTERS[kind]} ", kind.label), (told, "plain")] for kind, told in media),
+        *([(f"{LETTERS[kind]} ", kind.label), (text, "plain")] for kind, text in media),
         [],
         *([(line, "plain")] for line in _wrapped(trace.response, width)),
     ]

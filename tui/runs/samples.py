@@ -1,4 +1,4 @@
-"""The samples of a run as rows: those that a query leaves, in the order that the reader likes."""
+"""The samples of a run as rows: those that a query selects, in a chosen order."""
 
 from __future__ import annotations
 
@@ -6,11 +6,11 @@ from collections.abc import Callable, Iterable
 from typing import ClassVar
 
 import numpy as np
-import numpy.typing as npt
 from rich.cells import cell_len
 from rich.style import Style
 from textual.binding import Binding, BindingType
 
+from omnitrace.arrays import Array, Float32, Int64
 from omnitrace.store.run import SampleTable
 from omnitrace.timeline import Modality
 from tui.draw.colours import LETTERS, Palette
@@ -20,8 +20,6 @@ from tui.draw.table import Table
 from tui.query import Columns, among, holding
 from tui.runs.measures import Measures
 
-Int64 = npt.NDArray[np.int64]
-
 KINDS = [m for m in Modality if m != Modality.SPECIAL]
 SORTS = ("recorded", "id", "n", "steps", "f1", "differs")
 _ID_CELLS = (8, 28)  # the narrowest and the widest column of ids
@@ -29,7 +27,7 @@ _MEASURE_CELLS = 10
 
 
 def columns_of(table: SampleTable, measures: Measures) -> Columns:
-    """What can be asked of samples."""
+    """The fields of samples that a query can name."""
     texts = [f"{id}\n{preview}" for id, preview in zip(table.ids, table.previews, strict=True)]
     there = {m.label: table.modalities[:, m] > 0 for m in KINDS}
     return Columns(
@@ -39,11 +37,9 @@ def columns_of(table: SampleTable, measures: Measures) -> Columns:
     )
 
 
-def sorting(
-    sort: str, table: SampleTable, measures: Measures, backwards: bool = False
-) -> npt.NDArray[np.int64]:
-    """(S,) int64: the samples in order; what is not known comes last either way."""
-    columns: dict[str, Callable[[], npt.NDArray[np.generic]]] = {
+def sorting(sort: str, table: SampleTable, measures: Measures, backwards: bool = False) -> Int64:
+    """(S,) int64: the samples in order; unknown values come last in both directions."""
+    columns: dict[str, Callable[[], Array]] = {
         "recorded": lambda: np.arange(len(table)),
         "id": lambda: np.argsort(np.argsort(np.array(table.ids, object), kind="stable")),
         "n": lambda: table.n,
@@ -97,8 +93,8 @@ class SampleList(Table, inherit_bindings=False):
             self.move_to(int(at[0]))
 
     @property
-    def measured(self) -> list[tuple[str, npt.NDArray[np.float32]]]:
-        """The columns of what is known so far."""
+    def measured(self) -> list[tuple[str, Float32]]:
+        """The measured columns that have a value."""
         known = (("F1", self.measures.f1), ("A≠B", self.measures.differs))
         return [(title, values) for title, values in known if not np.isnan(values).all()]
 
@@ -113,8 +109,8 @@ class SampleList(Table, inherit_bindings=False):
         of = f" of {len(self.table):,}" if len(self.order) < len(self.table) else ""
         count = f"{len(self.order):,}{of}"
         room = self._response_cells(width)
-        said = (f"response · {count} samples", f"{count} samples", count)
-        yield next((text for text in said if len(text) <= room), count), palette.dim
+        titles = (f"response · {count} samples", f"{count} samples", count)
+        yield next((text for text in titles if len(text) <= room), count), palette.dim
 
     def draw_item(self, row: int, width: int) -> Iterable[Piece]:
         palette, table, sample = self.palette, self.table, int(self.order[row])

@@ -18,7 +18,7 @@ from omnitrace import CommandError, OmniTraceError, Trace
 from tui.draw.lines import Lines
 from tui.draw.table import Table
 from tui.input_line import InputLine
-from tui.runs.measures import Measures, Plan, measure
+from tui.runs.measures import MeasureOptions, Measures, measure
 from tui.runs.preview import Preview
 from tui.runs.samples import SORTS, SampleList, columns_of, sorting
 from tui.session import Session
@@ -187,12 +187,12 @@ class RunScreen(Screen[None]):
         """Attribute every sample: its F1 where there are labels, its share of disputed steps."""
         other = self.session.other or self.session.contrast
         labels = self.session.labels
-        self._measure(Plan(self.session.config, other, labels.f1 if labels else None))
+        self._measure(MeasureOptions(self.session.config, other, labels.f1 if labels else None))
 
     @work(thread=True, exclusive=True, group="measure", description="measure")
-    def _measure(self, plan: Plan) -> None:
+    def _measure(self, options: MeasureOptions) -> None:
         worker, reported = get_current_worker(), time.monotonic()
-        for k in measure(self.session.replayer, self.samples.ids, plan, self.measures):
+        for k in measure(self.session.replayer, self.samples.ids, options, self.measures):
             if worker.is_cancelled:
                 return
             if time.monotonic() - reported > _REPORT_S or k + 1 == len(self.samples):

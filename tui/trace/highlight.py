@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 
+from omnitrace.arrays import Bool
 from replay import Attribution
 from tui.status import StatusLine
 from tui.trace.overview import Overview
-from tui.trace.response import Bool, steps_of_unit
+from tui.trace.response import steps_of_unit
 from tui.trace.search import steps_found
 from tui.trace.state import Answer
 from tui.trace.tokens import TokenView

@@ -1,4 +1,4 @@
-"""What things in a prompt are called on the screen: units, media, single tokens, numbers."""
+"""The names of things in a prompt on the screen: units, media, single tokens, numbers."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def token_name(trace: Trace, token: int) -> str:
 
 
 def spell(text: str) -> str:
-    """A token so that nothing in it hides: spaces are seen, the unshowable gives its code point."""
+    """A token with visible white space, and code points for what cannot be shown."""
     known = {" ": "␣", "\n": "↵", "\t": "⇥"}
     return "".join(
         known.get(c) or (c if visible(c) == c else f"‹U+{ord(c):04X}›") for c in text[:80]

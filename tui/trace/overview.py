@@ -12,9 +12,10 @@ from rich.style import Style
 from textual import events
 from textual.message import Message
 
+from omnitrace.arrays import Bool
 from tui.draw.colours import LETTERS
 from tui.draw.lines import Lines, Piece
-from tui.trace.response import NO_RESPONSE, Bool, StyledResponse
+from tui.trace.response import NO_RESPONSE, StyledResponse
 
 
 class Overview(Lines, can_focus=False):

@@ -1,4 +1,4 @@
-"""The prompt as the units it is cut into, with what they caused under the cursor."""
+"""The prompt as its units, with marks on those that caused the step under the cursor."""
 
 from __future__ import annotations
 

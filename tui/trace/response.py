@@ -10,19 +10,16 @@ from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
-import numpy.typing as npt
 
 from omnitrace import Trace
-from omnitrace.timeline import Int32, Modality
+from omnitrace.arrays import Bool, Float32, Int32
+from omnitrace.timeline import Modality
 from omnitrace.units import Units
 from replay import Attribution
 from tui.compare import disputed, spans_of_steps
 from tui.draw.colours import levels
 from tui.draw.layout import Shown, show_steps
 from tui.trace.names import name
-
-Bool = npt.NDArray[np.bool_]
-Float32 = npt.NDArray[np.float32]
 
 _CAPTION_CELLS = 40
 _KINDS = tuple(Modality)  # by number: an enum's own look-up is slow
@@ -131,11 +128,14 @@ def style_response(
     layout: ResponseLayout, attribution: Attribution, options: StyleOptions
 ) -> StyledResponse:
     """The response as an attribution styles its steps."""
-    span = spans_of_steps(attribution)
-    groups = {"word": layout.word, "span": runs(span)}
-    group = groups.get(options.grain, np.arange(len(span), dtype="i4"))
+    span_of = spans_of_steps(attribution)
+    groups = {"word": layout.word, "span": runs(span_of)}
+    group = groups.get(options.grain, np.arange(len(span_of), dtype="i4"))
     unit, confidence = traced(attribution, group)
     kinds = [*(_KINDS[m] for m in attribution.units.modality.tolist()), Modality.SPECIAL]
+    differing = np.zeros(len(span_of), np.bool_)
+    if options.other is not None:
+        differing = disputed(attribution, options.other)
     return StyledResponse(
         shown=layout.shown,
         first=layout.first,
@@ -143,17 +143,15 @@ def style_response(
         unit=unit,
         modality=tuple(kinds[u] for u in unit.tolist()),
         level=levels(confidence, options.strength),
-        spans=tuple(found.steps for found in attribution.spans),
+        spans=tuple(span.steps for span in attribution.spans),
         sources=tuple(
-            tuple((kinds[source.unit], source.unit) for source in found.sources)
-            for found in attribution.spans
+            tuple((kinds[source.unit], source.unit) for source in span.sources)
+            for span in attribution.spans
         ),
-        span=span,
-        disputed=(
-            disputed(attribution, options.other) if options.other else np.zeros(len(span), np.bool_)
-        ),
+        span=span_of,
+        disputed=differing,
         units=attribution.units,
-        thinking=frozenset(k for k, found in enumerate(attribution.spans) if found.thinking),
+        thinking=frozenset(k for k, span in enumerate(attribution.spans) if span.thinking),
     )
 
 

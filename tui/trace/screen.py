@@ -24,7 +24,7 @@ from omnitrace.config import to_toml
 from replay import Attribution
 from tui.compare import span_at
 from tui.draw.table import Table
-from tui.export import KINDS, View, exported, link, span_text
+from tui.export import KINDS, View, export_view, link, span_text
 from tui.input_line import InputLine
 from tui.look import GRAINS
 from tui.media.view import MediaView
@@ -40,7 +40,7 @@ from tui.trace.prompt import PromptScreen
 from tui.trace.response import NO_RESPONSE, unstyled
 from tui.trace.search import step_at_place
 from tui.trace.sources import SpanSources, StepSources, UnitTable
-from tui.trace.state import Answer, Opened, Request, TraceState, attributed, difference, step_view
+from tui.trace.state import Answer, Opened, Request, TraceState, answer_for, difference, step_view
 from tui.trace.step_detail import StepDetail
 from tui.trace.target import TargetTable
 from tui.trace.tokens import TokenView
@@ -68,7 +68,7 @@ class TraceScreen(Screen[int]):
         Binding("colon", "go", "Go to", show=False, key_display=":"),
         Binding("z", "grain", "Token, word, span", show=False),
         Binding("p", "preset", "Preset"),
-        Binding("b", "beside", "Compare"),
+        Binding("b", "compare", "Compare"),
         Binding("d", "disputed", "Light what differs", show=False),
         Binding("e", "options", "Configure"),
         Binding("w", "save", "Save the configuration", show=False),
@@ -163,7 +163,7 @@ class TraceScreen(Screen[int]):
                 replayer = self.session.replayer(self.state.ids[request.place])
                 opened = Opened.of(request.place, replayer)
                 self.call_later(self._show_opened, opened)
-            self.call_later(self._show_answer, attributed(request, opened, self.session.labels))
+            self.call_later(self._show_answer, answer_for(request, opened, self.session.labels))
         except OmniTraceError as error:
             self.call_later(self._show_failure, request, opened, str(error))
 
@@ -352,7 +352,7 @@ class TraceScreen(Screen[int]):
         screenshot = partial(self.app.export_screenshot, title="omnitrace browse")
         view = View(answer.attribution, answer.response, self.tokens.palette, screenshot)
         try:
-            self.saver.save(name, exported(view, name), "written to")
+            self.saver.save(name, export_view(view, name), "written to")
         except CommandError as error:
             self.status.show_status(str(error), wrong=True)
 
@@ -377,7 +377,7 @@ class TraceScreen(Screen[int]):
         self.session.history.next_preset()
         self.recompute()
 
-    def action_beside(self) -> None:
+    def action_compare(self) -> None:
         self.session.next_baseline()
         self.status.show_status("")
         self.recompute()

@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import re
-from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
 from omnitrace import CommandError, Trace
+from omnitrace.arrays import Array, Bool
 from omnitrace.timeline import Modality
 from tui.query import Columns, among, holding
-from tui.trace.response import Bool
 from tui.trace.state import Answer
 
 _PLACE = re.compile(r"(s?)(\d+)")
@@ -29,7 +27,7 @@ def columns_of(answer: Answer) -> Columns:
     units = attribution.units
     modality = np.append(units.modality, Modality.SPECIAL)[attribution.unit]
     names = [*(f"{i} {label}" for i, label in zip(units.id, units.label, strict=True)), ""]
-    numbers: dict[str, npt.NDArray[Any]] = {
+    numbers: dict[str, Array] = {
         "step": np.arange(1, trace.T + 1),
         "confidence": attribution.confidence,
         "vote": attribution.vote,

@@ -10,8 +10,8 @@ from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
 import numpy as np
-import numpy.typing as npt
 
+from omnitrace.arrays import Float32
 from omnitrace.timeline import Modality
 from replay import Dropped, Source
 from tui.draw.colours import LETTERS
@@ -51,7 +51,7 @@ class StepSources(UnitTable):
     """All units by their mass at one step (or a group of steps); the mapped one is response."""
 
     _view: StepView
-    _mass: npt.NDArray[np.float32]
+    _mass: Float32
 
     def show_step(self, view: StepView) -> None:
         """Show the mean masses of the steps of a view."""
@@ -125,37 +125,37 @@ class SpanSources(UnitTable):
         super().show_message(text, wrong)
 
     def draw_item(self, row: int, width: int) -> Iterable[Piece]:
-        found, palette = self._sources[row], self.palette
-        if isinstance(found, OtherSource):
+        source, palette = self._sources[row], self.palette
+        if isinstance(source, OtherSource):
             yield "- ", palette.dim
-            yield LETTERS[found.modality], palette.ink[found.modality]
-            yield f"  {found.text}".ljust(width), palette.dim
+            yield LETTERS[source.modality], palette.ink[source.modality]
+            yield f"  {source.text}".ljust(width), palette.dim
             return
         here = row == self.pointer
-        style = palette.strong if isinstance(found, Source) else palette.dim
+        style = palette.strong if isinstance(source, Source) else palette.dim
         style = palette.chosen if here else style
-        modality = Modality(self._units.modality[found.unit])
-        yield f"{self._sign(found)} ", style
+        modality = Modality(self._units.modality[source.unit])
+        yield f"{self._sign(source)} ", style
         yield LETTERS[modality], palette.ink[modality]
-        yield f"  {_numbers(found)} ", style
+        yield f"  {_numbers(source)} ", style
         if width >= _WIDE:
-            yield bar(found.mass, width // 6), palette.bar[modality]
+            yield bar(source.mass, width // 6), palette.bar[modality]
             yield " ", style
         used = 21 + (width // 6 + 1 if width >= _WIDE else 0)
-        yield name(self._units, found.unit, width - used).ljust(width), style
+        yield name(self._units, source.unit, width - used).ljust(width), style
 
-    def _sign(self, found: Source | Dropped) -> str:
+    def _sign(self, source: Source | Dropped) -> str:
         """`✓` kept, `✗` dropped; `+` or `-` where another attribution differs."""
-        own = isinstance(found, Source)
-        other = own if self._others is None else self._units.id[found.unit] in self._others
+        own = isinstance(source, Source)
+        other = own if self._others is None else self._units.id[source.unit] in self._others
         return {(True, True): "✓", (False, False): "✗", (True, False): "+"}.get((own, other), "-")
 
 
-def _numbers(found: Source | Dropped) -> str:
+def _numbers(source: Source | Dropped) -> str:
     """Sixteen cells: share, run and score of a kept source; share and rule of a dropped one."""
-    if isinstance(found, Source):
-        return f"{found.mass:4.2f} {found.run:4.2f}  {found.score:4.2f}"
-    return f"{found.mass:4.2f} {found.rule:<10}"
+    if isinstance(source, Source):
+        return f"{source.mass:4.2f} {source.run:4.2f}  {source.score:4.2f}"
+    return f"{source.mass:4.2f} {source.rule:<10}"
 
 
 def _kept(view: StepView) -> dict[str, OtherSource] | None:

@@ -1,7 +1,7 @@
 """What the trace view shows, and how it is computed: plain data and pure functions.
 
 A `Request` says what the user wants to see, an `Answer` is what was computed for it, a `StepView`
-the part of it at one step. May read the disk: call `Opened.of` and `attributed` from a worker
+the part of it at one step. May read the disk: call `Opened.of` and `answer_for` from a worker
 thread. Knows no widget.
 """
 
@@ -70,7 +70,7 @@ class Answer:
         return self.opened.replayer.tagged(self.attribution.config.tags)
 
 
-def attributed(request: Request, opened: Opened, labels: Labels | None) -> Answer:
+def answer_for(request: Request, opened: Opened, labels: Labels | None) -> Answer:
     """Attribute an open sample; OmniTraceError if `request.config` cannot be applied to it."""
     attribution = opened.replayer.attribute(request.config)
     other, gold, error = None, None, ""

@@ -1,6 +1,6 @@
-"""The scores of a few steps over single prompt tokens, read when they are looked at.
+"""The scores of a few steps over single prompt tokens, read on demand.
 
-Knows traces and signals; no widget. May touch the disk: call from a worker thread.
+Knows traces and signals; no widget. May read the disk: call from a worker thread.
 """
 
 from __future__ import annotations
@@ -9,25 +9,23 @@ from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
-import numpy.typing as npt
 
 from omnitrace import Trace
+from omnitrace.arrays import Float32, Int64
 from omnitrace.attention import HEAD_ARRAYS, HeadMass
 from omnitrace.units import Units
 from replay import Attribution, ReplayConfig
 from replay.attribution import mass_key
 from replay.rows import Rows, layer_weights, of_heads, rows_of, shares
 
-Float32 = npt.NDArray[np.float32]
-
 _TOP = 8  # prompt tokens that are named
 _MOST_STEPS = 64  # of a group are averaged: spread over it evenly
-_KEPT = 8  # details that were read last
+_KEPT = 8  # details kept
 
 
 @dataclass(frozen=True)
 class Profile:
-    """How much of a step's score falls on one unit, layer by layer; `what` was recorded so."""
+    """The score of a step on one unit, layer by layer; `what`: the signal recorded by layer."""
 
     what: str
     layers: tuple[int, ...]
@@ -36,9 +34,9 @@ class Profile:
 
 @dataclass(frozen=True)
 class StepDetail:
-    """What is known below the units of some steps: `row` (n,) float32, their mean score of each
-    prompt token; `profile` of the first of them on the unit that it is traced to; `top`: the
-    prompt tokens with the largest scores, largest first, with these."""
+    """The detail of some steps below units: `row` (n,) float32, the mean score of each prompt
+    token; `profile` of the first step on the unit that it is traced to; `top`: the prompt tokens
+    with the largest scores, largest first, with these scores."""
 
     steps: tuple[int, int]
     row: Float32
@@ -47,7 +45,7 @@ class StepDetail:
 
 
 class StepReader:
-    """Reads single steps of one trace, and keeps the last of them: a cursor goes back and forth."""
+    """Reads single steps of one trace, and keeps the last few: a cursor goes back and forth."""
 
     def __init__(self, trace: Trace) -> None:
         self.trace = trace
@@ -55,10 +53,10 @@ class StepReader:
         self._whole: tuple[object, Rows] | None = None  # rows that cannot be read one by one
 
     def read(self, attribution: Attribution, steps: tuple[int, int]) -> StepDetail:
-        """What is known of `steps`, half-open, under the configuration of an attribution."""
-        known = self.cached(attribution, steps)
-        if known is not None:
-            return known
+        """The detail of `steps`, half-open, under the configuration of an attribution."""
+        cached = self.cached(attribution, steps)
+        if cached is not None:
+            return cached
         row = self.row(attribution.config, steps)
         unit = int(attribution.unit[steps[0]])
         profile = self._profile(attribution, steps[0], unit) if unit >= 0 else None
@@ -69,12 +67,12 @@ class StepReader:
         return detail
 
     def cached(self, attribution: Attribution, steps: tuple[int, int]) -> StepDetail | None:
-        """The same if it was read lately, else None; never touches the disk."""
+        """The same detail if it is among the last read, else None; never reads the disk."""
         return self._details.get((mass_key(attribution.config), steps))
 
     def row(self, config: ReplayConfig, steps: tuple[int, int]) -> Float32:
-        """(n,) float32: the mean score of each prompt token over `steps`, what came by way of
-        earlier steps aside; nothing where heads were recorded by unit only."""
+        """(n,) float32: the mean score of each prompt token over `steps`, without rollout through
+        earlier steps; zeros where heads were recorded by unit only."""
         stride = -(-(steps[1] - steps[0]) // _MOST_STEPS)
         rows = [self._row(config, step) for step in range(*steps, max(1, stride))]
         mean: Float32 = np.mean(rows, axis=0, dtype=np.float32)
@@ -137,7 +135,7 @@ def top_tokens(row: Float32, count: int) -> tuple[tuple[int, float], ...]:
     return tuple((int(token), float(row[token])) for token in order)
 
 
-def tokens_of(units: Units, unit: int) -> npt.NDArray[np.int64]:
+def tokens_of(units: Units, unit: int) -> Int64:
     """The prompt tokens of a unit, ascending."""
     ranges = units.ranges[units.offset[unit] : units.offset[unit + 1]]
     return np.concatenate([np.arange(start, end) for start, end in ranges.tolist()])

@@ -18,10 +18,11 @@ from textual.binding import Binding, BindingType
 from textual.geometry import Region, Size
 from textual.message import Message
 
+from omnitrace.arrays import Bool
 from tui.draw.colours import LETTERS
 from tui.draw.layout import clip, nearest_step, wrap
 from tui.draw.lines import Lines, Piece
-from tui.trace.response import NO_RESPONSE, Bool, StyledResponse
+from tui.trace.response import NO_RESPONSE, StyledResponse
 
 TEXT, LETTER, CAPTION = range(3)  # what a line shows of its row
 _UNDERLINED = Style(underline=True)

@@ -1,4 +1,4 @@
-"""Media found by name and sha256, decoded, heated, drawn and played."""
+"""Media found by name and sha256, decoded, blend_heat, drawn and played."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from omnitrace.timeline import Medium
 from tests.build import make_trace
 from tests.tui.drive import browsing, press, text
 from tests.tui.samples import planted_trace, settle, write_run
-from tui.draw.image import half_cells, heated, shades, stretched
+from tui.draw.image import blend_heat, half_cells, resize_grid, shades
 from tui.media import decode
 from tui.media.cache import MediaCache
 from tui.media.heat_map import over_patches, over_time, tokens_of_medium
@@ -164,9 +164,9 @@ def test_scores_lie_on_patches_and_on_time() -> None:
 def test_hot_is_bright_and_cold_is_dim() -> None:
     pixels = np.full((2, 2, 3), 200, np.uint8)
     heat = np.array([[0, 1], [0, 1]], np.float32)
-    mixed = heated(pixels, heat, BLACK, HUE)
+    mixed = blend_heat(pixels, heat, BLACK, HUE)
     assert mixed[0, 1].sum() > 2 * mixed[0, 0].sum()
-    assert heated(None, heat, BLACK, HUE)[0, 1].tolist() == [200, 100, 50]
+    assert blend_heat(None, heat, BLACK, HUE)[0, 1].tolist() == [200, 100, 50]
     (left, style), (right, _) = half_cells(mixed, 0)
     assert left == right == "▀"
     assert style.color is not None
@@ -177,8 +177,8 @@ def test_hot_is_bright_and_cold_is_dim() -> None:
 
 def test_a_grid_is_stretched_to_pixels() -> None:
     grid = np.array([[0.0, 1.0]], np.float32)
-    assert stretched(grid, 2, 4).tolist() == [[0, 0, 1, 1]] * 2
-    assert stretched(np.zeros((0, 0), np.float32), 2, 2).tolist() == [[0, 0]] * 2
+    assert resize_grid(grid, 2, 4).tolist() == [[0, 0, 1, 1]] * 2
+    assert resize_grid(np.zeros((0, 0), np.float32), 2, 2).tolist() == [[0, 0]] * 2
 
 
 # Shown
