@@ -10,7 +10,7 @@ from importlib.metadata import version
 from pathlib import Path
 
 from omnitrace.store.adder import Adder
-from omnitrace.store.additions import TAGS
+from omnitrace.store.kinds import TAGS
 from omnitrace.trace import Tagging, Trace
 from recorder.adding import AddSummary, Report, add_to_run
 from recorder.tags import align_pos, load_tagger, prompt_sentences

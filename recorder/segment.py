@@ -17,7 +17,7 @@ from omnitrace import Run
 from omnitrace.errors import CommandError, SampleError
 from omnitrace.media.folder import MediaFolder
 from omnitrace.store.adder import Adder
-from omnitrace.store.additions import SEGMENTATION
+from omnitrace.store.kinds import SEGMENTATION
 from omnitrace.text import one_line
 from omnitrace.timeline import Medium, Modality, Segmentation
 from omnitrace.trace import Trace

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator, Mapping, MutableMapping
 
 from omnitrace.errors import CommandError, nearest
 from omnitrace.samples import each_sample
-from omnitrace.store.additions import ABLATIONS, SEGMENTATION, TAGS
+from omnitrace.store.kinds import ABLATIONS, SEGMENTATION, TAGS
 from omnitrace.store.run import Run
 from omnitrace.text import one_line
 from omnitrace.trace import Trace

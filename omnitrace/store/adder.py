@@ -16,10 +16,12 @@ from typing import Any, Self
 import msgspec
 
 from omnitrace.ablations import Ablations
-from omnitrace.errors import CommandError, OmniTraceError
+from omnitrace.errors import CommandError, OmniTraceError, SampleError
 from omnitrace.store import additions, commit
 from omnitrace.store.additions import LEGAL_NAME, AddedSample, Addition
 from omnitrace.store.columns import safe_json
+from omnitrace.store.commit import Unreadable
+from omnitrace.store.kinds import encode
 from omnitrace.store.run import Run, open_run
 from omnitrace.text import one_line, safe_text
 from omnitrace.timeline import Segmentation
@@ -82,12 +84,12 @@ class Adder:
     def add(self, trace: Trace, added: Segmentation | Tagging | Ablations) -> None:
         """Buffer what is added to a sample of the run, and commit if the batch is full.
 
-        Raises OmniTraceError if it is not legal for the sample, and what `commit` raises.
+        Raises SampleError if it is not legal for the sample, and what `commit` raises.
         """
         try:
-            data = msgspec.Raw(additions.encode(added, trace))
-        except (ValueError, msgspec.ValidationError) as error:
-            raise OmniTraceError(
+            data = msgspec.Raw(encode(self._kind, added, trace))
+        except (ValueError, Unreadable) as error:
+            raise SampleError(
                 f"{self._kind} '{self._name}' of sample '{one_line(trace.id)}' cannot be stored: "
                 f"{safe_text(str(error))}."
             ) from error

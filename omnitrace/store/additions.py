@@ -2,7 +2,7 @@
 
 Segments are immutable, so an addition is a file of its own, `additions/<uuid>.json`, that holds
 one name's data for some samples, each with the key of the recording it was made for
-(docs/format.md). Knows what is legal; not who makes additions (adder.py writes them).
+(docs/format.md). Knows neither what the kinds hold (kinds.py) nor who writes additions (adder.py).
 """
 
 from __future__ import annotations
@@ -13,30 +13,23 @@ from functools import lru_cache
 from typing import Annotated, Any, Generic, TypeVar
 
 import msgspec
-import numpy as np
 from msgspec import Meta, Struct
 
-from omnitrace.ablations import Ablations, AblationsData, from_data, to_data
-from omnitrace.arrays import Int32
-from omnitrace.errors import Fault, OmniTraceError
+from omnitrace.errors import Fault, SampleError
 from omnitrace.store import commit
 from omnitrace.store.columns import safe_json
-from omnitrace.store.commit import Count, Unreadable, Uuid, Version
+from omnitrace.store.commit import Unreadable, Uuid, Version
 from omnitrace.store.files import Files, each, get_document
+from omnitrace.store.kinds import CODECS, decode
 from omnitrace.text import one_line, safe_text
-from omnitrace.timeline import Segmentation, Segments
-from omnitrace.trace import Tagging, Trace
+from omnitrace.trace import Trace
 
 FOLDER = "additions"
-SEGMENTATION, TAGS, ABLATIONS = "segmentation", "tags", "ablations"
-KINDS = (SEGMENTATION, TAGS, ABLATIONS)
 LEGAL_NAME = "[a-z0-9][a-z0-9_.-]{0,63}"
 _LOADED_FILES = 8
-_ILLEGAL = (msgspec.MsgspecError, ValueError, RecursionError)
 
 T = TypeVar("T")
 Name = Annotated[str, Meta(pattern=rf"^{LEGAL_NAME}\Z")]
-Convert = Callable[[str, bytes, Trace], T]
 Place = tuple[str, int]
 """The UUID of a file, and the number of a sample in it."""
 
@@ -61,29 +54,6 @@ class Addition(Struct, frozen=True):
     name: Name
     about: dict[str, Any]
     samples: list[AddedSample]
-
-
-class MediumData(Struct, frozen=True):
-    """The stretches of one medium of a sample, in the order of their starts."""
-
-    medium: Count
-    start_s: list[float]
-    end_s: list[float]
-    text: list[str]
-
-
-class SegmentationData(Struct, frozen=True):
-    """What kind `segmentation` says of a sample."""
-
-    media: list[MediumData]
-
-
-class TagsData(Struct, frozen=True):
-    """What kind `tags` says of a sample; sentences are pairs of characters."""
-
-    pos: list[str]
-    sentences: list[tuple[Count, Count]]
-    prompt_sentences: list[tuple[Count, Count]]
 
 
 @dataclass(frozen=True)
@@ -141,28 +111,18 @@ class Additions:
         """What is there of this kind under this name."""
         return next((added for added in self if (added.kind, added.name) == (kind, name)), None)
 
-    def segmentations(self, trace: Trace) -> dict[str, Segmentation]:
-        """Those of the recorded sample `trace`; OmniTraceError naming a file that is not legal."""
-        return self._of(SEGMENTATION, trace, _segmentation)
-
-    def taggings(self, trace: Trace) -> dict[str, Tagging]:
-        """Those of the recorded sample `trace`; OmniTraceError naming a file that is not legal."""
-        return self._of(TAGS, trace, _tagging)
-
-    def ablations(self, trace: Trace) -> dict[str, Ablations]:
-        """Those of the recorded sample `trace`; OmniTraceError naming a file that is not legal."""
-        return self._of(ABLATIONS, trace, _ablations)
-
-    def _of(self, kind: str, trace: Trace, convert: Convert[T]) -> dict[str, T]:
+    def of(self, kind: str, trace: Trace) -> dict[str, Any]:
+        """What is added to the recorded sample `trace`, by name; SampleError naming a file that is
+        damaged or not legal for the sample."""
         found = {}
         for (of_kind, name), places in self._places.items():
             if of_kind == kind and trace.id in places:
                 addition, number = places[trace.id]
                 try:
                     data = self._load(addition).samples[number].data
-                    found[name] = _checked(convert, name, data, trace)
+                    found[name] = decode(kind, name, data, trace)
                 except (OSError, Unreadable) as error:
-                    raise OmniTraceError(
+                    raise SampleError(
                         f"{kind} '{name}' of sample '{one_line(trace.id)}' cannot be read: "
                         f"{self._files.where(where(addition))}: {safe_text(str(error))}. Put the "
                         "file back from a copy, or delete it and make it again."
@@ -201,7 +161,7 @@ class Additions:
                 "copy, or delete it and make it again.",
             )
             return
-        if found.kind not in KINDS:
+        if found.kind not in CODECS:
             return  # a later 1.x may add what this version need not read
         first = self._about.setdefault((found.kind, found.name), found)
         if found.about != first.about:
@@ -264,89 +224,10 @@ class LazyMapping(Mapping[str, T], Generic[T]):
         return dict, (self._all(),)
 
 
-def encode(added: Segmentation | Tagging | Ablations, trace: Trace) -> bytes:
-    """What is added to `trace` as JSON; ValueError or ValidationError if it is not legal for it."""
-    document: Struct
-    convert: Callable[[str, bytes, Trace], object]
-    if isinstance(added, Segmentation):
-        document, convert = _segmentation_data(added), _segmentation
-    elif isinstance(added, Tagging):
-        document, convert = _tags_data(added), _tagging
-    else:
-        document, convert = to_data(added), _ablations
-    data = commit.json_bytes(msgspec.to_builtins(document))
-    convert(added.name, data, trace)
-    return data
-
-
 def check(found: Addition, number: int, trace: Trace) -> None:
     """Unreadable if what an addition says of its number-th sample is not legal for it.
 
     `trace` is the recording of that sample. A kind that is not known may say anything.
     """
-    data = found.samples[number].data
-    if found.kind == SEGMENTATION:
-        _checked(_segmentation, found.name, data, trace)
-    elif found.kind == TAGS:
-        _checked(_tagging, found.name, data, trace)
-    elif found.kind == ABLATIONS:
-        _checked(_ablations, found.name, data, trace)
-
-
-def _checked(convert: Convert[T], name: str, data: msgspec.Raw, trace: Trace) -> T:
-    try:
-        return convert(name, bytes(data), trace)
-    except _ILLEGAL as error:
-        raise Unreadable(str(error)) from error
-
-
-def _segmentation_data(segmentation: Segmentation) -> SegmentationData:
-    return SegmentationData(
-        [
-            MediumData(index, found.start_s.tolist(), found.end_s.tolist(), list(found.text))
-            for index, found in sorted(segmentation.media.items())
-        ]
-    )
-
-
-def _tags_data(tags: Tagging) -> TagsData:
-    both = (tags.sentences, tags.prompt_sentences)
-    return TagsData(list(tags.pos), *([(int(a), int(b)) for a, b in found] for found in both))
-
-
-def _segmentation(name: str, data: bytes, trace: Trace) -> Segmentation:
-    media: dict[int, Segments] = {}
-    for piece in msgspec.json.decode(data, type=SegmentationData).media:
-        if not 0 <= piece.medium < len(trace.media) or piece.medium in media:
-            raise ValueError(f"medium {piece.medium} is none of the sample's, or named twice")
-        start, end = (np.array(times, np.float64) for times in (piece.start_s, piece.end_s))
-        segments = Segments(start, end, tuple(safe_text(text) for text in piece.text))
-        segments.check()
-        media[piece.medium] = segments
-    return Segmentation(name, media)
-
-
-def _tagging(name: str, data: bytes, trace: Trace) -> Tagging:
-    found = msgspec.json.decode(data, type=TagsData)
-    if len(found.pos) != trace.T:
-        raise ValueError(f"it has {len(found.pos)} POS tags for {trace.T} steps")
-    return Tagging(
-        name,
-        tuple(safe_text(tag) for tag in found.pos),
-        _ranges(found.sentences, trace.response),
-        _ranges(found.prompt_sentences, trace.prompt_text),
-    )
-
-
-def _ablations(name: str, data: bytes, trace: Trace) -> Ablations:
-    return from_data(name, msgspec.json.decode(data, type=AblationsData), trace.n, trace.T)
-
-
-def _ranges(pairs: list[tuple[int, int]], text: str) -> Int32:
-    """(K, 2) int32; ValueError unless they ascend, disjoint, within `text`."""
-    bounds = np.array(pairs, np.int64).reshape(-1)
-    if bounds.size and not (
-        bounds[0] >= 0 and bounds[-1] <= len(text) and np.all(np.diff(bounds) >= 0)
-    ):
-        raise ValueError(f"its sentences leave their text of {len(text)} characters, or overlap")
-    return bounds.astype(np.int32).reshape(-1, 2)
+    if found.kind in CODECS:
+        decode(found.kind, found.name, found.samples[number].data, trace)

@@ -25,6 +25,7 @@ from omnitrace.store.additions import Additions, LazyMapping
 from omnitrace.store.columns import safe_json
 from omnitrace.store.commit import Root, Unreadable
 from omnitrace.store.files import Files, LocalFiles, each, get_document
+from omnitrace.store.kinds import ABLATIONS, SEGMENTATION, TAGS
 from omnitrace.store.s3 import S3Files, s3_url
 from omnitrace.store.segment import Segment
 from omnitrace.text import one_line, safe_text
@@ -194,9 +195,9 @@ class Run(Mapping[str, Trace]):
             trace = segment.trace(row, self._load(segment))
         return replace(
             trace,
-            segmentations=LazyMapping(lambda: self.additions.segmentations(trace)),
-            taggings=LazyMapping(lambda: self.additions.taggings(trace)),
-            ablations=LazyMapping(lambda: self.additions.ablations(trace)),
+            segmentations=LazyMapping(lambda: self.additions.of(SEGMENTATION, trace)),
+            taggings=LazyMapping(lambda: self.additions.of(TAGS, trace)),
+            ablations=LazyMapping(lambda: self.additions.of(ABLATIONS, trace)),
         )
 
     def __contains__(self, id: object) -> bool:

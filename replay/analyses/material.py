@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 from omnitrace import Run
 from omnitrace.errors import CommandError, OmniTraceError, SampleError
-from omnitrace.store.additions import SEGMENTATION
+from omnitrace.store.kinds import SEGMENTATION
 from omnitrace.trace import Trace
 from replay.attribution import Attribution, attribute
 from replay.config import ReplayConfig

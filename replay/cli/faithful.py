@@ -14,7 +14,7 @@ from omnitrace import open_run
 from omnitrace.cli.console import narrate, narrate_failures, out, plain, table, tracked
 from omnitrace.cli.flags import flags_of, layered
 from omnitrace.config import to_dict
-from omnitrace.store.additions import ABLATIONS
+from omnitrace.store.kinds import ABLATIONS
 from omnitrace.text import one_line
 from replay import PRESETS
 from replay import preset as preset_of

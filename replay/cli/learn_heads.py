@@ -11,7 +11,7 @@ from omnitrace.cli.console import narrate, tracked
 from omnitrace.cli.flags import flags_of, layered
 from omnitrace.config import to_toml
 from omnitrace.errors import OmniTraceError
-from omnitrace.store.additions import ABLATIONS
+from omnitrace.store.kinds import ABLATIONS
 from replay import PRESETS
 from replay import preset as preset_of
 from replay.methods import Question

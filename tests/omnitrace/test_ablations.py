@@ -17,7 +17,7 @@ from omnitrace import CommandError, OmniTraceError, open_run
 from omnitrace.ablations import Ablations, AblationsData, Row, from_data, log_sigmoid, to_data
 from omnitrace.errors import SampleError
 from omnitrace.store.adder import Adder
-from omnitrace.store.additions import ABLATIONS
+from omnitrace.store.kinds import ABLATIONS
 from omnitrace.store.writer import RunWriter
 from omnitrace.trace import Trace
 from tests.build import make_trace

@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 
 from omnitrace.store.adder import Adder
-from omnitrace.store.additions import SEGMENTATION, TAGS
 from omnitrace.store.files import Files
+from omnitrace.store.kinds import SEGMENTATION, TAGS
 from omnitrace.store.run import Run
 from omnitrace.store.writer import RunWriter
 from omnitrace.timeline import Segmentation, Segments

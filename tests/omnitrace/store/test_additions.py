@@ -16,10 +16,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from omnitrace.errors import CommandError, OmniTraceError, SampleError
-from omnitrace.store import additions, commit
+from omnitrace.store import commit, kinds
 from omnitrace.store.adder import Adder
-from omnitrace.store.additions import SEGMENTATION, TAGS, Addition
+from omnitrace.store.additions import Addition
 from omnitrace.store.files import LocalFiles
+from omnitrace.store.kinds import SEGMENTATION, TAGS
 from omnitrace.store.run import Run, open_run
 from omnitrace.store.writer import RunWriter
 from omnitrace.timeline import Segmentation, Segments
@@ -169,8 +170,6 @@ def test_a_harmed_file_is_reported_and_the_rest_is_usable(
 def test_damage_after_listing_is_an_error_naming_the_file(store: Path) -> None:
     run = open_run(store)
     assert run.damage == []
-    load: Any = run.additions._load
-    load.cache_clear()
     file = holder(store, "s0")
     file.write_bytes(file.read_bytes()[:-9])
     with pytest.raises(OmniTraceError, match="checksum") as caught:
@@ -341,8 +340,8 @@ def test_any_legal_stretches_survive(pieces: list[tuple[float, float, str]]) -> 
         zip(segments.start_s.tolist(), segments.end_s.tolist(), segments.text, strict=True)
     )
     trace = make_trace()
-    data = additions.encode(Segmentation("x", {1: segments}), trace)
-    back = additions._segmentation("x", data, trace).media[1]
+    data = kinds.encode(SEGMENTATION, Segmentation("x", {1: segments}), trace)
+    back = kinds.decode(SEGMENTATION, "x", data, trace).media[1]
     assert back.start_s.tobytes() == segments.start_s.tobytes()
     assert back.end_s.tobytes() == segments.end_s.tobytes()
 

@@ -19,7 +19,7 @@ from omnitrace.care.orphans import orphans
 from omnitrace.care.verify import verify
 from omnitrace.errors import OmniTraceError
 from omnitrace.store.adder import Adder
-from omnitrace.store.additions import SEGMENTATION
+from omnitrace.store.kinds import SEGMENTATION
 from omnitrace.store.run import Run
 from omnitrace.store.writer import RunWriter
 from omnitrace.trace import Trace
