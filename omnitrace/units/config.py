@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from omnitrace.config import option
+from omnitrace.units.pieces import TEXT_UNITS
 
 
 @dataclass(frozen=True)
@@ -13,11 +14,8 @@ class UnitConfig:
 
     text: str = option(
         "sentence",
-        "text units: recorded sentences; the release's (cut at newlines, bare list markers join "
-        "what follows, lone ASCII marks left out); clauses of sentences (cut after , ; : and "
-        "before and, or, but); paragraphs (cut at blank lines); whole content parts; turns (all "
-        "text of a message)",
-        choices=("sentence", "release", "clause", "paragraph", "part", "turn"),
+        f"text units: {'; '.join(units.help for units in TEXT_UNITS.values())}",
+        choices=tuple(TEXT_UNITS),
     )
     request: str = option(
         "keep",

@@ -8,7 +8,8 @@ from omnitrace.units.config import UnitConfig
 from omnitrace.units.data import Cut, Kind, Units
 from omnitrace.units.media import cut_media, speech_of
 from omnitrace.units.naming import Content, collect
-from omnitrace.units.text import cut_text, pieces_of, request_tokens
+from omnitrace.units.pieces import TEXT_UNITS
+from omnitrace.units.text import cut_text, request_tokens
 from omnitrace.units.user import cut_user, defined_units
 
 
@@ -30,7 +31,7 @@ def cut_units(prompt: Prompt, config: UnitConfig) -> Units:
     its units compete but are not named, unless it is all there is.
     """
     cut = Cut.blank(prompt.n)
-    pieces, speech = pieces_of(prompt, config.text), speech_of(prompt, config)
+    pieces, speech = TEXT_UNITS[config.text].pieces(prompt), speech_of(prompt, config)
     user = defined_units(prompt, config.file)
     cut_text(cut, prompt, config, pieces)
     cut_media(cut, prompt, config, speech)

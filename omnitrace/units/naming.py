@@ -13,7 +13,8 @@ from omnitrace.timeline import Modality, Segments
 from omnitrace.units.config import UnitConfig
 from omnitrace.units.data import MODALITY, Cut, Kind, Units, ranges_by_key
 from omnitrace.units.media import patches_of, side_of
-from omnitrace.units.text import Pieces, text_bounds
+from omnitrace.units.pieces import Pieces
+from omnitrace.units.text import text_bounds
 from omnitrace.units.user import UserUnit
 
 

@@ -1,4 +1,4 @@
-"""Text units: sentences, clauses, paragraphs, parts, turns; and the request.
+"""Text units: which tokens are in which piece of text; and the request.
 
 Knows the text parts of a prompt; no media.
 """
@@ -6,20 +6,17 @@ Knows the text parts of a prompt; no media.
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 
 import numpy as np
 
 from omnitrace.arrays import Bool, Int32
 from omnitrace.prompt import Prompt
-from omnitrace.sentences import containing, first_visible, release_sentences
+from omnitrace.sentences import containing, first_visible
 from omnitrace.timeline import Modality
 from omnitrace.units.config import UnitConfig
 from omnitrace.units.data import Cut, Kind
+from omnitrace.units.pieces import TEXT_UNITS, Pieces, messages
 
-_RELEASE_SKIPS = np.array([ord(mark) for mark in "\n!\"#$%&'()*+,-./"], np.uint32)
-_PARAGRAPH = re.compile(r"\S(?:(?!\n[^\S\n]*\n)[\s\S])*")
-_CLAUSE_END = re.compile(r"[,;:](?=\s)|[，、；：]|(?<!\S)(?=(?:and|or|but)\s)", re.IGNORECASE)
 _QUESTION = ("?", "？", "؟")
 _ASKING = re.compile(
     r"\s*(?:please,?\s+)?(?:answer|choose|compare|count|describe|explain|find|give|identify|list|name|"
@@ -28,69 +25,14 @@ _ASKING = re.compile(
 )
 
 
-@dataclass(frozen=True)
-class Pieces:
-    """Text units before tokens: `ranges` (K, 2) int32 characters of the prompt's text, ascending
-    and disjoint; `group` (parts,) int32: parts of one group may share a unit, each is the first
-    part of its group."""
-
-    ranges: Int32
-    group: Int32
-
-
-def pieces_of(prompt: Prompt, text: str) -> Pieces:
-    """How `text` cuts the prompt's text. A piece ends with its part, of `turn` with its message."""
-    apart = np.arange(len(prompt.parts), dtype=np.int32)
-    if text in ("part", "turn"):
-        whole = np.array([[0, len(prompt.prompt_text)]], np.int32)
-        return Pieces(whole, _messages(prompt) if text == "turn" else apart)
-    return Pieces(_ranges(prompt.prompt_text, prompt.prompt_sentences, text), apart)
-
-
-def _ranges(text: str, sentences: Int32, cut: str) -> Int32:
-    if cut == "release":
-        return release_sentences(text, sentences)
-    if cut == "clause":
-        return clauses(text, sentences)
-    if cut == "paragraph":
-        return np.array([m.span() for m in _PARAGRAPH.finditer(text)], np.int32).reshape(-1, 2)
-    return sentences
-
-
-def clauses(text: str, sentences: Int32) -> Int32:
-    """The `sentences` (K, 2) of `text` cut into clauses, (K', 2) int32, white space trimmed.
-
-    A clause ends after a comma, semicolon or colon before white space (after those of Chinese and
-    Japanese always), and before the words and, or, but. No tags of the prompt are recorded, so
-    "bread and butter" is two.
-    """
-    found = []
-    for start, end in sentences.tolist():
-        cuts = [start + match.end() for match in _CLAUSE_END.finditer(text[start:end])]
-        for first, last in zip([start, *cuts], [*cuts, end], strict=True):
-            words = text[first:last]
-            if words.strip():
-                begin = first + len(words) - len(words.lstrip())
-                found.append((begin, first + len(words.rstrip())))
-    return np.array(found, np.int32).reshape(-1, 2)
-
-
-def _messages(prompt: Prompt) -> Int32:
-    """(parts,) int32: the first part of each part's message, neighbours of one role being one."""
-    first: list[int] = []
-    for index, part in enumerate(prompt.parts):
-        goes_on = index > 0 and prompt.parts[index - 1].role == part.role
-        first.append(first[-1] if goes_on else index)
-    return np.array(first, np.int32)
-
-
 def cut_text(cut: Cut, prompt: Prompt, config: UnitConfig, pieces: Pieces) -> None:
     """A token belongs to the piece in which its first non-space character lies."""
     line = prompt.timeline
     piece = containing(places(prompt), pieces.ranges)
     tokens = text_tokens(prompt) & (piece >= 0)
-    if config.text == "release":
-        tokens &= ~_skipped_by_release(prompt)
+    left_out = TEXT_UNITS[config.text].left_out
+    if left_out is not None:
+        tokens &= ~left_out(prompt)
     cut.put(tokens, Kind.TEXT, pieces.group[line.part[tokens]], piece[tokens].astype(np.int64))
 
 
@@ -105,15 +47,6 @@ def places(prompt: Prompt) -> Int32:
     first that is no space, of a blank token its first."""
     visible = first_visible(prompt.prompt_text, prompt.timeline.chars)
     return np.where(visible < 0, prompt.timeline.chars[:, 0], visible).astype(np.int32)
-
-
-def _skipped_by_release(prompt: Prompt) -> Bool:
-    """Tokens that are one newline or one ASCII mark: the release counts them as special."""
-    chars = prompt.timeline.chars
-    codes = np.frombuffer(prompt.prompt_text.encode("utf-32-le", "surrogatepass"), np.uint32)
-    mark = np.append(np.isin(codes, _RELEASE_SKIPS), False)
-    skipped: Bool = (chars[:, 1] - chars[:, 0] == 1) & mark[np.minimum(chars[:, 0], len(codes))]
-    return skipped
 
 
 def request_tokens(prompt: Prompt) -> Bool:
@@ -139,7 +72,7 @@ def _asks(sentence: str) -> bool:
 def _outer_parts(prompt: Prompt) -> list[int]:
     """The first and the last text part of the last user message."""
     users = [index for index, part in enumerate(prompt.parts) if part.role == "user"]
-    message = _messages(prompt)
+    message = messages(prompt)
     texts = [
         i for i in users if message[i] == message[users[-1]] and prompt.parts[i].kind == "text"
     ]
