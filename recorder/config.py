@@ -153,38 +153,3 @@ class SegmentConfig:
         "auto", "whisper, paraformer: cpu, cuda, cuda:1 …; auto: a GPU if there is"
     )
     base_url: str = option("https://api.elevenlabs.io", "scribe: the server that is asked")
-
-
-@dataclass(frozen=True)
-class BaselineConfig:
-    """What a baseline works with; each reads its own part."""
-
-    samples: str = option("", "embedding, clip, self: the samples file that was recorded")
-    model: str = option(
-        "",
-        "embedding, self: the recorded model, empty: the bundled one; clip: a CLIP checkpoint, "
-        "empty: openai/clip-vit-large-patch14",
-    )
-    revision: str = option("", "the model's commit on the hub; empty: the newest")
-    trust_remote_code: bool = option(
-        False, "run the code that the model brings; of the hub's only with --revision, in full"
-    )
-    tokenizer: str = option(
-        "", "embedding, self: the folder of the run's --tokenizer, if it had one"
-    )
-    chat_template: str = option(
-        "", "embedding, self: the file of the run's --chat-template, if it had one"
-    )
-    seed: int = option(0, "random: of the draws", bounds=(0, 2**63 - 1, 1))
-    time: bool = option(False, "random: draw for bins of time too, which the paper does not")
-    max_new_tokens: int = option(1024, "self: longest answer, in tokens", bounds=(1, 1_000_000, 64))
-    dtype: str = option(
-        "auto",
-        "embedding, self: precision of the weights; auto: as stored",
-        choices=("auto", "float32", "bfloat16", "float16"),
-    )
-    quantize: str = option(
-        "no", "embedding, self: load the weights in 8 or 4 bits", choices=("no", "8bit", "4bit")
-    )
-    device: str = option("auto", "cpu, cuda, cuda:1 …; auto: a GPU if there is one")
-    device_map: str = option("", "embedding, self: spread the layers over several GPUs")

@@ -14,12 +14,13 @@ from typing import Any
 
 import numpy as np
 
+from omnitrace.baseline import BaselineConfig
 from omnitrace.errors import CommandError, SampleError
 from omnitrace.text import one_line
 from omnitrace.trace import Trace
 from recorder import fingerprint
 from recorder.bundled import TINY_OMNI
-from recorder.config import AblateConfig, BaselineConfig, RecordConfig
+from recorder.config import AblateConfig, RecordConfig
 from recorder.inputs.loaded import digest
 from recorder.inputs.responses import Response
 from recorder.inputs.samples import Sample, read_samples

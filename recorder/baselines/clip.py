@@ -15,11 +15,11 @@ import torch
 import transformers
 
 from omnitrace.arrays import Float64
+from omnitrace.baseline import BaselineConfig
 from omnitrace.chunks import Chunks, cosines
 from omnitrace.errors import CommandError
 from omnitrace.timeline import Modality
 from omnitrace.trace import Trace
-from recorder.config import BaselineConfig
 from recorder.identity import RecordedSamples
 from recorder.inputs.loaded import source_of
 from recorder.inputs.media import load_image

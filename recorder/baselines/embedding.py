@@ -15,9 +15,9 @@ import numpy as np
 import torch
 
 from omnitrace.arrays import Float64, Int32
+from omnitrace.baseline import BaselineConfig
 from omnitrace.chunks import Chunks, cosines
 from omnitrace.trace import Trace
-from recorder.config import BaselineConfig
 from recorder.identity import RecordedSamples, reload_model
 from recorder.models.adapter import Adapter
 from recorder.passes.decoder_inputs import prompt_embeddings

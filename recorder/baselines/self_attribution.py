@@ -12,18 +12,15 @@ from typing import Any
 
 import torch
 
+from omnitrace.baseline import BaselineConfig, Chat
 from omnitrace.errors import SampleError
 from omnitrace.trace import Trace
-from recorder.config import BaselineConfig
 from recorder.identity import RecordedSamples, reload_model
 from recorder.inputs.samples import Content, Message, Sample
 from recorder.models.adapter import Adapter
 from recorder.passes.batch import is_out_of_memory
 from recorder.passes.generate import GenerationOptions, generate
 from recorder.passes.observers import CaptureOptions
-
-Chat = Sequence[Mapping[str, Any]]
-"""Messages as of a chat completion: {role, content}, content a text or a list of parts."""
 
 NOTHING = CaptureOptions(signals={}, prompt_mean=False)
 """Only the answer is kept."""

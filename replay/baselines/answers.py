@@ -55,8 +55,8 @@ def read_answer(trace: Trace, text: str, labeller: str) -> Answer:
     labels = Labels(trace.id, mended, sentences=sentences_of(trace), labeller=labeller)
     if entries is None:
         return Answer(labels, "unreadable")
-    said = json.loads(msgspec.json.encode(mended))
-    return Answer(labels, "legal" if said == _plain(text) else "mended")
+    legal = json.loads(msgspec.json.encode(mended)) == _plain(text)
+    return Answer(labels, "legal" if legal else "mended")
 
 
 def _plain(text: str) -> Any:

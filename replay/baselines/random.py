@@ -10,11 +10,12 @@ from typing import Any
 import numpy as np
 
 from omnitrace.arrays import Float64
+from omnitrace.baseline import BaselineConfig
 from omnitrace.chunks import Chunks
 from omnitrace.trace import Trace
 
 
-def load(identity: Mapping[str, Any], config: Any) -> RandomMatch:
+def load(identity: Mapping[str, Any], config: BaselineConfig) -> RandomMatch:
     """As every baseline; of its configuration `seed` and `time`."""
     return RandomMatch(config.seed, config.time)
 

@@ -20,7 +20,7 @@ from replay.evaluation.labels import Labels, labels_of, sentences_of
 from replay.evaluation.space import MODALITIES, Space, judging_space
 
 DIGITS = 6
-"""Decimals of a similarity, so that what is kept on disk gives the same labels again."""
+"""Decimals of a similarity, so that results read from disk give the same labels again."""
 
 Thresholds = Mapping[str, float]
 """By modality."""
@@ -43,22 +43,22 @@ class Similarity:
     values: Float64
 
     @cached_property
-    def looked_at(self) -> Bool:
-        """(4,) bool: the modalities that the baseline speaks of."""
+    def compared(self) -> Bool:
+        """(4,) bool: the modalities that the baseline compares."""
         comparable = ~np.isnan(self.values).all(axis=0)
         return np.bincount(self.space.kind[comparable], minlength=4)[:4] > 0
 
-    def found(self, thresholds: Thresholds) -> Bool:
+    def pairs(self, thresholds: Thresholds) -> Bool:
         """(K, L) bool: the pairs that are at least as similar as their modality's threshold."""
         least = np.array([thresholds[name] for name in MODALITIES])
-        found: Bool = self.values >= least[self.space.kind]
-        return found
+        pairs: Bool = self.values >= least[self.space.kind]
+        return pairs
 
     def labels(self, thresholds: Thresholds, labeller: str) -> Labels:
-        """The labels that these pairs make."""
+        """The labels of these pairs."""
         return Labels(
             id=self.trace.id,
-            labels=labels_of(self.trace, self.space, self.found(thresholds), self.looked_at),
+            labels=labels_of(self.trace, self.space, self.pairs(thresholds), self.compared),
             sentences=sentences_of(self.trace),
             labeller=labeller,
         )

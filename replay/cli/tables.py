@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 
+from rich.table import Table
 from rich.text import Text
 
-from omnitrace.cli.console import STYLES, plain
+from omnitrace.cli.console import STYLES, plain, table
 from omnitrace.text import one_line
 from omnitrace.timeline import Modality
 from omnitrace.units import Units
+from replay.baselines.thresholds import Sweep
 from replay.evaluation import Score
 
 RATES = ("precision", "recall", "f1")
@@ -47,6 +49,22 @@ def score_rows(
     for name, one in micro.items():
         if one.spans:
             yield [modality_text(name), str(one.spans), *rate_cells(one), percent(macro[name].f1)]
+
+
+def threshold_table(made: Sweep) -> Table:
+    """A line a threshold, pooled F1 by modality, the best marked; the last line is of the other
+    half."""
+    names = made.modalities
+    shown = table("micro F1, %", "threshold>", "samples>", *(f"{name}>" for name in names))
+    for threshold, scores in made.by_threshold.items():
+        cells = [
+            ("← " if made.chosen[name] == threshold else "") + percent(scores.micro[name].f1)
+            for name in names
+        ]
+        shown.add_row(f"{threshold:g}", str(scores.samples), *cells)
+    held_out = (percent(made.held_out.micro[name].f1) for name in names)
+    shown.add_row("other half", str(made.held_out.samples), *held_out, style="bold")
+    return shown
 
 
 def unit_text(units: Units, unit: int, width: int = 48) -> Text:

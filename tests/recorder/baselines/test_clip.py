@@ -14,9 +14,9 @@ import torch
 import transformers
 
 from omnitrace import CommandError, Run
+from omnitrace.baseline import BaselineConfig
 from omnitrace.timeline import Modality
 from recorder.baselines.clip import Clip, load
-from recorder.config import BaselineConfig
 from replay.baselines.similarity import chunks_of
 from replay.evaluation import judging_space
 

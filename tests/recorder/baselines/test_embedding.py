@@ -13,10 +13,10 @@ import pytest
 import torch
 
 from omnitrace import CommandError, OmniTraceError, Run
+from omnitrace.baseline import BaselineConfig
 from omnitrace.cli import main
 from omnitrace.timeline import Modality
 from recorder.baselines.embedding import Embedding, load, means
-from recorder.config import BaselineConfig
 from recorder.identity import RecordedSamples, reload_model
 from recorder.inputs.samples import Sample
 from recorder.models.adapter import describe_model, load_adapter

@@ -14,11 +14,12 @@ import pytest
 import torch
 
 from omnitrace import CommandError, OmniTraceError, open_run
+from omnitrace.baseline import BaselineConfig
 from omnitrace.trace import Trace
 from recorder import fingerprint
 from recorder.ablation.ablate import ablate_inputs
 from recorder.bundled import TINY_OMNI
-from recorder.config import AblateConfig, BaselineConfig, RecordConfig
+from recorder.config import AblateConfig, RecordConfig
 from recorder.identity import reload_model
 from recorder.inputs.samples import Sample
 from recorder.models.adapter import Settings, describe_model, load_adapter

@@ -56,15 +56,15 @@ def test_labels_say_what_thresholds_keep(seed: int, thresholds: dict[str, float]
     rng = np.random.default_rng(seed)
     values = np.where(rng.random(SHAPE) < 0.2, np.nan, rng.random(SHAPE).round(2))
     one = similarity(TRACE, values)
-    found = one.found(thresholds)
+    found = one.pairs(thresholds)
     for row, label in np.ndindex(SHAPE):
         least = thresholds[MODALITIES[SPACE.kind[label]]]
         assert found[row, label] == (values[row, label] >= least)
     labels = one.labels(thresholds, "me")
     gold = gold_of_labels(TRACE, labels)
-    spoken = one.looked_at[SPACE.kind]
+    spoken = one.compared[SPACE.kind]
     assert gold.true.tolist() == (found & spoken).tolist()
-    assert gold.scored.tolist() == one.looked_at.tolist()
+    assert gold.scored.tolist() == one.compared.tolist()
     assert (labels.labeller, labels.sentences) == ("me", tuple(_said()))
 
 
@@ -74,7 +74,7 @@ def _said() -> list[str]:
 
 def test_what_is_not_compared_is_not_spoken_of() -> None:
     drawn = similarity(TRACE, RandomMatch().similarities(TRACE, chunks_of(TRACE)))
-    assert drawn.looked_at.tolist() == [True, True, False, False]
+    assert drawn.compared.tolist() == [True, True, False, False]
     labels = drawn.labels(same_threshold(0.0), "").labels[0]
     assert set(labels.given) == {"text_source", "image_source"}
     assert labels.text_source == (0, 1, 2)
@@ -92,7 +92,7 @@ def test_random_draws_belong_to_the_sample() -> None:
         assert not np.array_equal(first, drawn, equal_nan=True)
     assert np.isnan(first[:, ~chunks.comparable]).all()
     with_time = RandomMatch(1, time=True).similarities(TRACE, chunks)
-    assert similarity(TRACE, with_time).looked_at.all()
+    assert similarity(TRACE, with_time).compared.all()
     assert (with_time[:, chunks.comparable] == first[:, chunks.comparable]).all()
 
 

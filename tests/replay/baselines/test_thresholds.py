@@ -9,7 +9,7 @@ import pytest
 from omnitrace import CommandError, OmniTraceError
 from omnitrace.timeline import Modality
 from replay.baselines.similarity import Similarity, same_threshold, similarity
-from replay.baselines.sweep import parse_thresholds, scores_at, sweep
+from replay.baselines.thresholds import parse_thresholds, scores_at, sweep
 from replay.evaluation import gold_of_truth
 from replay.sweep.sweep import split
 from tests.build import make_trace

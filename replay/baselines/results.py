@@ -1,7 +1,7 @@
-"""What a baseline has computed, a line a sample as soon as it is known: for resuming and sweeping.
+"""The results of a baseline, a line a sample as soon as it is known: for resuming and sweeping.
 
-The first line says what it was computed from; a last line that was cut off is computed again.
-Knows JSON lines; no baseline.
+The first line has all that they depend on; a last line that was cut off is computed again. Knows
+JSON lines; no baseline.
 """
 
 from __future__ import annotations
@@ -17,8 +17,8 @@ from omnitrace.errors import CommandError, OmniTraceError
 SCHEMA = "omnitrace.baseline/1"
 
 
-class Kept:
-    """A file of results: `rows` by sample id; `add` appends one, and makes the file if need be."""
+class Results:
+    """A file of results: `rows` by sample id; `add` appends one, and makes the file if needed."""
 
     def __init__(self, path: Path, head: Mapping[str, Any]) -> None:
         self.path = path
@@ -54,18 +54,18 @@ class Kept:
 
 
 @contextmanager
-def keeping(path: Path, about: Mapping[str, Any]) -> Iterator[Kept]:
+def open_results(path: Path, about: Mapping[str, Any]) -> Iterator[Results]:
     """Open the file at `path` of results that depend on `about` (JSON data).
 
     Raises CommandError if it cannot be used, or was computed from something else; OmniTraceError
     naming the line if it is damaged.
     """
     try:
-        kept = Kept(path, {"schema": SCHEMA, "about": dict(about)})
+        results = Results(path, {"schema": SCHEMA, "about": dict(about)})
         try:
-            yield kept
+            yield results
         finally:
-            kept.close()
+            results.close()
     except OSError as error:
         raise CommandError(f"cannot keep results in {path}: {error.strerror}.") from error
 
