@@ -36,8 +36,8 @@ from replay.evaluation.sources import read_golds
 from replay.evaluation.truth import read_truths
 from replay.sweep.grid import read_grid
 from tests.fuzzing import Reader
-from tests.omnitrace.care.runs import add_both, fill, sample
 from tests.omnitrace.exchange.vllm_layout import request, write_hook, write_requests
+from tests.omnitrace.maintenance.runs import add_both, fill, sample
 from tests.omnitrace.store.stores import MemoryFiles
 
 SLOW = 0.2

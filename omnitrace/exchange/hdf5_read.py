@@ -18,9 +18,9 @@ import msgspec
 import numpy as np
 
 from omnitrace.arrays import Array
-from omnitrace.care.copy import writing
 from omnitrace.errors import CommandError, OmniTraceError
 from omnitrace.exchange.hdf5_write import FORMAT, digest
+from omnitrace.maintenance.copy import writing
 from omnitrace.store import additions, commit
 from omnitrace.store.columns import COLUMNS, OFFSET, column
 from omnitrace.store.commit import Marker, Unreadable

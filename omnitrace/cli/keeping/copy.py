@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from omnitrace.care.copy import CopySummary
-from omnitrace.care.copy import copy as copy_run
-from omnitrace.care.verify import verify
 from omnitrace.cli.console import narrate, progress_bar, size
+from omnitrace.maintenance.copy import CopySummary
+from omnitrace.maintenance.copy import copy as copy_run
+from omnitrace.maintenance.verify import verify
 from omnitrace.store.files import Files
 from omnitrace.store.run import new_files, run_files
 

@@ -8,9 +8,9 @@ from pathlib import Path
 
 from rich.table import Table
 
-from omnitrace.care.usage import Usage
-from omnitrace.care.usage import usage as usage_of
 from omnitrace.cli.console import out, plain, size, table
+from omnitrace.maintenance.usage import Usage
+from omnitrace.maintenance.usage import usage as usage_of
 from omnitrace.store.run import run_files
 
 

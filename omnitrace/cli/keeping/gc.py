@@ -6,9 +6,9 @@ import dataclasses
 import json as json_format
 from pathlib import Path
 
-from omnitrace.care.gc import Left, Superseded, collect, superseded
 from omnitrace.cli.console import narrate, out, plain, size
 from omnitrace.errors import CommandError
+from omnitrace.maintenance.gc import Left, Superseded, collect, superseded
 from omnitrace.store.run import Run, run_files
 
 

@@ -8,12 +8,12 @@ from itertools import chain, islice
 from pathlib import Path
 from typing import Any, Literal
 
-from omnitrace.care.verify import verify
 from omnitrace.cli.console import narrate, progress_bar
 from omnitrace.errors import CommandError
 from omnitrace.exchange.hdf5_read import MAX_BYTES, import_hdf5
 from omnitrace.exchange.inseq import read_inseq
 from omnitrace.exchange.vllm_hook import read_vllm_hook
+from omnitrace.maintenance.verify import verify
 from omnitrace.store.files import Files
 from omnitrace.store.run import ROOT, Run, new_files
 from omnitrace.store.writer import RunWriter

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from omnitrace.care.copy import merge as merge_runs
 from omnitrace.cli.console import progress_bar
 from omnitrace.cli.keeping.copy import tell
 from omnitrace.errors import CommandError
+from omnitrace.maintenance.copy import merge as merge_runs
 from omnitrace.store.run import new_files, run_files
 
 

@@ -6,8 +6,8 @@ import dataclasses
 import json as json_format
 from pathlib import Path
 
-from omnitrace.care.verify import verify as findings_of
 from omnitrace.cli.console import narrate, out, plain, progress_bar
+from omnitrace.maintenance.verify import verify as findings_of
 from omnitrace.store.run import run_files
 
 

@@ -14,17 +14,17 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from omnitrace.care.verify import verify
 from omnitrace.cli import main
 from omnitrace.errors import CommandError, OmniTraceError
 from omnitrace.exchange.hdf5_read import MAX_BYTES, import_hdf5
 from omnitrace.exchange.hdf5_write import CODECS, export
+from omnitrace.maintenance.verify import verify
 from omnitrace.store import shards
 from omnitrace.store.files import LocalFiles
 from omnitrace.store.run import Run, open_run
 from omnitrace.store.writer import RunWriter
 from omnitrace.trace import Trace
-from tests.omnitrace.care.runs import add_both, all_of, fill, sample
+from tests.omnitrace.maintenance.runs import add_both, all_of, fill, sample
 from tests.omnitrace.store.stores import FullDisk, MemoryFiles
 from tests.omnitrace.store.test_run import traces
 

@@ -17,8 +17,8 @@ import time
 from multiprocessing.process import BaseProcess
 from pathlib import Path
 
-from omnitrace.care.gc import collect
-from omnitrace.care.verify import verify
+from omnitrace.maintenance.gc import collect
+from omnitrace.maintenance.verify import verify
 from omnitrace.store.files import LocalFiles
 from omnitrace.store.run import Run, open_run
 from omnitrace.store.writer import RunWriter

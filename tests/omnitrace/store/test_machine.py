@@ -13,18 +13,18 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from omnitrace.care.copy import copy, merge
-from omnitrace.care.gc import collect
-from omnitrace.care.orphans import orphans
-from omnitrace.care.verify import verify
 from omnitrace.errors import OmniTraceError
+from omnitrace.maintenance.copy import copy, merge
+from omnitrace.maintenance.gc import collect
+from omnitrace.maintenance.orphans import orphans
+from omnitrace.maintenance.verify import verify
 from omnitrace.store.adder import Adder
 from omnitrace.store.kinds import SEGMENTATION
 from omnitrace.store.run import Run
 from omnitrace.store.writer import RunWriter
 from omnitrace.trace import Trace
 from tests.golden.make import short_trace
-from tests.omnitrace.care.runs import IDENTITY, words
+from tests.omnitrace.maintenance.runs import IDENTITY, words
 from tests.omnitrace.store.stores import MemoryFiles, describe
 
 HOUR = 3600.0

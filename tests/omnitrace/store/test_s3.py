@@ -16,16 +16,16 @@ import obstore
 import pytest
 from moto.server import ThreadedMotoServer
 
-from omnitrace.care.gc import collect
-from omnitrace.care.verify import verify
 from omnitrace.cli import main
 from omnitrace.errors import CommandError, OmniTraceError
+from omnitrace.maintenance.gc import collect
+from omnitrace.maintenance.verify import verify
 from omnitrace.store import commit
 from omnitrace.store.files import Files, LocalFiles, get_document
 from omnitrace.store.run import Run, open_run
 from omnitrace.store.s3 import S3Files, s3_url
 from omnitrace.store.writer import RunWriter
-from tests.omnitrace.care.runs import IDENTITY, add_both, all_of, fill, sample
+from tests.omnitrace.maintenance.runs import IDENTITY, add_both, all_of, fill, sample
 from tests.omnitrace.store.stores import MemoryFiles
 from tests.omnitrace.store.test_run_damage import flip
 

@@ -14,11 +14,11 @@ import psutil
 import pytest
 import ray
 
-from omnitrace.care.gc import collect
-from omnitrace.care.verify import verify
 from omnitrace.engines.jobs import submit
 from omnitrace.engines.resources import Resources
 from omnitrace.errors import CommandError
+from omnitrace.maintenance.gc import collect
+from omnitrace.maintenance.verify import verify
 from omnitrace.store.files import LocalFiles
 from omnitrace.store.run import open_run
 from recorder.bundled import TINY_OMNI

@@ -10,15 +10,15 @@ from typing import Any
 
 import pytest
 
-from omnitrace.care.copy import copy, merge
-from omnitrace.care.verify import verify
 from omnitrace.cli import main
 from omnitrace.errors import CommandError, OmniTraceError
+from omnitrace.maintenance.copy import copy, merge
+from omnitrace.maintenance.verify import verify
 from omnitrace.store import commit
 from omnitrace.store.files import LocalFiles
 from omnitrace.store.run import Run, open_run
 from omnitrace.store.writer import RunWriter
-from tests.omnitrace.care.runs import IDENTITY, add_both, all_of, fill, sample
+from tests.omnitrace.maintenance.runs import IDENTITY, add_both, all_of, fill, sample
 from tests.omnitrace.store.stores import FullDisk, MemoryFiles, describe, read_all
 from tests.omnitrace.store.test_run_damage import flip
 

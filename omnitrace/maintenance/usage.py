@@ -6,7 +6,7 @@ from collections import Counter
 from dataclasses import dataclass
 
 from omnitrace.attention import HEAD_ARRAYS, QUERY_KEY_ARRAYS
-from omnitrace.care.orphans import orphans
+from omnitrace.maintenance.orphans import orphans
 from omnitrace.store.files import Files
 from omnitrace.store.run import Run
 

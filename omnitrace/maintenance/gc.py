@@ -9,8 +9,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from omnitrace.care.orphans import Orphan, orphans
 from omnitrace.errors import OmniTraceError
+from omnitrace.maintenance.orphans import Orphan, orphans
 from omnitrace.store.files import Files
 from omnitrace.store.run import Run
 

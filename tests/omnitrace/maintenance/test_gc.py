@@ -11,15 +11,15 @@ from pathlib import Path
 
 import pytest
 
-from omnitrace.care.gc import collect, superseded
-from omnitrace.care.verify import verify
 from omnitrace.cli import main
 from omnitrace.errors import OmniTraceError
+from omnitrace.maintenance.gc import collect, superseded
+from omnitrace.maintenance.verify import verify
 from omnitrace.store.files import Entry, LocalFiles
 from omnitrace.store.run import Run, open_run
 from omnitrace.store.segment import segment_files
 from omnitrace.store.writer import RunWriter
-from tests.omnitrace.care.runs import IDENTITY, add_both, all_of, fill, sample
+from tests.omnitrace.maintenance.runs import IDENTITY, add_both, all_of, fill, sample
 from tests.omnitrace.store.stores import MemoryFiles
 
 ORPHAN = "00000000-0000-4000-8000-000000000000"

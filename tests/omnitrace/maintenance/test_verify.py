@@ -11,15 +11,15 @@ from typing import Any
 import msgspec
 import pytest
 
-from omnitrace.care.verify import Finding, verify
 from omnitrace.cli import main
 from omnitrace.errors import CommandError, OmniTraceError
+from omnitrace.maintenance.verify import Finding, verify
 from omnitrace.store import additions, commit, shards
 from omnitrace.store.additions import Addition
 from omnitrace.store.commit import Marker
 from omnitrace.store.files import LocalFiles
 from omnitrace.store.run import Run, open_run
-from tests.omnitrace.care.runs import add_both, fill, sample_of
+from tests.omnitrace.maintenance.runs import add_both, fill, sample_of
 from tests.omnitrace.store.stores import change_marker, forge
 from tests.omnitrace.store.test_run_damage import flip, lengthen, truncate
 

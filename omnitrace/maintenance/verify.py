@@ -8,8 +8,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
-from omnitrace.care.orphans import orphans
 from omnitrace.errors import CommandError, OmniTraceError
+from omnitrace.maintenance.orphans import orphans
 from omnitrace.store import additions, commit
 from omnitrace.store.additions import FOLDER, Addition
 from omnitrace.store.columns import modality_counts
