@@ -5,11 +5,10 @@ An actor that dies is started again and its block is tried again; what it had co
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from omnitrace.engines.actors import answer, joined_cluster, start_actors
+from omnitrace.engines.actors import actor_pool
 from omnitrace.engines.resources import Resources, located
 from recorder.cluster.work import (
     ADVICE,
@@ -30,6 +29,9 @@ class Worker:
     def __init__(self, samples: Path, run: Path, config: RecordConfig) -> None:
         self._recording = Recording(samples, run, config)
 
+    def ready(self) -> None:
+        """Returns when the actor is there."""
+
     def record(self, ids: list[str]) -> RecordSummary:
         """Record a block; what the run holds of it already is skipped."""
         return self._recording.run(lambda progress: None, frozenset(ids))
@@ -44,34 +46,18 @@ def record_on_ray(
     CommandError for what is wrong with the samples or the options, OmniTraceError if an actor
     fails for good: what is committed is safe, and running the same command again records the rest.
     """
-    asked = chosen(samples, config)
-    todo = blocks(asked)
-    wanted = {sample.id for sample in asked}
+    samples_of_all = chosen(samples, config)
+    todo, wanted = blocks(samples_of_all), {sample.id for sample in samples_of_all}
 
-    def tell(at: str) -> None:
-        report(len(committed(run) & wanted), len(wanted), at)
+    def look(busy: int) -> None:
+        report(len(committed(run) & wanted), len(wanted), f"{busy} workers")
 
-    with joined_cluster() as ray:
-        count = max(1, min(resources.workers, len(todo)))
-        given = (samples.absolute(), located(run), config)
-        return _share_out(ray, start_actors(ray, Worker, resources, count, *given), todo, tell)
+    def record(worker: Any, block: list[str]) -> Any:
+        return worker.record.remote(block)
 
-
-def _share_out(
-    ray: Any, actors: list[Any], todo: list[list[str]], report: Callable[[str], None]
-) -> RecordSummary:
-    """Give every actor a block, and another whenever it is done with one."""
-    done: list[RecordSummary] = []
-    at_work: dict[Any, Any] = {}
-    queue = todo[len(actors) :]
-    for actor, block in zip(actors, todo, strict=False):
-        at_work[actor.record.remote(block)] = actor
-    while at_work:
-        ready, _ = ray.wait(list(at_work), num_returns=1, timeout=LOOK_SECONDS)
-        for reference in ready:
-            actor = at_work.pop(reference)
-            done.append(answer(ray, reference, ADVICE))
-            if queue:
-                at_work[actor.record.remote(queue.pop(0))] = actor
-        report(f"{len(at_work)} workers")
-    return joined(done)
+    count = max(1, min(resources.workers, len(todo)))
+    given = (samples.absolute(), located(run), config)
+    with actor_pool(Worker, resources, count, ADVICE, *given) as pool:
+        summary = joined(list(pool.map(record, todo, len(todo), look, LOOK_SECONDS)))
+    look(0)
+    return summary
