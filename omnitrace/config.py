@@ -60,6 +60,18 @@ def leaves(config: Any, prefix: str = "") -> Iterator[Leaf]:
             yield Leaf(path, field, value)
 
 
+def nested(values: Mapping[str, Any]) -> dict[str, Any]:
+    """Values by dotted key as nested tables, as `build` takes them."""
+    tables: dict[str, Any] = {}
+    for key, value in values.items():
+        *path, last = key.split(".")
+        table = tables
+        for name in path:
+            table = table.setdefault(name, {})
+        table[last] = value
+    return tables
+
+
 def build(base: C, values: Mapping[str, Any], where: str) -> C:
     """`base` with `values` laid over it, nested tables into nested configs.
 

@@ -9,12 +9,12 @@ from __future__ import annotations
 
 import dataclasses
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 from omnitrace.atomic import atomic_write
-from replay.config import PRESETS, ReplayConfig
+from omnitrace.config import leaves
+from replay.config import PRESETS
 
 BEGIN, END = "<!-- keys:begin -->\n", "<!-- keys:end -->\n"
 
@@ -26,10 +26,10 @@ def key_table() -> str:
     """
     head = ["key", "legal", *(f"`{name}`" for name in PRESETS), "what it chooses"]
     lines = [_row(head), "|---" * len(head) + "|\n"]
-    for name, field in _leaves(ReplayConfig()):
-        values = [_value(_get(config, name)) for config in PRESETS.values()]
-        shown = [values[0], *("" if value == values[0] else value for value in values[1:])]
-        lines.append(_row([f"`{name}`", _legal(field), *shown, field.metadata["help"]]))
+    for leaf, *others in zip(*map(leaves, PRESETS.values()), strict=True):
+        shown = ["" if other.value == leaf.value else _value(other.value) for other in others]
+        cells = [f"`{leaf.path}`", _legal(leaf.field), _value(leaf.value), *shown]
+        lines.append(_row([*cells, leaf.field.metadata["help"]]))
     return "".join(lines)
 
 
@@ -37,22 +37,6 @@ def with_table(page: str) -> str:
     """The page with the table of now between its marks."""
     before, rest = page.split(BEGIN)
     return before + BEGIN + key_table() + END + rest.split(END)[1]
-
-
-def _leaves(config: Any, path: str = "") -> Iterator[tuple[str, dataclasses.Field[Any]]]:
-    """Dotted name and field of every leaf, in order."""
-    for field in dataclasses.fields(config):
-        value = getattr(config, field.name)
-        if dataclasses.is_dataclass(value):
-            yield from _leaves(value, f"{path}{field.name}.")
-        else:
-            yield path + field.name, field
-
-
-def _get(config: Any, name: str) -> Any:
-    for part in name.split("."):
-        config = getattr(config, part)
-    return config
 
 
 def _legal(field: dataclasses.Field[Any]) -> str:

@@ -13,9 +13,9 @@ from omnitrace.arrays import Array, Float32, Float64, Int64
 from omnitrace.errors import CommandError
 from omnitrace.trace import Trace
 from omnitrace.units import Units
-from replay.config import MassStage, ScoreStage
+from replay.config import MassStage, ReplayConfig, ScoreStage
 from replay.reduce import REDUCES
-from replay.rows import Rows, chosen_heads, of_heads, rows_of, shares
+from replay.rows import Rows, chosen_heads, has_heads, has_rows, of_heads, rows_of, shares
 
 BLOCK_CELLS = 1 << 19
 """Scores summed at once: numpy takes them to float64 in a copy of its own, which stays in cache."""
@@ -29,6 +29,18 @@ def mass_of(trace: Trace, units: Units, scores: ScoreStage, masses: MassStage) -
     if of_heads(trace, scores) and "queries" not in trace.arrays:
         return _pooled_mass(trace, units, scores, masses)
     return mass(rows_of(trace, scores), units, masses.reduce, masses.indirect)
+
+
+def is_recorded(trace: Trace, config: ReplayConfig) -> bool:
+    """Whether `trace` holds the scores that `config` chooses, in the form that its masses need.
+
+    For a configuration that differs from one that works in one option: layers and heads that do
+    not exist at all are for `mass_of` to name.
+    """
+    if not of_heads(trace, config):
+        return has_rows(trace, config)
+    whole_tokens = "queries" in trace.arrays
+    return has_heads(trace, config) and (whole_tokens or can_be_pooled(config))
 
 
 def mass(rows: Rows, units: Units, reduce: str, indirect: float = 0.0) -> Float32:

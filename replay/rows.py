@@ -80,6 +80,23 @@ def of_heads(trace: Trace, scores: ScoreStage) -> bool:
     return bool(scores.heads) or (not recorded and bool({"heads", "queries"} & {*trace.arrays}))
 
 
+def has_rows(trace: Trace, scores: ScoreStage) -> bool:
+    """Whether the signal, its first row and its layers that `scores` chooses were recorded."""
+    if scores.signal not in trace.signals:
+        return False
+    rows = trace.rows(scores.signal)
+    layers = layer_weights(scores.layers) if scores.layers else {}
+    first = scores.first_step == "query" or rows.first_row is not None or not trace.T
+    return first and set(layers) <= set(rows.layers)
+
+
+def has_heads(trace: Trace, scores: ScoreStage) -> bool:
+    """Whether `scores` chooses single heads in a way that is legal, and heads were recorded."""
+    legal = scores.signal == ATTENTION and scores.first_step == "query"
+    legal = legal and not (scores.heads and scores.layers)
+    return legal and bool({"heads", "queries"} & {*trace.arrays})
+
+
 def _recorded(trace: Trace, scores: ScoreStage) -> Float32:
     """The flat rows of a recorded signal, over its layers or those chosen."""
     recorded = trace.rows(scores.signal)

@@ -88,7 +88,7 @@ ANALYSES: dict[str, Analysis] = {
         needs_gold=True,
     ),
     "stability": Analysis(
-        "how far the sources stay the same when one knob of the configuration is turned",
+        "how far the sources stay the same when one option of the configuration changes",
         lambda material: stability(material.readable(), material.config),
         dear=True,
     ),

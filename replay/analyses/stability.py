@@ -6,20 +6,20 @@ Two configurations agree on a span as much as their sources overlap: |A ∩ B| /
 
 from __future__ import annotations
 
-import dataclasses
-from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
 from omnitrace.arrays import Float64
-from omnitrace.errors import CommandError
+from omnitrace.config import Leaf, build, leaves, nested
 from omnitrace.trace import Trace
 from replay.analyses.figure import ACCENT
 from replay.analyses.result import Result, Table
 from replay.attribution import Replayer
-from replay.config import ReplayConfig
+from replay.config import ReplayConfig, SpanStage, UnitStage, option_names, with_stages
+from replay.mass import is_recorded
 from replay.stats import Estimate, pooled
 
 if TYPE_CHECKING:
@@ -28,8 +28,9 @@ if TYPE_CHECKING:
 BASE = "chosen"
 MOST_DRAWN = 16
 """Configurations in the figure; the table has all."""
-_FIXED = ("units", "tags", "chunker", "window", "response")
-"""What decides the units and spans, without which sources cannot be compared."""
+_SAME = (UnitStage, SpanStage)
+"""The stages of units and spans: sources can be compared only if both are the same."""
+_FIXED = option_names(*_SAME)
 _FACTORS = (0.5, 2.0)
 
 
@@ -40,8 +41,8 @@ class Stability(Result):
     - `agreement` (C, C): mean Jaccard over spans; `with_chosen`: by configuration;
     - `overall`: mean over pairs of different configurations and spans;
     - `samples`: mean over pairs and spans by sample id; `spans`: by sample id, over pairs;
-    - `knobs`: by knob, the least agreement that turning it alone leaves; lowest first, so that
-      what matters most comes first.
+    - `options`: by option, the least agreement that changing it alone leaves; lowest first, so
+      that what matters most comes first. JSON calls it `knobs`.
     """
 
     title: ClassVar[str] = "What the sources depend on"
@@ -52,7 +53,7 @@ class Stability(Result):
     overall: Estimate
     samples: dict[str, float]
     spans: dict[str, tuple[float, ...]]
-    knobs: dict[str, float]
+    options: dict[str, float]
 
     @property
     def empty(self) -> bool:
@@ -77,6 +78,10 @@ class Stability(Result):
         axes.set_yticks(at, [name for name, _ in ranked])
         axes.set(xlim=(0, 1.02), xlabel="sources in common with the chosen configuration")
 
+    def to_dict(self) -> dict[str, Any]:
+        data = super().to_dict()
+        return data | {"knobs": data.pop("options")}
+
     def _ranked(self) -> list[tuple[str, Estimate]]:
         return sorted(self.with_chosen.items(), key=lambda item: item[1].value)
 
@@ -98,58 +103,44 @@ def stability(
 
 
 def neighbours(config: ReplayConfig, trace: Trace) -> dict[str, ReplayConfig]:
-    """`config` with one knob turned, by the knob and its value: every other choice, the signals
-    that `trace` has, half and twice a number, and weights that are all 1; what needs something
-    that `trace` lacks is left out."""
-    replayer = Replayer(trace)
+    """`config` with one option changed, by the option and its value: every other choice, the
+    signals that `trace` has, half and twice a number, and weights that are all 1.
+
+    Configurations that need something that `trace` lacks are left out (`is_recorded`).
+    """
+    changed = {
+        f"{leaf.path} = {shown}": build(config, nested({leaf.path: value}), leaf.path)
+        for leaf in leaves(config)
+        if leaf.path.split(".")[0] not in _FIXED
+        for shown, value in _others(leaf, trace)
+    }
     return {
-        f"{path} = {shown}": changed
-        for path, shown, changed in _turned(config, trace)
-        if changed != config and _possible(replayer, changed)
+        name: other
+        for name, other in changed.items()
+        if other != config and is_recorded(trace, other)
     }
 
 
-def _possible(replayer: Replayer, config: ReplayConfig) -> bool:
-    try:
-        replayer.attribute(config)
-    except CommandError:
-        return False
-    return True
-
-
-def _turned(config: Any, trace: Trace) -> Iterator[tuple[str, str, Any]]:
-    for field in dataclasses.fields(config):
-        value = getattr(config, field.name)
-        if field.name in _FIXED:
-            continue
-        if dataclasses.is_dataclass(value):
-            for path, shown, changed in _turned(value, trace):
-                yield f"{field.name}.{path}", shown, replace(config, **{field.name: changed})
-            continue
-        for shown, other in _others(field, value, trace):
-            yield field.name, shown, replace(config, **{field.name: other})
-
-
-def _others(field: dataclasses.Field[Any], value: Any, trace: Trace) -> list[tuple[str, Any]]:
-    """Other legal values of a knob, and how to show them."""
-    if field.name == "signal":
+def _others(leaf: Leaf, trace: Trace) -> list[tuple[str, Any]]:
+    """Legal values of an option, and how to show them."""
+    value, known = leaf.value, leaf.field.metadata
+    if leaf.path == "signal":
         return [(name, name) for name in sorted(trace.signals)]
     if isinstance(value, dict):
         return [("1", dict.fromkeys(value, 1.0))]
     if isinstance(value, str):
-        return [(choice, choice) for choice in field.metadata["choices"]]
-    if isinstance(value, float) and field.metadata["bounds"]:
-        low, high, _ = field.metadata["bounds"]
-        turned = [min(max(value * factor, low), high) for factor in _FACTORS] if value else [high]
-        return [(f"{other:g}", other) for other in turned]
+        return [(choice, choice) for choice in known["choices"]]
+    if isinstance(value, float) and known["bounds"]:
+        low, high, _ = known["bounds"]
+        others = [min(max(value * factor, low), high) for factor in _FACTORS] if value else [high]
+        return [(f"{other:g}", other) for other in others]
     return []
 
 
 def _agreements(trace: Trace, configs: list[ReplayConfig], base: ReplayConfig) -> Float64:
     """(spans, C, C): the Jaccard of each pair's sources."""
-    fixed = {name: getattr(base, name) for name in _FIXED}
     replayer = Replayer(trace)
-    found = [replayer.attribute(replace(config, **fixed)) for config in configs]
+    found = [replayer.attribute(with_stages(config, base, *_SAME)) for config in configs]
     held = np.zeros((len(found[0].spans), len(found), len(found[0].units)))
     for c, attribution in enumerate(found):
         for s, span in enumerate(attribution.spans):
@@ -181,7 +172,7 @@ def _collect(names: tuple[str, ...], spans: dict[str, Float64]) -> Stability:
         overall=pooled(np.array([sum(pairs) for pairs in over_pairs.values()], float), count),
         samples={id: float(np.mean(pairs)) for id, pairs in over_pairs.items()},
         spans={id: tuple(pairs) for id, pairs in over_pairs.items()},
-        knobs=_by_knob(with_chosen),
+        options=_by_option(with_chosen),
     )
 
 
@@ -191,9 +182,9 @@ def _off_diagonal(agreement: Float64) -> float:
     return float(pairs.mean()) if len(pairs) else 1.0
 
 
-def _by_knob(with_chosen: Mapping[str, Estimate]) -> dict[str, float]:
+def _by_option(with_chosen: Mapping[str, Estimate]) -> dict[str, float]:
     least: dict[str, float] = {}
     for name, estimate in with_chosen.items():
-        knob = name.split(" = ")[0]
-        least[knob] = min(least.get(knob, 1.0), estimate.value)
+        option = name.split(" = ")[0]
+        least[option] = min(least.get(option, 1.0), estimate.value)
     return dict(sorted(least.items(), key=lambda item: item[1]))

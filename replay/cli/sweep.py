@@ -16,7 +16,7 @@ from omnitrace import open_run
 from omnitrace.atomic import atomic_write
 from omnitrace.cli.cluster import HERE, Workers
 from omnitrace.cli.console import narrate, narrate_failures, out, plain, progress_bar, table
-from omnitrace.config import to_dict, to_toml
+from omnitrace.config import leaves, to_dict, to_toml
 from omnitrace.engines.resources import jobs_folder, located
 from omnitrace.errors import CommandError
 from omnitrace.text import one_line
@@ -28,7 +28,7 @@ from replay.evaluation.sources import read_golds
 from replay.run import check_added
 from replay.sweep.blocks import Work
 from replay.sweep.cluster.team import Cluster
-from replay.sweep.grid import Grid, leaves, read_grid
+from replay.sweep.grid import Grid, read_grid
 from replay.sweep.sweep import Aim, Best, Swept
 from replay.sweep.sweep import sweep as sweep_run
 from replay.sweep.table import check_suffix, rows, write_rows
@@ -158,7 +158,7 @@ def best_table(swept: Swept, grid: Grid, options: Options) -> Table:
     for column in made.columns[1 : 1 + len(grid.keys)]:
         column.overflow = "fold"
     for best in swept.best:
-        settings = leaves(swept.configs[best.number])
+        settings = {leaf.path: leaf.value for leaf in leaves(swept.configs[best.number])}
         chosen = swept.chosen_on.rate(best.number, options.modality, options.metric)
         value, interval = _reported(best, options)
         made.add_row(

@@ -9,13 +9,13 @@ from __future__ import annotations
 import random
 import tomllib
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, fields, is_dataclass
+from dataclasses import dataclass
 from itertools import product
 from math import prod
 from pathlib import Path
 from typing import Any
 
-from omnitrace.config import build, digest
+from omnitrace.config import build, digest, leaves, nested
 from omnitrace.errors import CommandError, nearest
 from replay.config import ReplayConfig
 
@@ -71,7 +71,7 @@ def parse_grid(document: Mapping[str, Any], base: ReplayConfig, where: str) -> G
     drawn = list(_drawn(ranges, count, seed, base))
     combined = product(*lists.values())
     values = [{**dict(zip(lists, v, strict=True)), **draw} for v in combined for draw in drawn]
-    configs = {digest(config): config for config in (_built(base, v, where) for v in values)}
+    configs = {digest(c): c for c in (build(base, nested(v), where) for v in values)}
     return Grid((*lists, *ranges), tuple(configs.values()))
 
 
@@ -106,7 +106,7 @@ def _check(lists: Values, ranges: Values, base: ReplayConfig, where: str) -> Non
             if table == "grid" and (not isinstance(value, list) or not value):
                 raise CommandError(f"{at} must be a list of values, not {value!r}.")
             for one in _ends(value, at):
-                build(base, _nested({key: one}), f"{where}: [{table}]")
+                build(base, nested({key: one}), f"{where}: [{table}]")
     for key in sorted(set(lists) & set(ranges)):
         raise CommandError(f"{where}: {key} is both in [grid] and in [random]; keep one.")
 
@@ -138,49 +138,14 @@ def _draws(draws: Values, ranges: Values, where: str) -> tuple[int, int]:
 
 def _drawn(ranges: Values, count: int, seed: int, base: ReplayConfig) -> Iterator[Values]:
     """`count` draws, each key independent and uniform; whole numbers where the key has them."""
-    dice = random.Random(seed)
+    rng = random.Random(seed)
+    whole = {leaf.path for leaf in leaves(base) if isinstance(leaf.value, int)}
     for _ in range(count):
-        yield {key: _draw(dice, value, _leaf(base, key)) for key, value in ranges.items()}
+        yield {key: _draw(rng, value, key in whole) for key, value in ranges.items()}
 
 
-def _draw(dice: random.Random, value: Any, now: Any) -> Any:
+def _draw(rng: random.Random, value: Any, whole: bool) -> Any:
     if isinstance(value, list):
-        return dice.choice(value)
-    if isinstance(now, int):
-        return dice.randint(value["min"], value["max"])
-    return dice.uniform(value["min"], value["max"])
-
-
-def _leaf(base: Any, key: str) -> Any:
-    """The value at a dotted key."""
-    for name in key.split("."):
-        base = base.get(name, 0.0) if isinstance(base, Mapping) else getattr(base, name)
-    return base
-
-
-def _built(base: ReplayConfig, values: Values, where: str) -> ReplayConfig:
-    return build(base, _nested(values), where)
-
-
-def _nested(values: Values) -> Values:
-    """Dotted keys as nested tables."""
-    nested: Values = {}
-    for key, value in values.items():
-        *path, last = key.split(".")
-        table = nested
-        for name in path:
-            table = table.setdefault(name, {})
-        table[last] = value
-    return nested
-
-
-def leaves(config: Any, prefix: str = "") -> Values:
-    """Every value of a configuration by its dotted key; a table of weights is one value."""
-    flat: Values = {}
-    for field in fields(config):
-        value = getattr(config, field.name)
-        if is_dataclass(value):
-            flat |= leaves(value, f"{prefix}{field.name}.")
-        else:
-            flat[prefix + field.name] = value
-    return flat
+        return rng.choice(value)
+    draw = rng.randint if whole else rng.uniform
+    return draw(value["min"], value["max"])

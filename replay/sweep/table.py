@@ -13,10 +13,10 @@ from pathlib import Path
 from typing import Any
 
 from omnitrace.atomic import atomic_write
+from omnitrace.config import leaves
 from omnitrace.errors import CommandError
 from replay.config import ReplayConfig
 from replay.evaluation.space import COLUMNS
-from replay.sweep.grid import leaves
 from replay.sweep.sweep import METRICS, Half, Swept
 
 CHOSEN_ON, HELD_OUT = "chosen-on", "held-out"
@@ -43,8 +43,8 @@ def rows(swept: Swept) -> Rows:
 def flat(config: ReplayConfig) -> Row:
     """The configuration's values by dotted key; tables of weights as JSON."""
     return {
-        key: json.dumps(value) if isinstance(value, Mapping) else value
-        for key, value in leaves(config).items()
+        leaf.path: json.dumps(leaf.value) if isinstance(leaf.value, Mapping) else leaf.value
+        for leaf in leaves(config)
     }
 
 

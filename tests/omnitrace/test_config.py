@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from omnitrace.config import build, digest, leaves, load_toml, option, to_dict, to_toml
+from omnitrace.config import build, digest, leaves, load_toml, nested, option, to_dict, to_toml
 from omnitrace.errors import CommandError
 
 
@@ -53,6 +53,13 @@ def test_leaves_are_the_values_in_field_order_and_a_table_of_weights_is_one() ->
         ("inner.share", "share", 0.5),
         ("inner.weights", "weights", {"NOUN": 1.0, "VERB": 0.9}),
     ]
+
+
+def test_leaves_nested_again_build_the_same_configuration() -> None:
+    other = Outer("x", "cross", 5, True, "b2", Inner(0.25, {"NOUN": 0.5, "VERB": 0.1}))
+    values = nested({leaf.path: leaf.value for leaf in leaves(other)})
+    assert values["inner"] == {"share": 0.25, "weights": {"NOUN": 0.5, "VERB": 0.1}}
+    assert build(Outer(), values, "f") == other
 
 
 @pytest.mark.parametrize(

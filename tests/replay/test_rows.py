@@ -14,7 +14,7 @@ from omnitrace.errors import CommandError
 from omnitrace.trace import SignalRows, Trace
 from omnitrace.units import UnitConfig
 from replay import PRESETS, ReplayConfig, Replayer
-from replay.mass import merged_units
+from replay.mass import is_recorded, merged_units
 from replay.rows import head_weights, layer_weights, rows_of
 from tests.build import make_trace
 
@@ -178,3 +178,38 @@ def test_masses_are_kept_apart_by_all_that_they_depend_on() -> None:
     found = [replayer.mass(config) for config in settings]
     assert not any(np.array_equal(found[0], other) for other in found[1:])
     assert replayer.mass(base) is found[0]
+
+
+RECORDED = {
+    "plain": make_trace(),
+    "no first row": replace(
+        make_trace(), signals={"rawatt": SignalRows(make_trace().signals["rawatt"].values)}
+    ),
+    "layers": make_trace(layers=LAYERS),
+    "attention by layer": layered(),
+    "queries and keys": with_queries(),
+    "heads": with_heads(with_queries(), UnitConfig()),
+}
+
+
+@given(
+    st.sampled_from(sorted(RECORDED)),
+    st.fixed_dictionaries(
+        {
+            "signal": st.sampled_from(["attmean", "rawatt", "attention"]),
+            "layers": st.sampled_from(["", "1"]),
+            "heads": st.sampled_from(["", "0.1"]),
+            "first_step": st.sampled_from(["query", "prompt-mean"]),
+            "reduce": st.sampled_from(["sum", "max", "lift"]),
+            "indirect": st.sampled_from([0.0, 0.5]),
+        }
+    ),
+)
+def test_what_is_recorded_is_what_can_be_read(name: str, values: dict[str, Any]) -> None:
+    trace, config = RECORDED[name], ReplayConfig(**values)
+    try:
+        Replayer(trace).mass(config)
+        read = True
+    except CommandError:
+        read = False
+    assert is_recorded(trace, config) == read

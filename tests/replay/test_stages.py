@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from omnitrace.config import Leaf, build, leaves
+from omnitrace.config import Leaf, build, leaves, nested
 from omnitrace.errors import OmniTraceError
 from omnitrace.timeline import Segmentation, Segments
 from omnitrace.trace import Tagging, Trace
@@ -72,11 +72,7 @@ def changed(config: ReplayConfig, path: str, value: Any, folder: Path) -> Replay
     if path == "units.file":
         value = str(folder / "units.jsonl")
         Path(value).write_text(UNIT_FILE, "utf-8")
-    *tables, key = path.split(".")
-    values: dict[str, Any] = {key: value}
-    for table in reversed(tables):
-        values = {table: values}
-    return build(config, values, path)
+    return build(config, nested({path: value}), path)
 
 
 def outcome(replayer: Replayer, config: ReplayConfig) -> object:

@@ -66,7 +66,7 @@ def test_configurations_are_compared_on_the_chosen_part_of_the_response() -> Non
     assert len(stability([trace], answer, {"whole": CONFIG}).spans[trace.id]) == 2
 
 
-def test_a_neighbour_turns_one_knob_within_its_bounds() -> None:
+def test_a_neighbour_changes_one_option_within_its_bounds() -> None:
     found = neighbours(CONFIG, TRACES[0])
     assert found["signal = rawatt"] == replace(CONFIG, signal="rawatt")
     assert found["reduce = max"] == replace(CONFIG, reduce="max")
@@ -86,14 +86,15 @@ def test_a_neighbour_that_the_recording_cannot_serve_is_left_out() -> None:
     assert "first_step = prompt-mean" not in neighbours(CONFIG, replace(trace, signals=rows))
 
 
-def test_knobs_are_ranked_by_their_worst_turn() -> None:
+def test_options_are_ranked_by_their_worst_change() -> None:
     result = stability(TRACES, CONFIG)
     least: dict[str, float] = {}
     for name, estimate in result.with_chosen.items():
-        knob = name.split(" = ")[0]
-        least[knob] = min(least.get(knob, 1.0), estimate.value)
-    assert result.knobs == least
-    assert list(result.knobs.values()) == sorted(least.values())
+        option = name.split(" = ")[0]
+        least[option] = min(least.get(option, 1.0), estimate.value)
+    assert result.options == least
+    assert list(result.options.values()) == sorted(least.values())
+    assert result.to_dict()["knobs"] == least
 
 
 def test_no_samples() -> None:
