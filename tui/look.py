@@ -14,8 +14,8 @@ from typing import Annotated
 import msgspec
 from msgspec import Meta, field
 
-from omnitrace.errors import CommandError
 from omnitrace.atomic import atomic_write
+from omnitrace.errors import CommandError
 
 GRAINS = ("token", "word", "span")
 

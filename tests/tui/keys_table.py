@@ -13,7 +13,7 @@ from textual.keys import format_key
 from tui.app import BrowseApp
 from tui.draw.table import Table
 from tui.options.panel import OptionPanel
-from tui.readings.side_by_side import SideBySide
+from tui.readings import READINGS
 from tui.runs.samples import SampleList
 from tui.runs.screen import RunScreen
 from tui.trace.screen import TraceScreen
@@ -28,7 +28,7 @@ VIEWS: dict[str, type] = {
     "One sample": TraceScreen,
     "Its tokens": TokenView,
     "Lists of sources": Table,
-    "Side by side": SideBySide,
+    **{reading.LABEL: reading for reading in READINGS if "BINDINGS" in reading.__dict__},
     "The configuration": OptionPanel,
 }
 

@@ -6,26 +6,25 @@ the legal names (of a signal, a segmentation, tags) are looked up in the trace t
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from omnitrace import CommandError, Trace
-from omnitrace.config import build
+from omnitrace.config import Leaf, build, leaves
 from replay import ReplayConfig
-
-Path = tuple[str, ...]
-"""The place of a value: `("curation", "pos_weights", "NOUN")`."""
 
 _WEIGHT = (0.0, 1.0, 0.05)
 
 
 @dataclass(frozen=True)
 class Option:
-    """One value of a configuration: its place, help, and bounds (min, max, step) or choices."""
+    """One value of a configuration: its place, help, and bounds (min, max, step) or choices.
 
-    path: Path
+    `path`: its key with its tables, as `("curation", "pos_weights", "NOUN")`.
+    """
+
+    path: tuple[str, ...]
     help: str
     bounds: tuple[float, float, float] | None = None
     choices: tuple[Any, ...] = ()
@@ -84,40 +83,30 @@ class Option:
 
 
 def options_of(config: ReplayConfig, trace: Trace | None = None) -> list[Option]:
-    """Every value of a configuration, in order; names are those that `trace` has."""
-    return [*_leaves(config, (), _names(trace) if trace else {})]
+    """Every value of a configuration, table by table; names are those that `trace` has."""
+    names = _names(trace) if trace else {}
+    options = [option for leaf in leaves(config) for option in _options(leaf, names)]
+    groups = [*dict.fromkeys(option.group for option in options)]
+    return sorted(options, key=lambda option: groups.index(option.group))
 
 
-def _leaves(config: Any, path: Path, names: Mapping[Path, tuple[str, ...]]) -> Iterator[Option]:
-    nested: list[tuple[Any, Path]] = []
-    for field in dataclasses.fields(config):
-        here, value = (*path, field.name), getattr(config, field.name)
-        if dataclasses.is_dataclass(value):
-            nested.append((value, here))
-        elif isinstance(value, Mapping):
-            nested.append((field, here))
-        else:
-            yield _leaf(field, value, here, names.get(here, ()))
-    for inner, here in nested:
-        if isinstance(inner, dataclasses.Field):
-            help = inner.metadata["help"]
-            for key in inner.metadata["choices"]:
-                yield Option((*here, key), f"{help}: {key}", _WEIGHT)
-        else:
-            yield from _leaves(inner, here, names)
+def _options(leaf: Leaf, names: Mapping[str, tuple[str, ...]]) -> Iterator[Option]:
+    """The option of a value, or of each weight in a table of weights."""
+    known, path = leaf.field.metadata, tuple(leaf.path.split("."))
+    if isinstance(leaf.value, Mapping):
+        help = known["help"]
+        yield from (Option((*path, key), f"{help}: {key}", _WEIGHT) for key in known["choices"])
+    elif isinstance(leaf.value, bool):
+        yield Option(path, known["help"], choices=(False, True))
+    else:
+        choices = known["choices"] or names.get(leaf.path, ())
+        yield Option(path, known["help"], known["bounds"], choices)
 
 
-def _leaf(field: dataclasses.Field[Any], value: Any, path: Path, names: tuple[str, ...]) -> Option:
-    known = field.metadata
-    if isinstance(value, bool):
-        return Option(path, known["help"], choices=(False, True))
-    return Option(path, known["help"], known["bounds"], known["choices"] or names)
-
-
-def _names(trace: Trace) -> dict[Path, tuple[str, ...]]:
-    """The names that a trace offers, for the values that are names."""
+def _names(trace: Trace) -> dict[str, tuple[str, ...]]:
+    """The names that a trace offers, by the value that is one of them."""
     return {
-        ("signal",): tuple(trace.signals),
-        ("tags",): ("", *trace.taggings),
-        ("units", "audio_segments"): ("", *trace.segmentations),
+        "signal": tuple(trace.signals),
+        "tags": ("", *trace.taggings),
+        "units.audio_segments": ("", *trace.segmentations),
     }

@@ -9,8 +9,8 @@ from dataclasses import dataclass
 
 from omnitrace import OmniTraceError, Trace
 from replay import Attribution, Replayer
-from replay.methods import Question
-from replay.methods.compare import REASONS, Comparison, Parting, compare
+from replay.methods import AttributionTask
+from replay.methods.compare import REASONS, Comparison, Disagreement, compare
 
 _USUAL = "mask"
 
@@ -24,10 +24,10 @@ class CausalResult:
     spans: tuple[Comparison, ...] = ()
     error: str = ""
 
-    def disagreements(self, k: int, side: str) -> dict[int, Parting]:
+    def disagreements(self, k: int, side: str) -> dict[int, Disagreement]:
         """The units of the k-th span that only one side names."""
-        found = self.spans[k].partings if self.spans else ()
-        return {parting.unit: parting for parting in found if parting.side == side}
+        found = self.spans[k].disagreements if self.spans else ()
+        return {one.unit: one for one in found if one.side == side}
 
 
 def causal_result(
@@ -40,16 +40,16 @@ def causal_result(
         trace = replayer.trace
         if not attribution.spans or not trace.ablations:
             return None
-        task = Question(trace, attribution.config, _name(trace), replayer)
+        task = AttributionTask(trace, attribution.config, _name(trace), replayer)
         return CausalResult(method, tuple(compare(task, task, ("signal", method))))
     except OmniTraceError as error:
         return CausalResult(method, error=str(error))
 
 
-def explanation(parting: Parting, method: str) -> str:
+def explanation(one: Disagreement, method: str) -> str:
     """A disagreement in words: the unit's share by either side, and what may explain it."""
-    why = "; ".join(REASONS[reason] for reason in parting.reasons) or "no reason is seen"
-    return f"signal {parting.share_a:.0%}, {method} {parting.share_b:.0%}: {why}"
+    why = "; ".join(REASONS[reason] for reason in one.reasons) or "no reason is seen"
+    return f"signal {one.share_a:.0%}, {method} {one.share_b:.0%}: {why}"
 
 
 def _name(trace: Trace) -> str:

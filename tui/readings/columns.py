@@ -17,7 +17,7 @@ from omnitrace.arrays import Bool
 from omnitrace.timeline import Modality
 from replay import Attribution, Span
 from replay.evaluation import Gold
-from replay.methods.compare import Parting
+from replay.methods.compare import Disagreement
 from tui.compare import source_ids, span_at
 from tui.readings.causal import CausalResult
 from tui.trace.names import name
@@ -35,7 +35,7 @@ class Entry:
     sign: str
     modality: Modality | None
     text: str
-    disagreement: Parting | None = None
+    disagreement: Disagreement | None = None
 
     @property
     def differs(self) -> bool:
@@ -130,7 +130,7 @@ def _causal(compared: Compared, causal: CausalResult, k: int) -> tuple[Entry, ..
 
 
 def _entry(
-    attribution: Attribution, unit: int, sign: str, disagreement: Parting | None = None
+    attribution: Attribution, unit: int, sign: str, disagreement: Disagreement | None = None
 ) -> Entry:
     units = attribution.units
     modality = Modality(int(units.modality[unit]))

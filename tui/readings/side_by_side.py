@@ -11,7 +11,7 @@ from textual import work
 from textual.binding import Binding, BindingType
 
 from replay import Attribution
-from replay.methods.compare import Parting
+from replay.methods.compare import Disagreement
 from tui.draw.colours import LETTERS, Palette
 from tui.draw.layout import clip
 from tui.draw.lines import Piece
@@ -194,7 +194,7 @@ def _entry(entries: tuple[Entry, ...], at: int, cells: int, palette: Palette) ->
     yield " " * (room + 1 - cell_len(text) - cell_len(why)), palette.plain
 
 
-def _why(disagreement: Parting, cells: int) -> str:
+def _why(disagreement: Disagreement, cells: int) -> str:
     """`≠` and the reasons; without them where there is no room."""
     reasons = ", ".join(disagreement.reasons)
     return clip(f"≠ {reasons}", cells) if reasons and cells > _LEAST else "≠"

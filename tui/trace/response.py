@@ -94,12 +94,6 @@ class StyledResponse:
         return [self.group_of(step) for step in (steps[1], steps[0] - 1) if 0 <= step < len(self)]
 
 
-_NONE = np.zeros(0, np.int32)
-NO_RESPONSE = StyledResponse(
-    Shown("", _NONE, ()), _NONE, _NONE, _NONE, (), _NONE, (), (), _NONE, np.zeros(0, np.bool_)
-)
-
-
 @dataclass(frozen=True)
 class ResponseLayout:
     """The parts of a response that no configuration changes: its characters and words."""
@@ -176,18 +170,23 @@ def traced(attribution: Attribution, group: Int32) -> tuple[Int32, Float32]:
 def unstyled(layout: ResponseLayout) -> StyledResponse:
     """The response before it is attributed."""
     steps = len(layout.word)
+    none = np.full(steps, -1, np.int32)
     return StyledResponse(
         shown=layout.shown,
         first=layout.first,
         group=np.arange(steps, dtype=np.int32),
-        unit=np.full(steps, -1, np.int32),
+        unit=none,
         modality=(Modality.SPECIAL,) * steps,
         level=np.zeros(steps, np.int32),
         spans=(),
         sources=(),
-        span=np.full(steps, -1, np.int32),
+        span=none,
         disputed=np.zeros(steps, np.bool_),
     )
+
+
+_EMPTY = np.zeros(0, np.int32)
+NO_RESPONSE = unstyled(ResponseLayout(Shown("", _EMPTY, ()), _EMPTY, _EMPTY))
 
 
 def words(response: str, chars: Int32) -> Int32:

@@ -104,6 +104,16 @@ async def test_a_key_press_curates_anew(run: Run) -> None:
         assert "custom" in text(pilot, "#heading")
 
 
+async def test_the_rows_are_made_once_for_a_trace(run: Run) -> None:
+    async with browsing(run, "kitchen-0", size=LARGE) as pilot:
+        options = await to(pilot, "coverage")
+        rows = options.rows
+        await press(pilot, "left", "p")
+        assert options.rows is rows
+        await press(pilot, "right_square_bracket")
+        assert options.rows is not rows
+
+
 async def test_a_value_can_be_typed_and_reset(run: Run) -> None:
     async with browsing(run, "kitchen-0", size=LARGE) as pilot:
         options = await to(pilot, "gamma")

@@ -13,7 +13,7 @@ from omnitrace import Run, open_run
 from omnitrace.cli import main
 from recorder.planted.samples import make_sample, write_samples
 from replay import PRESETS, CurationConfig, ReplayConfig, Replayer
-from replay.methods import Question
+from replay.methods import AttributionTask
 from replay.methods.compare import compare
 from tests.replay.faithfulness.made import ablated
 from tests.tui.drive import LARGE, browsing, press, text, title, tokens
@@ -56,9 +56,9 @@ def test_what_both_name_agrees_and_what_one_names_has_its_reasons() -> None:
             len(theirs) - len(found.both)
         )
         parted = [e.disagreement for e in (*ours, *theirs) if e.disagreement]
-        assert sorted(p.unit for p in parted) == sorted(p.unit for p in found.partings)
+        assert sorted(p.unit for p in parted) == sorted(p.unit for p in found.disagreements)
         assert all(entry.sign == (DIFFERS if entry.disagreement else AGREED) for entry in ours)
-        assert span.differing == len(found.partings)
+        assert span.differing == len(found.disagreements)
 
 
 def test_without_ablations_nobody_is_asked() -> None:
@@ -68,9 +68,9 @@ def test_without_ablations_nobody_is_asked() -> None:
 
 async def test_signal_and_cause_side_by_side_disagreements_first(run: Run) -> None:
     [sample] = run
-    asked = Question(run[sample], SUMS)
+    asked = AttributionTask(run[sample], SUMS)
     expected = compare(asked, asked, ("signal", "loo"))
-    reasons = {", ".join(p.reasons) for found in expected for p in found.partings}
+    reasons = {", ".join(p.reasons) for found in expected for p in found.disagreements}
     assert any(reasons)
     async with browsing(run, sample, size=LARGE, config=SUMS) as pilot:
         await press(pilot, "3", "o")
@@ -79,7 +79,7 @@ async def test_signal_and_cause_side_by_side_disagreements_first(run: Run) -> No
         assert rows[1].startswith("≠")
         told = {why for row in rows for why in re.findall(r" ≠ ([a-z]+(?:, [a-z]+)*)", row)}
         assert reasons <= told | {""}
-        apart = sum(bool(found.partings) for found in expected)
+        apart = sum(bool(found.disagreements) for found in expected)
         assert f"{apart} of {len(expected)} spans disagree" in title(pilot, "#side-by-side")
         await press(pilot, "down", "down")
         assert "signal" in text(pilot, "#status")
