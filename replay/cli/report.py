@@ -17,7 +17,7 @@ from replay import preset as preset_of
 from replay.analyses import material_of
 from replay.evaluation.sources import read_golds
 from replay.report.formats import Job, check_format, write_report
-from replay.report.media import Shelf
+from replay.report.media import MediaEmbedder
 from replay.run import check_added
 
 MEGABYTE = 10**6
@@ -79,11 +79,11 @@ def report(
     chosen = layered(preset_of(preset), config, given)
     check_added(opened, chosen)
     golds = None if options.labels is None else read_golds(options.labels)
-    shelf = Shelf(options.media, int(options.embed_media * MEGABYTE))
+    media = MediaEmbedder(options.media, int(options.embed_media * MEGABYTE))
     with waiting(f"a report of {len(opened):,} samples …"):
         material = material_of(opened, chosen, golds)
-        write_report(Job(opened, material, options.limit, shelf), out, options.format)
+        write_report(Job(opened, material, options.limit, media), out, options.format)
     narrate(f"{out}: {out.stat().st_size:,} bytes.")
     status = narrate_failures(material.damaged.values())
-    narrate_failures(shelf.notes)
+    narrate_failures(media.notes)
     return status

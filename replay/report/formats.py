@@ -14,13 +14,13 @@ from replay.analyses import Material, Table
 from replay.output import json_pieces
 from replay.report.front import SCORES, analyses_of, facts_of, score_table, scores_of_material
 from replay.report.markdown import markdown
-from replay.report.media import Shelf
+from replay.report.media import MediaEmbedder
 from replay.report.page import Front, page
 from replay.report.rows import rows_of_run, write_csv, write_parquet
 from replay.report.sample import SampleView, sample_view
 
-MOST_DEAR = 200
-"""Samples up to which a report also has the analyses that replay every one many times."""
+MOST_REPLAYED = 200
+"""Samples up to which a report also has the analyses that replay each of them many times."""
 
 
 @dataclass(frozen=True)
@@ -30,7 +30,7 @@ class Job:
     run: Run
     material: Material
     limit: int = 200
-    shelf: Shelf = field(default_factory=Shelf)
+    media: MediaEmbedder = field(default_factory=MediaEmbedder)
 
     @property
     def title(self) -> str:
@@ -61,7 +61,7 @@ def check_format(path: Path, format: str = "") -> str:
 
 
 def _html(job: Job, path: Path) -> None:
-    results = list(analyses_of(job.material, cheap=len(job.run) > MOST_DEAR))
+    results = list(analyses_of(job.material, cheap=len(job.run) > MOST_REPLAYED))
     shown = [id for id in job.run if id not in job.material.damaged][: job.limit]
     front = Front(
         title=job.title,
@@ -80,9 +80,9 @@ def _views(job: Job, count: int, notes: list[str]) -> Iterator[SampleView]:
     """The first samples; after the last, what could not be shown is in `notes`."""
     for number, (trace, attribution) in enumerate(islice(job.material.attributed(), count)):
         gold = job.material.golds.get(trace.id)
-        yield sample_view(number, trace, attribution, gold, job.shelf)
+        yield sample_view(number, trace, attribution, gold, job.media)
     notes += job.material.damaged.values()
-    notes += job.shelf.notes
+    notes += job.media.notes
 
 
 def _left_out(job: Job, shown: int) -> list[str]:
@@ -92,7 +92,7 @@ def _left_out(job: Job, shown: int) -> list[str]:
             f"{shown} of {len(job.run)} samples are shown; the tables and figures are of all. "
             "--limit shows more; CSV, Parquet and JSON have every one."
         )
-    if len(job.run) > MOST_DEAR:
+    if len(job.run) > MOST_REPLAYED:
         notes.append(
             "Stability under other configurations is left out of large runs: "
             "omnitrace analyse RUN stability."
@@ -115,7 +115,7 @@ def _parquet(job: Job, path: Path) -> None:
 
 
 def _md(job: Job, path: Path) -> None:
-    results = analyses_of(job.material, cheap=len(job.run) > MOST_DEAR)
+    results = analyses_of(job.material, cheap=len(job.run) > MOST_REPLAYED)
     tables = [*_score_tables(job), *((one.title, one.table()) for one in results)]
     facts = [f"{name}: {value}" for name, value in facts_of(job.run, job.material.config)]
     _write_pieces(path, markdown(job.title, facts, tables))

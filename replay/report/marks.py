@@ -1,4 +1,4 @@
-"""What is right, wrong and missed, span by span, and labels in words. Knows no page."""
+"""Right, wrong and missed sources, span by span, and labels in words. Knows no page."""
 
 from __future__ import annotations
 
@@ -20,9 +20,11 @@ QUOTE = 90
 
 @dataclass(frozen=True)
 class Marks:
-    """Of one span: is each candidate unit right (None: not to be judged), what was missed.
+    """The marks of one span.
 
-    `known`: all that the span says was judged; if not, nothing else is told.
+    - `known`: whether all sentences of the span were judged; if not, the rest is empty;
+    - `right`: candidate unit → whether it holds a true label; units that cannot be judged lack;
+    - `missed`: (modality, words) of the true labels that no kept source holds.
     """
 
     known: bool
@@ -31,8 +33,7 @@ class Marks:
 
 
 def marks_of(trace: Trace, attribution: Attribution, gold: Gold) -> list[Marks]:
-    """The marks of every span. A unit is right if it holds a true label; missed is every true
-    label that no kept source holds, as (modality, words)."""
+    """The marks of every span, in order."""
     claims = gold.space.claims(attribution.units) & gold.scored[gold.space.kind]
     true, known = truth_of_spans(attribution, gold)
     return [

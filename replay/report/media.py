@@ -1,7 +1,7 @@
 """The media of a run, found again by name and checksum, as data for a page. Pillow only here.
 
-A run references its media; a page embeds small copies of images, and sound and films only where
-that was asked for.
+A run references its media; a page embeds small copies of images, and audio and video only within
+a budget of bytes.
 """
 
 from __future__ import annotations
@@ -36,11 +36,11 @@ PLAYABLE = {
 
 
 @dataclass
-class Shelf:
-    """The files under `folder`; `budget`: bytes of sound and films that may still be embedded.
+class MediaEmbedder:
+    """The files under `folder`; `budget`: bytes of audio and video that may still be embedded.
 
-    CommandError if there is no such folder. `missing`: names of the media that were looked for in
-    vain, whatever else has their name.
+    CommandError if there is no such folder. `missing`: names of the media whose recorded content
+    no file under `folder` has; `too_large`: names of those beyond the budget.
     """
 
     folder: Path | None = None
@@ -75,18 +75,18 @@ class Shelf:
     @property
     def notes(self) -> list[str]:
         """What the page lacks, a sentence each."""
-        said = []
+        notes = []
         if self.missing:
-            said.append(
+            notes.append(
                 f"{len(self.missing)} media are not under {self.folder} with the content that was "
                 f"recorded: {_some(self.missing)}."
             )
         if self.too_large:
-            said.append(
+            notes.append(
                 f"{len(self.too_large)} media did not fit into the bytes that may be embedded: "
                 f"{_some(self.too_large)}."
             )
-        return said
+        return notes
 
     def find(self, medium: Medium) -> Path | None:
         """The file of that name with that content; a medium without one is added to `missing`."""

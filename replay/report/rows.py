@@ -42,7 +42,7 @@ COLUMNS = {
 }
 """Name → pyarrow type. `start`, `end`: characters of the response; `start_s`, `end_s`: seconds;
 `rule`: what dropped it; `share`: of the span's votes; `run`, `score`: of kept ones; `right`: does
-it hold a true label, null where nobody knows."""
+it hold a true label, null where that is unknown."""
 
 Row = dict[str, Any]
 

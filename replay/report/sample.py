@@ -1,4 +1,4 @@
-"""One sample as the page shows it: prompt with units, answer with spans, sources, heat, truth.
+"""One sample as the page shows it: prompt with units, answer with spans, sources, heat maps, truth.
 
 Traces and attributions in, plain frozen data for the template out. Escapes nothing: the template
 does. Knows no HTML.
@@ -13,20 +13,29 @@ from itertools import groupby, pairwise
 
 import numpy as np
 
+from omnitrace.arrays import Float64, Int32
 from omnitrace.errors import CommandError
-from omnitrace.timeline import Float64, Int32, Medium, Modality
+from omnitrace.timeline import Medium, Modality
 from omnitrace.trace import Trace
 from replay.analyses.figure import HUES
 from replay.attribution import Attribution, Span
 from replay.evaluation import Gold
-from replay.report.heat import Strip, grid_shape, heat_png, patch_heat, time_strip, token_means
+from replay.report.heat_map import (
+    MassOverTime,
+    grid_shape,
+    heat_map_png,
+    mass_over_time,
+    patch_heat_map,
+    token_means,
+)
 from replay.report.marks import Marks, marks_of
-from replay.report.media import Shelf
+from replay.report.media import MediaEmbedder
 from replay.rows import rows_of
 
 ALL = "all"
 """The layer that is shown while no span is chosen."""
-HEAT = HUES["image"]
+COLOUR = HUES["image"]
+"""Of heat maps."""
 MOST_DROPPED = 8
 
 
@@ -46,10 +55,10 @@ class UnitView:
 
 @dataclass(frozen=True)
 class Layer:
-    """What is drawn over a medium while `span` is chosen: a heat picture, or bars over time."""
+    """What is drawn over a medium while `span` is chosen: a heat map, or bars over time."""
 
     span: str
-    heat: str = ""
+    heat_map: str = ""
     bars: tuple[float, ...] = ()
 
 
@@ -65,7 +74,7 @@ class PartView:
     facts: str = ""
     units: tuple[UnitView, ...] = ()
     layers: tuple[Layer, ...] = ()
-    picture: str | None = None
+    thumbnail: str | None = None
     player: str | None = None
     ratio: float = 1.0
     duration_s: float = 0.0
@@ -74,7 +83,7 @@ class PartView:
 
 @dataclass(frozen=True)
 class SourceView:
-    """A source of a span; `right`: None where nobody knows; `rule`: what dropped it, or empty."""
+    """A source of a span; `right`: None if unknown; `rule`: what dropped it, or empty."""
 
     unit: UnitView
     share: float
@@ -112,11 +121,11 @@ class SampleView:
 
 
 def sample_view(
-    number: int, trace: Trace, attribution: Attribution, gold: Gold | None, shelf: Shelf
+    number: int, trace: Trace, attribution: Attribution, gold: Gold | None, media: MediaEmbedder
 ) -> SampleView:
     """All that the page says of one sample."""
     units = _units(attribution)
-    page = _Page(trace, attribution, units, _layer_means(trace, attribution), shelf)
+    page = _Page(trace, attribution, units, _layer_means(trace, attribution), media)
     marks = marks_of(trace, attribution, gold) if gold else [None] * len(attribution.spans)
     spans = tuple(
         _span(k, span, units, mark)
@@ -201,33 +210,33 @@ class _Page:
     attribution: Attribution
     units: list[UnitView]
     means: dict[str, Float64]
-    shelf: Shelf
+    media: MediaEmbedder
 
     def units_of(self, medium: int) -> tuple[UnitView, ...]:
         own = np.flatnonzero(self.attribution.units.medium == medium)
         return tuple(self.units[j] for j in own.tolist())
 
     @cached_property
-    def hottest(self) -> float:
-        """The largest score of a patch of any image in any layer: all heat is on one scale."""
+    def largest_patch(self) -> float:
+        """The largest score of a patch of any image in any layer: all heat maps have one scale."""
         media = [m for m, known in enumerate(self.trace.media) if known.kind == "image"]
-        heats = [patch_heat(self.trace, m, one) for m in media for one in self.means.values()]
-        return max((float(heat.max()) for heat in heats), default=0.0)
+        maps = [patch_heat_map(self.trace, m, one) for m in media for one in self.means.values()]
+        return max((float(one.max()) for one in maps), default=0.0)
 
     @cached_property
-    def loudest(self) -> float:
-        """The largest score of a bin of time of any sound or film in any layer, at least tiny."""
+    def largest_bin(self) -> float:
+        """The largest score of a bin of time of any audio or video in any layer, above 0."""
         media = [m for m, known in enumerate(self.trace.media) if known.kind != "image"]
-        strips = [self.strip(m, one) for m in media for one in self.means.values()]
-        return max([1e-12, *(float(strip.mass.max()) for strip in strips)])
+        bins = [self.bins(m, one) for m in media for one in self.means.values()]
+        return max([1e-12, *(float(one.mass.max()) for one in bins)])
 
     def label(self, medium: int) -> str:
         """What units call the medium: `image 2`."""
         kinds = [known.kind for known in self.trace.media[: medium + 1]]
         return f"{kinds[-1]} {kinds.count(kinds[-1])}"
 
-    def strip(self, medium: int, means: Float64) -> Strip:
-        return time_strip(self.trace, medium, self.duration(medium), means)
+    def bins(self, medium: int, means: Float64) -> MassOverTime:
+        return mass_over_time(self.trace, medium, self.duration(medium), means)
 
     def duration(self, medium: int) -> float:
         """Seconds, as recorded, else until the last token ends."""
@@ -297,27 +306,28 @@ def _image(page: _Page, medium: int, role: str) -> PartView:
         label=page.label(medium),
         facts=", ".join(filter(None, [size, patches])),
         units=page.units_of(medium),
-        layers=_heat_layers(page, medium) if shape else (),
-        picture=page.shelf.thumbnail(known),
+        layers=_heat_map_layers(page, medium) if shape else (),
+        thumbnail=page.media.thumbnail(known),
         ratio=_ratio(known, shape),
     )
 
 
 def _ratio(known: Medium, shape: tuple[int, int] | None) -> float:
-    """Width over height of a picture, within what a page can show."""
+    """Width over height of an image, within what a page can show."""
     rows, columns = (known.height, known.width) if known.height else shape or (1, 1)
     return float(np.clip((columns or 1) / (rows or 1), 0.2, 5))
 
 
-def _heat_layers(page: _Page, medium: int) -> tuple[Layer, ...]:
-    """A heat picture for the whole answer and each span."""
-    heats = {name: patch_heat(page.trace, medium, means) for name, means in page.means.items()}
-    return tuple(Layer(name, heat_png(heat, page.hottest, HEAT)) for name, heat in heats.items())
+def _heat_map_layers(page: _Page, medium: int) -> tuple[Layer, ...]:
+    """A heat map for the whole answer and each span."""
+    top = page.largest_patch
+    maps = {name: patch_heat_map(page.trace, medium, means) for name, means in page.means.items()}
+    return tuple(Layer(name, heat_map_png(one, top, COLOUR)) for name, one in maps.items())
 
 
 def _timed(page: _Page, medium: int, role: str) -> PartView:
     known, duration = page.trace.media[medium], page.duration(medium)
-    strips = {name: page.strip(medium, means) for name, means in page.means.items()}
+    bins = {name: page.bins(medium, means) for name, means in page.means.items()}
     return PartView(
         kind=known.kind,
         role=role,
@@ -326,10 +336,10 @@ def _timed(page: _Page, medium: int, role: str) -> PartView:
         facts=f"{duration:g} s",
         units=page.units_of(medium),
         layers=tuple(
-            Layer(name, bars=tuple(np.round(strip.mass / page.loudest, 3).tolist()))
-            for name, strip in strips.items()
+            Layer(name, bars=tuple(np.round(one.mass / page.largest_bin, 3).tolist()))
+            for name, one in bins.items()
         ),
-        player=page.shelf.playable(known),
+        player=page.media.playable(known),
         duration_s=duration,
-        bin_s=next(iter(strips.values())).seconds if strips else 1.0,
+        bin_s=next(iter(bins.values())).seconds if bins else 1.0,
     )

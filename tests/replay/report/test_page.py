@@ -10,7 +10,7 @@ import pytest
 
 from omnitrace.errors import CommandError, OmniTraceError
 from replay.report.formats import FORMATS, write_report
-from replay.report.media import Shelf
+from replay.report.media import MediaEmbedder
 from tests.build import make_trace
 from tests.replay.report.pages import hostile_job, job_of, page_of, taken, write_run
 
@@ -98,7 +98,7 @@ def test_samples_over_the_limit_are_counted(run: Path, tmp_path: Path) -> None:
 def test_media_that_are_not_at_hand_are_named(run: Path, tmp_path: Path) -> None:
     folder = tmp_path / "media"
     folder.mkdir()
-    found = taken(page_of(job_of(run, shelf=Shelf(folder)), tmp_path / "bare.html"))
+    found = taken(page_of(job_of(run, media=MediaEmbedder(folder)), tmp_path / "bare.html"))
     assert "1 media are not under" in found.text
     assert "circle.png" in found.text
     assert "not at hand" in found.text

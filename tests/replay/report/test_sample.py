@@ -16,7 +16,7 @@ from omnitrace.units import UnitConfig
 from replay import PRESETS, ReplayConfig, attribute
 from replay.evaluation.truth import Evidence
 from replay.report.marks import marks_of
-from replay.report.media import Shelf
+from replay.report.media import MediaEmbedder
 from replay.report.sample import ALL, PartView, SampleView, sample_view
 from tests.build import make_trace
 from tests.replay.analyses.golds import (
@@ -34,7 +34,7 @@ FILM = Evidence(3)
 
 
 def view(trace: Trace, config: ReplayConfig = CONFIG) -> SampleView:
-    return sample_view(0, trace, attribute(trace, config), None, Shelf())
+    return sample_view(0, trace, attribute(trace, config), None, MediaEmbedder())
 
 
 def parts(trace: Trace, config: ReplayConfig = CONFIG) -> list[PartView]:
@@ -91,7 +91,7 @@ def test_heat_of_a_span_is_on_the_scale_of_all() -> None:
     trace = make_trace()
     line = trace.timeline
     hot = scored(trace, (line.medium == 0) & (line.row == 1) & (line.column == 0), 6)
-    layers = {layer.span: layer.heat for layer in parts(hot)[1].layers}
+    layers = {layer.span: layer.heat_map for layer in parts(hot)[1].layers}
     assert set(layers) == {ALL, "0", "1", "2"}
 
     def alpha(name: str) -> list[list[int]]:
@@ -119,7 +119,7 @@ def test_without_single_rows_there_is_no_heat() -> None:
     trace = make_trace()
     attribution = attribute(trace, CONFIG)
     unread = replace(attribution, config=replace(CONFIG, signal="nothing"))
-    shown = sample_view(0, trace, unread, None, Shelf())
+    shown = sample_view(0, trace, unread, None, MediaEmbedder())
     media = [p for _, some in shown.messages for p in some if p.kind != "text"]
     assert [part.layers for part in media] == [(), (), ()]
     assert Modality.VIDEO.label == media[2].kind

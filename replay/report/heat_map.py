@@ -1,6 +1,6 @@
-"""Where in a medium the scores fall: heat over an image's patches, mass over a medium's seconds.
+"""Where in a medium the scores fall: heat maps of an image's patches, mass over a medium's seconds.
 
-Arrays in, arrays and small pictures out. Knows no page and no attribution.
+Arrays in, arrays and small PNG images out. Knows no page and no attribution.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from math import ceil
 import numpy as np
 import numpy.typing as npt
 
-from omnitrace.timeline import Float64
+from omnitrace.arrays import Float64
 from omnitrace.trace import Trace
 
 SHADES = 16
@@ -23,7 +23,7 @@ _MOST_OPAQUE = 0.85
 
 
 @dataclass(frozen=True)
-class Strip:
+class MassOverTime:
     """Mass over time: `mass` (B,) in bins of `seconds` that begin at 0."""
 
     mass: Float64
@@ -46,7 +46,7 @@ def grid_shape(trace: Trace, medium: int) -> tuple[int, int] | None:
     return int(line.row[own].max()) + 1, int(line.column[own].max()) + 1
 
 
-def patch_heat(trace: Trace, medium: int, means: Float64) -> Float64:
+def patch_heat_map(trace: Trace, medium: int, means: Float64) -> Float64:
     """(rows, columns): the scores of each patch of an image, from `means` (n,)."""
     line = trace.timeline
     own = (line.medium == medium) & (line.row >= 0) & (line.column >= 0)
@@ -55,7 +55,7 @@ def patch_heat(trace: Trace, medium: int, means: Float64) -> Float64:
     return heat
 
 
-def time_strip(trace: Trace, medium: int, duration: float, means: Float64) -> Strip:
+def mass_over_time(trace: Trace, medium: int, duration: float, means: Float64) -> MassOverTime:
     """The scores of a medium's tokens by the time of their middle; at most 120 bins."""
     line = trace.timeline
     own = (line.medium == medium) & np.isfinite(line.start_s)
@@ -63,11 +63,11 @@ def time_strip(trace: Trace, medium: int, duration: float, means: Float64) -> St
     bins = max(1, ceil(duration / seconds - 1e-6))
     middle = (line.start_s[own] + line.end_s[own]) / 2
     at = np.clip((middle / seconds).astype(int), 0, bins - 1)
-    return Strip(np.bincount(at, means[own], bins).astype(np.float64), seconds)
+    return MassOverTime(np.bincount(at, means[own], bins).astype(np.float64), seconds)
 
 
-def heat_png(heat: Float64, top: float, colour: str) -> str:
-    """A picture of one pixel a patch, `colour` (#rrggbb) ever less transparent up to `top`.
+def heat_map_png(heat: Float64, top: float, colour: str) -> str:
+    """An image of one pixel a patch, `colour` (#rrggbb) ever less transparent up to `top`.
 
     Returns a data URI of an indexed PNG.
     """

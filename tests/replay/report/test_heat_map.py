@@ -9,7 +9,13 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from replay.report.heat import grid_shape, heat_png, patch_heat, time_strip, token_means
+from replay.report.heat_map import (
+    grid_shape,
+    heat_map_png,
+    mass_over_time,
+    patch_heat_map,
+    token_means,
+)
 from tests.build import make_trace
 
 TRACE = make_trace()
@@ -19,24 +25,24 @@ MEANS = np.random.default_rng(0).random(TRACE.n)
 def test_every_patch_has_its_own_score() -> None:
     assert grid_shape(TRACE, 0) == (2, 2)
     assert grid_shape(TRACE, 1) is None
-    heat = patch_heat(TRACE, 0, MEANS)
+    heat = patch_heat_map(TRACE, 0, MEANS)
     for token in np.flatnonzero(TRACE.timeline.medium == 0):
         at = TRACE.timeline.row[token], TRACE.timeline.column[token]
         assert heat[at] == MEANS[token]
 
 
 def test_time_is_summed_by_the_second() -> None:
-    strip = time_strip(TRACE, 1, 3.0, MEANS)
+    strip = mass_over_time(TRACE, 1, 3.0, MEANS)
     own = np.flatnonzero(TRACE.timeline.medium == 1)
     assert strip.seconds == 1
     assert strip.mass == pytest.approx(MEANS[own].reshape(3, 2).sum(axis=1))
-    film = time_strip(TRACE, 2, 2.0, MEANS)
+    film = mass_over_time(TRACE, 2, 2.0, MEANS)
     own = np.flatnonzero(TRACE.timeline.medium == 2)
     assert film.mass == pytest.approx(MEANS[own].reshape(2, 3).sum(axis=1))
 
 
 def test_long_media_have_wider_bins() -> None:
-    strip = time_strip(TRACE, 1, 3600.0, MEANS)
+    strip = mass_over_time(TRACE, 1, 3600.0, MEANS)
     assert len(strip.mass) == 120
     assert strip.seconds == 30
     assert strip.mass.sum() == pytest.approx(MEANS[TRACE.timeline.medium == 1].sum())
@@ -49,7 +55,7 @@ def test_means_over_steps() -> None:
 
 
 def test_the_picture_is_a_png_of_one_pixel_a_patch() -> None:
-    uri = heat_png(np.array([[0.0, 0.5, 1.0], [2.0, 0.25, 0.0]]), 1.0, "#d977b0")
+    uri = heat_map_png(np.array([[0.0, 0.5, 1.0], [2.0, 0.25, 0.0]]), 1.0, "#d977b0")
     head, data = uri.split(",")
     assert head == "data:image/png;base64"
     image = Image.open(io.BytesIO(base64.b64decode(data))).convert("RGBA")
@@ -61,6 +67,6 @@ def test_the_picture_is_a_png_of_one_pixel_a_patch() -> None:
 
 def test_no_heat_at_all_is_clear() -> None:
     image = Image.open(
-        io.BytesIO(base64.b64decode(heat_png(np.zeros((2, 2)), 0.0, "#000000")[22:]))
+        io.BytesIO(base64.b64decode(heat_map_png(np.zeros((2, 2)), 0.0, "#000000")[22:]))
     )
     assert np.asarray(image.convert("RGBA"))[..., 3].tolist() == [[0, 0], [0, 0]]
