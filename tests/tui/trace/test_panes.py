@@ -60,7 +60,7 @@ async def test_a_source_that_only_the_other_attribution_has_points_at_no_unit() 
     assert [row[0] in "✓✗+-" for row in rows] == [True] * len(rows)
     units = [target.unit if target else None for target in targets]
     span = ANSWER.attribution.spans[1]
-    own = [source.unit for source in (*span.sources, *span.dropped)]
+    own = [s.unit for s in span.sources] + [s.unit for s in span.dropped]
     assert units == own + [None] * (len(rows) - len(own))
 
 
