@@ -1,7 +1,7 @@
-"""Ablations: how likely a recorded response stays when parts of its prompt are taken away.
+"""Ablations: how likely a recorded response remains when parts of its prompt are removed.
 
 Pure data over numpy arrays, and its form in JSON (`additions/`, kind `ablations`). Knows neither
-how rows are made (recorder/ablation) nor what is concluded from them (replay/faithfulness).
+how rows are recorded (recorder/ablation) nor what is measured with them (replay/faithfulness).
 """
 
 from __future__ import annotations
@@ -25,8 +25,8 @@ MOST_CELLS = 1 << 24
 
 class Row(IntEnum):
     """Why a row was recorded: nothing, all but the request, one content part, or one unit is
-    taken away; drawn by units, by whole content parts, or by base units where these are finer; or
-    asked for afterwards. Units are what was to be taken away as a whole."""
+    removed; drawn by units, by content parts, or by base units where these are finer than units;
+    or requested afterwards. A unit is removed or kept as one."""
 
     FULL = 0
     EMPTY = 1
@@ -42,14 +42,14 @@ class Row(IntEnum):
 class Ablations:
     """The fixed response of T tokens under M masks over U base units of a prompt of n tokens.
 
-    - `mode`: how tokens are taken away: `mask`, hidden from the language model, which keeps all
+    - `mode`: how tokens are removed: `mask`, hidden from the language model, which keeps all
       positions; `mean-embedding`, each replaced by the mean of its modality; `remove`, the prompt
-      laid out and encoded again without them;
-    - `unit_of` (n,) int32: the base unit of each prompt token; -1 is never taken away;
-    - `request` (U,) bool: units that ask, which drawn rows keep;
-    - `kept` (M, U) bool; `why` (M,) uint8: a `Row`; `held_out` (M,) bool: drawn rows on which
-      nothing may be fitted;
-    - `log_odds` (M, T) float32: log p(y_t) - log(1 - p(y_t)), the logit of y_t less the
+      built and encoded again without them;
+    - `unit_of` (n,) int32: the base unit of each prompt token; -1 is never removed;
+    - `request` (U,) bool: units of the request, which drawn rows keep;
+    - `kept` (M, U) bool; `why` (M,) uint8: a `Row`; `held_out` (M,) bool: drawn rows that are
+      only for evaluation, never for fitting;
+    - `log_odds` (M, T) float32: log p(y_t) - log(1 - p(y_t)), the logit of y_t minus the
       log-sum-exp of all others; unlike log p it is exact where p is close to 1.
     """
 
@@ -80,7 +80,7 @@ def log_sigmoid(x: Float64) -> Float64:
 
 
 class AblationsData(Struct, frozen=True):
-    """What kind `ablations` says of a sample; arrays as base64 (docs/format.md)."""
+    """The data of a sample in kind `ablations`; arrays as base64 (docs/format.md)."""
 
     mode: Literal["mask", "mean-embedding", "remove"]
     units: Annotated[int, Meta(ge=0, le=MOST_UNITS)]
@@ -109,7 +109,7 @@ def to_data(ablations: Ablations) -> AblationsData:
 
 
 def from_data(name: str, data: AblationsData, n: int, steps: int) -> Ablations:
-    """The ablations of a sample of n prompt tokens and so many steps; ValueError if illegal."""
+    """The ablations of a sample of n prompt tokens and `steps` steps; ValueError if not legal."""
     rows, units = data.rows, data.units
     if rows * max(steps, units) > MOST_CELLS:
         raise ValueError(f"{rows} rows of {max(steps, units)} numbers are too many")

@@ -1,4 +1,4 @@
-"""What the finer levels keep of a sample's attention: heads pooled to units, or queries and keys.
+"""The attention that the finer levels record: heads pooled to units, or queries and keys.
 
 Pure data over numpy arrays, and the attention that follows from it. Knows no trace, model or store.
 """
@@ -27,7 +27,7 @@ class HeadMass:
 
 @dataclass(frozen=True)
 class QueryKeys:
-    """Level `qk`: what the attention of every layer and head was computed from.
+    """Level `qk`: the queries and keys that give the attention of every layer and head.
 
     `queries` (layers, heads, T, d): of each step; `keys` (layers, groups, n + T - 1, d): of each
     token before the last; both rotated, float32 or float16, or uint16 for the bits of bfloat16

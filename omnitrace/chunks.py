@@ -1,6 +1,6 @@
-"""Chunks: what a baseline compares, the sentences of a response with the sources of its prompt.
+"""Chunks, which baselines compare: the sentences of a response and the sources of its prompt.
 
-Shared by replay, which says what they are, and the recorder, which embeds them. Data only.
+Shared by replay, which makes them, and the recorder, which embeds them. Data only.
 """
 
 from __future__ import annotations
@@ -19,8 +19,8 @@ class Chunks:
     - `owner` (n,) int32: the source of each prompt token, -1 for none; a source without tokens
       cannot be compared;
     - `sources`: L;
-    - `sentences` (K, 2) int32: characters of the response; `steps` (K, 2) int32: the steps that
-      say it, half-open.
+    - `sentences` (K, 2) int32: characters of the response; `steps` (K, 2) int32: their steps,
+      half-open.
     """
 
     owner: Int32
@@ -39,5 +39,5 @@ def cosines(sentences: Float64, sources: Float64) -> Float64:
     lengths = (np.linalg.norm(vectors, axis=1) for vectors in (sentences, sources))
     scale = np.outer(*lengths)
     product = sentences @ sources.T
-    found: Float64 = np.divide(product, scale, out=np.zeros_like(product), where=scale > 0)
-    return found
+    similarity: Float64 = np.divide(product, scale, out=np.zeros_like(product), where=scale > 0)
+    return similarity

@@ -32,8 +32,8 @@ def option(
     """A dataclass field with its help and legal values.
 
     `bounds` is (min, max, step) of a number; `choices` are the legal strings, or the legal keys of
-    a table of weights (each from 0 to 1); `form` is the regular expression that a string matches
-    as a whole, and the same in words.
+    a table of weights (each from 0 to 1); `form` is the regular expression that all of a string
+    matches, and the same in words.
     """
     metadata = {"help": help, "bounds": bounds, "choices": choices, "form": form}
     if isinstance(default, dict):
@@ -73,7 +73,7 @@ def nested(values: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def build(base: C, values: Mapping[str, Any], where: str) -> C:
-    """`base` with `values` laid over it, nested tables into nested configs.
+    """`base` with `values` in place of its own, nested tables in nested configs.
 
     Raises CommandError naming `where`, the key and the legal values: unknown keys, wrong types,
     numbers out of bounds, unknown choices.
@@ -95,7 +95,7 @@ def build(base: C, values: Mapping[str, Any], where: str) -> C:
 
 
 def load_toml(base: C, path: Path) -> C:
-    """`base` with the TOML file's values laid over it; CommandError if it cannot be read."""
+    """`base` with the values of a TOML file; CommandError if it cannot be read."""
     try:
         values = tomllib.loads(path.read_text("utf-8"))
     except OSError as error:
@@ -163,11 +163,11 @@ def _string(field: dataclasses.Field[Any], value: Any, where: str) -> Any:
 
 def _number(field: dataclasses.Field[Any], default: Any, value: Any, where: str) -> Any:
     low, high, _ = field.metadata["bounds"]
-    whole = isinstance(default, int)
-    right = isinstance(value, int if whole else (int, float)) and not isinstance(value, bool)
-    legal = f"{'a whole number' if whole else 'a number'} from {low:g} to {high:g}"
+    integer = isinstance(default, int)
+    right = isinstance(value, int if integer else (int, float)) and not isinstance(value, bool)
+    legal = f"{'a whole number' if integer else 'a number'} from {low:g} to {high:g}"
     _check(right and low <= value <= high, value, where, legal)
-    return value if whole else float(value)
+    return value if integer else float(value)
 
 
 def _weights(field: dataclasses.Field[Any], value: Any, where: str) -> dict[str, float]:

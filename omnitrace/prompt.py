@@ -1,4 +1,4 @@
-"""A prompt: the tokens that a model was given, and what each of them is.
+"""A prompt: the input tokens of a model, and what each of them is.
 
 Knows no response and no model.
 """
@@ -16,7 +16,7 @@ from omnitrace.timeline import Medium, Part, Segmentation, Timeline
 
 
 def no_sentences() -> Int32:
-    """(0, 2) int32: a text in which no sentence was found."""
+    """(0, 2) int32: no sentences."""
     return np.zeros((0, 2), np.int32)
 
 
@@ -25,10 +25,11 @@ class Prompt:
     """The n prompt tokens of one sample.
 
     - `id`: the user's sample id, data and never a path; `prompt_text`: str;
-    - `prompt_ids` (n,) int32; `timeline`, `parts`, `media`: what the prompt was made of;
-    - `prompt_sentences` (P, 2) int32: character ranges in `prompt_text`, found by the recorder's
+    - `prompt_ids` (n,) int32; `timeline`, `parts`, `media`: what each token is, and what
+      the user gave;
+    - `prompt_sentences` (P, 2) int32: character ranges in `prompt_text`, by the recorder's
       sentence splitter;
-    - `segmentations`: added to the recording afterwards, by name; reading one may touch the disk.
+    - `segmentations`: added to the recording afterwards, by name; reading one may read the disk.
     """
 
     id: str
@@ -46,7 +47,7 @@ class Prompt:
         return len(self.prompt_ids)
 
     def segmentation(self, name: str) -> Segmentation:
-        """The segmentation of that name; SampleError naming those that there are otherwise."""
+        """The segmentation of that name; SampleError naming those that exist otherwise."""
         if name not in self.segmentations:
             hint = nearest(name, sorted(self.segmentations))
             raise SampleError(

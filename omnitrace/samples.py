@@ -1,4 +1,4 @@
-"""Samples in turn: each is read and used; what is wrong with one never costs the others."""
+"""Loops over samples: an error of one sample is reported, and the others go on."""
 
 from __future__ import annotations
 
@@ -9,16 +9,17 @@ from omnitrace.errors import CommandError, OmniTraceError
 from omnitrace.text import one_line
 from omnitrace.trace import Trace
 
+T = TypeVar("T")
 R = TypeVar("R")
 
 
 def each_sample(
-    run: Mapping[str, Trace],
+    run: Mapping[str, T],
     ids: Iterable[str],
-    use: Callable[[Trace], R],
+    use: Callable[[T], R],
     failed: MutableMapping[str, str],
 ) -> Iterator[tuple[str, R]]:
-    """(id, `use(trace)`) of each sample of `ids`, in order.
+    """(id, `use(run[id])`) of each sample of `ids`, in order.
 
     A sample that cannot be read or used (SampleError, or damage of the run) is entered in `failed`,
     id → sentence, and the rest go on. Misuse of the command (CommandError) is raised.

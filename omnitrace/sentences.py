@@ -1,4 +1,4 @@
-"""Sentences as character ranges: which token lies in which, and how the paper's release cuts them.
+"""Sentences as character ranges: which token is in which, and how the paper's release cuts them.
 
 Shared by source units (prompt) and spans (response). Knows no trace and no model; finding the
 sentences is the recorder's work.

@@ -1,4 +1,4 @@
-"""Text from strangers made safe for a terminal, once, where it enters.
+"""Foreign text made safe for a terminal, once, where it is read.
 
 The replacement is one character for one character, so that character offsets hold.
 """

@@ -1,4 +1,4 @@
-"""The timeline: what each of the n prompt tokens is, where it lies and when.
+"""The timeline: what each of the n prompt tokens is, where and when.
 
 Pure data over numpy arrays. Knows nothing of models, stores or how units are cut from it.
 """
@@ -18,7 +18,7 @@ from omnitrace.arrays import UInt8
 
 
 class Modality(IntEnum):
-    """What a prompt token encodes. The sound of a video is AUDIO with the video as its medium."""
+    """What a prompt token encodes. The audio of a video is AUDIO with the video as its medium."""
 
     TEXT = 0
     IMAGE = 1
@@ -112,10 +112,10 @@ class Timeline:
 
 @dataclass(frozen=True)
 class Segments:
-    """k stretches of one medium's sound, in the order in which they start.
+    """k segments of the audio of one medium, in the order in which they start.
 
     `start_s`, `end_s` (k,) float64: seconds within the medium, finite, 0 <= start <= end; `text`:
-    k strings, what is said there, empty where nobody knows. Stretches may overlap or leave gaps.
+    k transcripts, empty where unknown. Segments may overlap or leave gaps.
     """
 
     start_s: Float64
@@ -131,12 +131,12 @@ class Segments:
         ordered = sorted(pieces, key=lambda piece: piece[:2])
         times = np.array([piece[:2] for piece in ordered], np.float64).reshape(-1, 2)
         start, end = np.ascontiguousarray(times.T)
-        found = cls(start, end, tuple(text for _, _, text in ordered))
-        found.check()
-        return found
+        segments = cls(start, end, tuple(text for _, _, text in ordered))
+        segments.check()
+        return segments
 
     def check(self) -> None:
-        """ValueError saying what is wrong, if anything is."""
+        """ValueError saying what is not legal."""
         if not self.start_s.shape == self.end_s.shape == (len(self),):
             raise ValueError("there are not as many starts as ends and texts")
         if not (np.isfinite(self.start_s).all() and np.isfinite(self.end_s).all()):
@@ -151,7 +151,7 @@ class Segments:
 
 @dataclass(frozen=True)
 class Segmentation:
-    """One way to cut the sound of a sample: medium index → its stretches. Added to a recording."""
+    """One way to cut the audio of a sample: medium index → its segments. Added to a recording."""
 
     name: str
     media: Mapping[int, Segments]

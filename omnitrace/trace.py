@@ -1,6 +1,6 @@
 """A trace: all that was recorded of one sample. The same class before and after the store.
 
-Knows the timeline and how to cut units from it; not where the arrays come from, nor any model.
+Knows the timeline and its source units; neither where the arrays come from nor any model.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ import numpy as np
 from omnitrace.ablations import Ablations
 from omnitrace.arrays import Array, Bool, Float32, Int32
 from omnitrace.attention import HEAD_ARRAYS, QUERY_KEY_ARRAYS, HeadMass, QueryKeys
-from omnitrace.errors import CommandError, OmniTraceError, SampleError, nearest
+from omnitrace.errors import CommandError, SampleError, nearest
 from omnitrace.prompt import Prompt
 from omnitrace.thinking import thinking_range
 from omnitrace.units import UnitConfig, Units, cut_units
@@ -28,7 +28,7 @@ class SignalRows:
     `values` (L · (T·n + T·(T-1)/2),) float32: for each recorded layer, row after row, row t with
     its n + t entries (prompt tokens, then the earlier response tokens). `layers` names the layer
     of each block; empty means one block already reduced over layers. `first_row` (n,) float32,
-    where recorded, is the other reading of step 0: the mean over all prompt queries
+    where recorded, is another definition of step 0: the mean over all prompt queries
     (`first_step = "prompt-mean"`, reduced over layers as the signal is).
     """
 
@@ -52,7 +52,7 @@ class Tagging:
 
 @runtime_checkable
 class Sliced(Protocol):
-    """Signals of which some values can be read without the others: a store's."""
+    """The signals of a store: some values can be read without the others."""
 
     def layers_of(self, name: str, /) -> tuple[int, ...]: ...
 
@@ -67,14 +67,14 @@ class Trace(Prompt):
     - `response_ids` (T,) int32; `chars` (T, 2) int32: half-open character ranges of the steps in
       `response`;
     - `logprob`, `entropy` (T,) float32, in nats; `pos`: T UPOS tags;
-    - `sentences` (K, 2) int32: character ranges in `response`, found by the recorder's sentence
+    - `sentences` (K, 2) int32: character ranges in `response`, by the recorder's sentence
       splitter;
     - `meta`: JSON data of this sample: generation options, seed, the reference answer if any;
-    - `signals`: name → `SignalRows`; reading one may touch the disk;
-    - `arrays`: what the finer levels keep, by the names that `heads` and `queries_and_keys` know;
-      reading one may touch the disk;
+    - `signals`: name → `SignalRows`; reading one may read the disk;
+    - `arrays`: what the finer levels keep, by the names that `heads` and `queries_and_keys` use;
+      reading one may read the disk;
     - `taggings`, `ablations`: added to the recording afterwards, by name, as `segmentations` are;
-      reading one may touch the disk. `RunWriter.add` stores none of the three: `Adder` does.
+      reading one may read the disk. `RunWriter.add` stores none of the three: `Adder` does.
     """
 
     response: str
@@ -100,14 +100,14 @@ class Trace(Prompt):
         """The half-open range of characters of `response` that are thinking; None if none are.
 
         As recorded in `meta["thinking"]`; where nothing is recorded, as in runs that are older
-        than this entry, as the response marks it. OmniTraceError if the entry is no such range.
+        than this entry, as the response marks it. SampleError if the entry is no such range.
         """
         if "thinking" not in self.meta:
             return thinking_range(self.response)
         match self.meta["thinking"]:
             case [int(start), int(end)] if 0 <= start < end <= len(self.response):
                 return start, end
-        raise OmniTraceError(
+        raise SampleError(
             f"sample '{self.id}': meta['thinking'] is no range [start, end] of the "
             f"{len(self.response)} characters of its response; record the sample again."
         )
@@ -151,8 +151,8 @@ class Trace(Prompt):
         return first_row
 
     def layer_positions(self, signal: str, layers: Sequence[int]) -> list[int]:
-        """Where the rows of these layers lie among the signal's; CommandError naming those that
-        were recorded otherwise."""
+        """The positions of these layers among the recorded ones; CommandError naming the recorded
+        ones where some are not."""
         recorded = self.rows(signal).layers
         missing = sorted(set(layers) - set(recorded))
         if missing:
@@ -165,8 +165,8 @@ class Trace(Prompt):
 
     def step_scores(self, signal: str, step: int) -> Float32:
         """(L, n + step) float32: the recorded rows of one step, a layer each, or one if they were
-        reduced. From a store only these are read, so that a reader may look at any step of a long
-        response at once."""
+        reduced. From a store only these are read, so that any step of a long response is read
+        at once."""
         layers, read = self._reader(signal)
         block, start = cells(self.n, self.T), cells(self.n, step)
         starts = [layer * block + start for layer in range(max(1, len(layers)))]
@@ -177,15 +177,15 @@ class Trace(Prompt):
         return self._reader(signal)[0]
 
     def heads(self) -> HeadMass:
-        """Attention of every layer and head, pooled to units; CommandError unless recorded so."""
+        """Attention of every layer and head, pooled to units; CommandError unless recorded."""
         return HeadMass(**{f: self._array(name, "heads") for name, f in HEAD_ARRAYS.items()})
 
     def queries_and_keys(self) -> QueryKeys:
-        """What any attention statistic follows from; CommandError unless recorded so."""
+        """What every attention statistic can be computed from; CommandError unless recorded."""
         return QueryKeys(**{f: self._array(name, "qk") for name, f in QUERY_KEY_ARRAYS.items()})
 
     def ablation(self, name: str) -> Ablations:
-        """The ablations of that name; SampleError naming those that there are otherwise."""
+        """The ablations of that name; SampleError naming those that exist otherwise."""
         if name not in self.ablations:
             hint = nearest(name, sorted(self.ablations))
             raise SampleError(
@@ -197,7 +197,7 @@ class Trace(Prompt):
     def tagged(self, name: str) -> Trace:
         """This trace with the tags and sentences of that name in place of the recorded ones.
 
-        The empty name stands for those recorded; SampleError naming those that there are otherwise.
+        The empty name stands for the recorded ones; SampleError naming those that exist otherwise.
         """
         if not name:
             return self

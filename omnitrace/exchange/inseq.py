@@ -1,8 +1,8 @@
 """Recordings that inseq saved (`FeatureAttributionOutput.save`, JSON or gzipped) as traces of text.
 
 Of decoder-only models the prompt is the prefix that was not attributed; of encoder-decoder models
-the source, then that prefix. Scores by layer, head or hidden unit become one a token, as inseq's
-own defaults have it: the Euclidean norm over hidden units, the mean over the rest.
+the source, then that prefix. Scores by layer, head or hidden unit are aggregated to one a token as
+in inseq's defaults: the Euclidean norm over hidden units, the mean over the rest.
 """
 
 from __future__ import annotations
@@ -101,7 +101,7 @@ def _document(path: Path) -> Any:
 
 
 def _plain(value: Any) -> Any:
-    """The data without the names of the classes that held them, of which none is looked up.
+    """The data without the names of the classes that held them; no class is imported.
 
     Only what a sequence is called stays, as a member `granular`: whether its last axis is hidden.
     """

@@ -1,4 +1,4 @@
-"""Arrays from a safetensors file, by its published layout; every byte doubted.
+"""Arrays from a safetensors file, by its published layout; every byte checked.
 
 A length of 8 bytes, that much JSON (name → dtype, shape, begin and end), then the numbers.
 """
@@ -27,7 +27,7 @@ Size = Annotated[int, Meta(ge=0, le=2**40)]
 
 
 class Entry(Struct, frozen=True):
-    """What the header says of one array."""
+    """The header's entry of one array."""
 
     dtype: Literal["F32", "F64", "F16", "BF16", "F8_E4M3"]
     shape: Annotated[list[Size], Meta(max_length=8)]
@@ -45,7 +45,7 @@ class Entry(Struct, frozen=True):
 
 
 class Tensors:
-    """The arrays of a file of `size` bytes, each read when it is asked for.
+    """The arrays of a file of `size` bytes, each read on access.
 
     Unreadable if the bytes are no safetensors file of floats, all of them within the file.
     """
@@ -66,7 +66,7 @@ class Tensors:
             raise Unreadable("its arrays overlap")
 
     def array(self, name: str) -> Float32:
-        """A whole array, as float32."""
+        """An array as float32."""
         entry = self.entries[name]
         found = self._elements(entry, 0, math.prod(entry.shape)).reshape(entry.shape)
         native = found.astype(entry.stored.newbyteorder("="), copy=False)

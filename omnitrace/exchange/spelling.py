@@ -1,4 +1,4 @@
-"""Traces of text from the tokens that others saved, as their tokenizers write them.
+"""Traces of text from tokens that other programs saved, as their tokenizers write them.
 
 Byte-level marks (`Ġ`), SentencePiece's (`▁`, `<0x0A>`) and WordPiece's (`##`) are understood, as is
 text already decoded; special tokens spell nothing. Knows no file and no signal.

@@ -1,9 +1,9 @@
 """Queries and keys that IBM's vLLM-Hook saved (`qk.json`, `qk.safetensors`) as traces of text.
 
-A folder holds a folder a request, and that one a folder a tensor-parallel rank. What is saved is
-what vLLM's attention is given, rotation and all: every forward pass adds a chunk of tokens, first
-the prompt, whole or in pieces, then each generated token. One request a folder: the chunks of
-several are in no order that is saved.
+A folder holds one folder a request, and that one folder a tensor-parallel rank. The saved arrays
+are the inputs of vLLM's attention, after rotation: every forward pass adds a chunk of tokens, first
+the prompt, in one or several chunks, then each generated token. There is one request a folder,
+because the order of the chunks of several requests is not saved.
 """
 
 from __future__ import annotations
@@ -57,7 +57,7 @@ class _Saved(Struct, frozen=True):
 
 @dataclass(frozen=True)
 class _Places:
-    """Where the wanted rows lie: `shape` is that of all axes of a tensor but the last."""
+    """The positions of rows in a tensor; `shape` is that of all its axes but the last."""
 
     shape: list[int]
     rows: Int64
@@ -65,7 +65,7 @@ class _Places:
 
 @dataclass(frozen=True)
 class _Sharded:
-    """One request: what every rank says alike, and each rank's tensors."""
+    """One request: the metadata that all ranks share, and each rank's tensors."""
 
     saved: _Saved
     ranks: list[Tensors]
@@ -106,8 +106,8 @@ class _Sharded:
         width = sum(found.shape[1] for found in rows)
         if width % heads or len({found.dtype for found in rows}) > 1:
             raise Unreadable(f"{one_line(key)!r} is {width} wide, which is not {heads} heads")
-        whole = np.concatenate(rows, axis=1)
-        return whole.reshape(len(whole), heads, width // heads).swapaxes(0, 1)
+        joined = np.concatenate(rows, axis=1)
+        return joined.reshape(len(joined), heads, width // heads).swapaxes(0, 1)
 
 
 def read_vllm_hook(
@@ -202,9 +202,9 @@ def _trace(request: Request, sharded: _Sharded, max_bytes: int) -> tuple[Trace, 
 
 
 def _places(saved: _Saved, n: int, steps: int) -> tuple[_Places, _Places]:
-    """Where the queries of each step and the keys of all tokens but the last lie.
+    """The places of the queries of each step and of the keys of all tokens but the last.
 
-    Unreadable unless the chunks are those of one request with so many tokens.
+    Unreadable unless the chunks are those of one request with that many tokens.
     """
     lengths = saved.seq_lens
     keys, total = n + max(steps, 1) - 1, sum(lengths)
@@ -263,7 +263,7 @@ def _layer(
 def _kept(
     inner: Sequence[QueryKeys], numbers: list[int], layers: int
 ) -> tuple[dict[str, SignalRows], dict[str, Array]]:
-    """Signals and arrays: of all layers what level `qk` has, of some each layer's rows."""
+    """Signals and arrays: those of level `qk` if all layers are there, else each layer's rows."""
     with np.errstate(over="ignore", invalid="ignore"):
         rows = np.stack([layer.rows(0).mean(axis=0) for layer in inner])
     if not np.isfinite(rows).all():

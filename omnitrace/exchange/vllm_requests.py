@@ -1,4 +1,4 @@
-"""What vLLM-Hook does not save: each request's tokens, and what its model's attention is.
+"""What vLLM-Hook does not save: each request's tokens, and the attention of its model.
 
 JSON lines, one a request, read strictly. Knows nothing of queries and keys.
 """
@@ -38,7 +38,7 @@ Layers = Annotated[int, Meta(ge=1, le=2**16)]
 
 
 class Model(Struct, frozen=True):
-    """Of the model's `config.json`, what its attention depends on; the rest is not looked at."""
+    """The entries of the model's `config.json` that its attention depends on; not the others."""
 
     model_type: str
     num_hidden_layers: Layers | None = None
@@ -51,7 +51,7 @@ class Model(Struct, frozen=True):
 
     @property
     def layers(self) -> int:
-        """How many layers the model has; Unreadable if it does not say."""
+        """How many layers the model has; Unreadable if that is absent."""
         found = self.num_hidden_layers or self.n_layer
         if found is None:
             raise Unreadable("its config names no num_hidden_layers")
@@ -74,7 +74,7 @@ class Model(Struct, frozen=True):
 
 
 class Request(Struct, frozen=True, forbid_unknown_fields=True):
-    """One request: `run_id` names its folder; tokens by id and as the tokenizer calls them."""
+    """One request: `run_id` names its folder; tokens by id and by the tokenizer's name."""
 
     run_id: str
     model: str

@@ -16,9 +16,9 @@ from omnitrace.store.run import Run
 
 
 @dataclass(frozen=True)
-class Left:
-    """Something that no marker vouches for: where it lies, its bytes and files, its age in hours,
-    and whether it is old enough to go."""
+class Leftover:
+    """Files that no marker lists: where they are, their bytes and number, their age in hours, and
+    whether they are old enough to be removed."""
 
     where: str
     nbytes: int
@@ -29,22 +29,22 @@ class Left:
 
 @dataclass(frozen=True)
 class Superseded:
-    """A committed segment none of whose samples is read: others hold them. It is kept."""
+    """A committed segment whose samples are all read from others. It is kept."""
 
     where: str
     nbytes: int
     samples: int
 
 
-def collect(files: Files, older_than: float, dry_run: bool) -> Iterator[Left]:
-    """Remove orphan segments and temporary files older than so many hours; all are told of.
+def collect(files: Files, older_than: float, dry_run: bool) -> Iterator[Leftover]:
+    """Remove orphan segments and temporary files older than `older_than` hours; yields all.
 
     Raises OmniTraceError naming a file that cannot be removed.
     """
     now = _now(files, dry_run)
     for orphan in list(orphans(files)):
         hours = (now - orphan.modified) / 3600
-        left = Left(
+        left = Leftover(
             files.where(orphan.name), orphan.nbytes, len(orphan.files), hours, hours > older_than
         )
         if left.old and not dry_run:
@@ -53,7 +53,7 @@ def collect(files: Files, older_than: float, dry_run: bool) -> Iterator[Left]:
 
 
 def superseded(run: Run) -> Iterator[Superseded]:
-    """Segments that are committed and not read, as another holds each of their samples."""
+    """Segments that are committed and not read, because others hold all of their samples."""
     read = {run.segment_of(id) for id in run}
     for name, segment in run.segments.items():
         if name not in read:
@@ -62,7 +62,7 @@ def superseded(run: Run) -> Iterator[Superseded]:
 
 
 def _now(files: Files, dry_run: bool) -> float:
-    """The medium's time; where it cannot be written, the latest that a file of it tells."""
+    """The medium's time; where it cannot be written, the time of its latest file."""
     try:
         return files.now()
     except OSError as error:
@@ -74,7 +74,7 @@ def _now(files: Files, dry_run: bool) -> float:
 
 
 def _remove(files: Files, orphan: Orphan) -> None:
-    """Remove the files, deepest first, unless the segment was committed by now."""
+    """Remove the files, deepest first, unless the segment has been committed since."""
     if f"{orphan.segment}.json" in files.names("commits"):
         return
     for entry in sorted(orphan.files, key=lambda entry: entry.name.count("/"), reverse=True):

@@ -1,4 +1,4 @@
-"""What lies in a run but is not part of it: what writers left that were killed or are at work."""
+"""Files in a run that are not part of it: left by killed writers, or of writers at work."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from omnitrace.store.files import TEMPORARY, Entry, Files
 
 @dataclass
 class Orphan:
-    """Files that no marker vouches for: those of a segment, or a temporary one.
+    """Files that no marker lists: those of a segment, or a temporary one.
 
     `name` is the folder's or the file's name in the run; `segment` is empty for a file.
     """
@@ -31,16 +31,16 @@ class Orphan:
         return max(entry.modified for entry in self.files)
 
     @property
-    def is_whole(self) -> bool:
+    def is_complete(self) -> bool:
         """Whether the file that a writer puts last is there: only the marker is missing."""
         last = f"{self.name}/{OFFSET}/c."
         return bool(self.segment) and any(entry.name.startswith(last) for entry in self.files)
 
 
 def orphans(files: Files) -> Iterator[Orphan]:
-    """Segments without a marker, sound or not, and temporary files.
+    """Segments without a marker, complete or not, and temporary files.
 
-    What a writer commits meanwhile is none: the markers are listed after the segments.
+    A segment that is committed during the walk is none: markers are listed after segments.
     """
     found: dict[str, Orphan] = {}
     for entry in files.walk():

@@ -1,4 +1,4 @@
-"""What a run takes on its disk, part by part: bytes and files, of signals, levels and the rest."""
+"""Disk usage of a run by part: bytes and files of signals, levels and the rest."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ LAYERED = ("attention", "gradients")
 
 @dataclass(frozen=True)
 class Part:
-    """What belongs together: its `kind` (signal, array, column, additions, bookkeeping,
+    """One part of a run: its `kind` (signal, array, column, additions, bookkeeping,
     uncommitted), its name and level where it has one, its bytes and files."""
 
     kind: str
@@ -29,7 +29,8 @@ class Part:
 
 @dataclass(frozen=True)
 class Usage:
-    """What `samples` samples take, largest part first. On a disk, files and folders are inodes."""
+    """The disk usage of `samples` samples, largest part first. On a disk, files and folders are
+    inodes."""
 
     parts: tuple[Part, ...]
     samples: int
@@ -63,7 +64,7 @@ def usage(files: Files) -> Usage:
 
 
 def _part(name: str) -> tuple[str, str]:
-    """Kind and name of what a file belongs to."""
+    """Kind and name of the part that a file belongs to."""
     folders = name.split("/")
     if folders[0] == "additions":
         return "additions", ""

@@ -1,7 +1,6 @@
-"""Adding to a run's samples after they were recorded: what is finished, batch by batch.
+"""Additions to the samples of a run after they were recorded, written batch by batch.
 
-Finished samples are buffered and written together, as one immutable file; what such a file is,
-`omnitrace/store/additions.py` says.
+Samples are buffered and written together, as one immutable file (additions.py).
 """
 
 from __future__ import annotations
@@ -31,7 +30,7 @@ BATCH = 64
 
 
 class Adder:
-    """One process's way of adding segmentations, tags or ablations of one name to a run.
+    """Adds segmentations, tags or ablations of one name to a run, in one process.
 
     Samples are buffered and become visible together, as one file, every `batch` of them, on
     `commit`, and on leaving the `with` block, by an exception or not. Not for several threads.
@@ -82,7 +81,7 @@ class Adder:
         return frozenset(self._done)
 
     def add(self, trace: Trace, added: Segmentation | Tagging | Ablations) -> None:
-        """Buffer what is added to a sample of the run, and commit if the batch is full.
+        """Buffer what is added to a sample of the run, and commit when the batch is full.
 
         Raises SampleError if it is not legal for the sample, and what `commit` raises.
         """

@@ -58,7 +58,7 @@ class Addition(Struct, frozen=True):
 
 @dataclass(frozen=True)
 class Added:
-    """One name: its `kind`, what made it (`about`, JSON), and the `samples` that have it."""
+    """One name: its `kind`, how it was made (`about`, JSON), and the `samples` that have it."""
 
     kind: str
     name: str
@@ -67,7 +67,7 @@ class Added:
 
 
 def where(addition: str) -> str:
-    """Where an addition lies in the run."""
+    """The name of an addition's file in the run."""
     return f"{FOLDER}/{addition}.json"
 
 
@@ -85,8 +85,8 @@ def parse(data: bytes, addition: str, store_uuid: str) -> Addition:
 class Additions:
     """All that was added to the samples of a run, `keys` their sample keys by id.
 
-    Made by one look at every file, of which names and places are kept; a sample's data is read
-    again when it is asked for. What cannot be used is in `faults`.
+    Every file is read once, and only names and places are kept; a sample's data is read again
+    when it is used. What cannot be used is in `faults`.
     """
 
     def __init__(self, files: Files, store_uuid: str, keys: Mapping[str, str]) -> None:
@@ -108,7 +108,7 @@ class Additions:
             yield Added(kind, name, self._about[kind, name].about, frozenset(places))
 
     def find(self, kind: str, name: str) -> Added | None:
-        """What is there of this kind under this name."""
+        """The addition of this kind and name, if there is one."""
         return next((added for added in self if (added.kind, added.name) == (kind, name)), None)
 
     def of(self, kind: str, trace: Trace) -> dict[str, Any]:
@@ -153,7 +153,7 @@ class Additions:
             return error
 
     def _take(self, addition: str, found: Addition | Exception, keys: Mapping[str, str]) -> None:
-        """Learn what a file holds; one that is damaged is reported, and left out."""
+        """Register what a file holds; a damaged one is reported and left out."""
         if isinstance(found, Exception):
             self._report(
                 addition,
@@ -182,7 +182,7 @@ class Additions:
                 self._stale[found.addition] = found
 
     def _report_stale(self, keys: Mapping[str, str]) -> None:
-        """Say for which samples there is only what was made for another recording of them."""
+        """Report the samples for which all data were made for another recording of them."""
         for addition, found in self._stale.items():
             places = self._places[found.kind, found.name]
             lost = [s.id for s in found.samples if s.id in keys and s.id not in places]
@@ -225,9 +225,9 @@ class LazyMapping(Mapping[str, T], Generic[T]):
 
 
 def check(found: Addition, number: int, trace: Trace) -> None:
-    """Unreadable if what an addition says of its number-th sample is not legal for it.
+    """Unreadable if the data of an addition's number-th sample is not legal for it.
 
-    `trace` is the recording of that sample. A kind that is not known may say anything.
+    `trace` is the recording of that sample. An unknown kind may hold anything.
     """
     if found.kind in CODECS:
         decode(found.kind, found.name, found.samples[number].data, trace)

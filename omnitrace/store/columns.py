@@ -1,4 +1,4 @@
-"""A trace as named flat arrays and back: what the columns of a segment hold.
+"""A trace as named flat arrays and back: the columns of a segment.
 
 Pure: knows the trace and its legal shapes, not files, checksums or codecs. Every array's last
 axis is the one that a segment packs sample after sample.
@@ -18,7 +18,7 @@ import numpy.typing as npt
 from msgspec import Meta, Struct
 
 from omnitrace.arrays import Array
-from omnitrace.errors import OmniTraceError
+from omnitrace.errors import SampleError
 from omnitrace.store.commit import ILLEGAL_JSON, Unreadable, json_bytes, utf8
 from omnitrace.text import safe_text
 from omnitrace.timeline import Medium, Modality, Part, Timeline
@@ -54,21 +54,21 @@ OFFSET = "offset"
 
 
 class SignalEntry(Struct, frozen=True):
-    """What `sample` says of one signal: its layers, and whether it has a prompt-mean row."""
+    """The entry of one signal in `sample`: its layers, and whether it has a prompt-mean row."""
 
     layers: list[int]
     first_row: bool
 
 
 class ArrayEntry(Struct, frozen=True):
-    """What `sample` says of one array of a finer level: little-endian, in C order."""
+    """The entry of one array of a finer level in `sample`: little-endian, in C order."""
 
     dtype: Literal["float32", "float64", "float16", "uint16", "int32"]
     shape: list[Annotated[int, Meta(ge=0, le=2**31 - 1)]]
 
 
 class SampleDocument(Struct, frozen=True):
-    """The JSON of column `sample`: what of a trace is no array. `pos` names the tag numbers."""
+    """The JSON of column `sample`: all of a trace but its arrays. `pos` names the tag numbers."""
 
     id: str
     key: str
@@ -187,7 +187,7 @@ def unpack_signal(
 
 
 def unpack_array(entry: ArrayEntry, data: Array) -> Array:
-    """One array of one sample from its bytes; Unreadable where these are not as many."""
+    """One array of one sample from its bytes; Unreadable if their number is another."""
     dtype = np.dtype(entry.dtype)
     if len(data) != math.prod(entry.shape) * dtype.itemsize:
         raise Unreadable(f"its {len(data)} bytes are not {entry.shape} of {entry.dtype}")
@@ -195,7 +195,7 @@ def unpack_array(entry: ArrayEntry, data: Array) -> Array:
 
 
 def check_trace(trace: Trace, key: str) -> None:
-    """OmniTraceError naming the sample and the field unless `trace` can be stored and read back."""
+    """SampleError naming the sample and the field unless `trace` can be stored and read back."""
     try:
         trace.id.encode()
         key.encode()
@@ -206,11 +206,9 @@ def check_trace(trace: Trace, key: str) -> None:
             _check_array(name, array)
         json_bytes(trace.meta)
     except UnicodeEncodeError:
-        raise OmniTraceError(f"the id or key of sample {trace.id!r} is not Unicode.") from None
+        raise SampleError(f"the id or key of sample {trace.id!r} is not Unicode.") from None
     except (Unreadable, ValueError, TypeError) as error:
-        raise OmniTraceError(
-            f"sample '{safe_text(trace.id)}' cannot be stored: {error}."
-        ) from error
+        raise SampleError(f"sample '{safe_text(trace.id)}' cannot be stored: {error}.") from error
 
 
 def safe_json(data: Any) -> Any:

@@ -1,7 +1,7 @@
 """The JSON documents that make a run, its root and its commit markers, parsed strictly.
 
-Bytes in, checked structures out. Whatever comes from a stranger is doubted here: versions,
-checksums, names, counts. Knows nothing of arrays, nor where the bytes lie.
+Bytes in, checked structures out: versions, checksums, names and counts are verified. Knows neither
+arrays nor where the bytes are stored.
 """
 
 from __future__ import annotations
@@ -69,7 +69,7 @@ class SampleEntry(Struct, frozen=True):
 class FileEntry(Struct, frozen=True):
     """One file of a segment: the number of its bytes, their crc32c and sha256 in hexadecimal.
 
-    crc32c alone would not do. A shard is made of parts that end with their own crc32c, and such
+    crc32c alone is not enough. A shard is made of parts that end with their own crc32c, and such
     a part leaves crc32c's register in the same state whatever it holds: all shards whose parts
     are equally long have the same crc32c.
     """
@@ -93,7 +93,7 @@ class Marker(Struct, frozen=True):
     def parse_files(self) -> dict[str, FileEntry]:
         """Every file of the segment by its name within it; Unreadable where it is no such table.
 
-        Apart, because opening a run need not know them.
+        Parsed separately, because opening a run does not need them.
         """
         try:
             return msgspec.json.decode(self.files, type=dict[FileName, FileEntry])
@@ -102,7 +102,7 @@ class Marker(Struct, frozen=True):
 
 
 class Document(Protocol):
-    """What is sealed: every kind says the format it was written in."""
+    """A sealed document; every kind has the format that it was written in."""
 
     @property
     def format(self) -> str: ...
@@ -112,7 +112,7 @@ D = TypeVar("D", bound=Document)
 
 
 class Unreadable(Exception):
-    """Why a file of a run cannot be trusted, and which one; callers add what to do."""
+    """Why a file of a run cannot be used, and which one; callers add what to do."""
 
     def __init__(self, why: str, file: str = "") -> None:
         super().__init__(why)
@@ -124,8 +124,8 @@ def checksum(data: bytes) -> str:
     return f"{google_crc32c.value(data):08x}"
 
 
-def vouch(blocks: Iterable[bytes]) -> FileEntry:
-    """What a marker says of a file with these bytes."""
+def file_entry(blocks: Iterable[bytes]) -> FileEntry:
+    """The marker's entry of a file with these bytes: size and digests."""
     size, crc, sha256 = 0, 0, hashlib.sha256()
     for block in blocks:
         size += len(block)
@@ -140,7 +140,7 @@ def utf8(text: str) -> bytes:
 
 
 def json_bytes(data: Any, sort_keys: bool = False) -> bytes:
-    """Compact UTF-8 JSON; ValueError or TypeError for what JSON cannot say (NaN, objects)."""
+    """Compact UTF-8 JSON; ValueError or TypeError for what JSON cannot hold (NaN, objects)."""
     return utf8(
         json.dumps(
             data,
@@ -175,15 +175,14 @@ def new_root(identity: Mapping[str, Any]) -> bytes:
 
 
 def plain(data: Mapping[str, Any]) -> Any:
-    """`data` as it will be read back from JSON."""
+    """`data` as it is read back from JSON."""
     return json.loads(json_bytes(data))
 
 
 def parse_root(data: bytes, where: str) -> Root:
-    """The checked root of the run that lies at `where`.
+    """The checked root of the run at `where`.
 
-    Raises Unreadable if it is damaged or no root at all, OmniTraceError if it is from a future
-    this reader does not know.
+    Raises Unreadable if it is damaged or no root, OmniTraceError if it needs a newer reader.
     """
     try:
         document = json.loads(data)
@@ -197,7 +196,7 @@ def parse_root(data: bytes, where: str) -> Root:
     _check_version(where, *stated)
     try:
         agrees = body.get("crc32c") == _body_checksum(body)
-    except (ValueError, RecursionError) as error:  # not JSON after all: NaN, or without an end
+    except (ValueError, RecursionError) as error:  # not JSON: NaN, or nested too deep
         raise Unreadable(f"its JSON is not legal: {error}") from error
     if not agrees:
         raise Unreadable("its checksum does not match")
@@ -210,7 +209,7 @@ def parse_root(data: bytes, where: str) -> Root:
 
 
 def seal(document: Struct | Mapping[str, Any]) -> bytes:
-    """The bytes of a marker or an addition: one JSON object that vouches for itself.
+    """The bytes of a marker or an addition: one JSON object with its own checksum.
 
     Its first member is the crc32c of what follows: `{"crc32c":"xxxxxxxx",` is always 21 bytes,
     and the checksum covers the rest of the file.
@@ -221,9 +220,9 @@ def seal(document: Struct | Mapping[str, Any]) -> bytes:
 
 
 def amend(data: bytes, **changes: Any) -> bytes:
-    """A sealed document with some members changed, all others as they are, also unknown ones.
+    """A sealed document with some members changed, all others unchanged, also unknown ones.
 
-    Unreadable if it is none.
+    Unreadable if it is no JSON object.
     """
     try:
         document = msgspec.json.decode(data, type=dict[str, Any])
@@ -236,7 +235,7 @@ def amend(data: bytes, **changes: Any) -> bytes:
 
 
 def unseal(data: bytes, kind: type[D]) -> D:
-    """The checked document of what `seal` gave; Unreadable otherwise, or of another format."""
+    """The checked document from the bytes of `seal`; Unreadable if damaged or of another format."""
     body = data[len(_HEAD % 0) :]
     if data != _HEAD % google_crc32c.value(body) + body:
         raise Unreadable("its checksum does not match")
@@ -265,7 +264,7 @@ def parse_marker(data: bytes, segment: str, store_uuid: str) -> Marker:
 
 
 def marker_name(segment: str) -> str:
-    """Where the marker of a segment lies in the run."""
+    """The name of a segment's marker in the run."""
     return f"commits/{segment}.json"
 
 

@@ -1,4 +1,4 @@
-"""Where a run's bytes lie: a few operations over names, and the local disk that does them.
+"""Storage of a run: a few operations over names, and their implementation for the local disk.
 
 Knows no format: names in, bytes out. Another medium (object storage) is another `Files`.
 """
@@ -19,7 +19,7 @@ LARGEST_DOCUMENT = 2**28
 
 
 class Entry(NamedTuple):
-    """One file as a walk found it: its bytes, and when it was written by the medium's clock."""
+    """One file of a walk: its bytes, and the time of its last change by the medium's clock."""
 
     name: str
     size: int
@@ -33,17 +33,17 @@ R = TypeVar("R")
 class Files(Protocol):
     """Write-once files under one root; names are relative and separated by `/`.
 
-    Every method raises OSError when the medium refuses. Writers are many, but a name is written
-    by one of them: `put_if_absent` decides which where two could want the same.
+    Every method raises OSError when the medium refuses. There may be many writers, but each name is
+    written by one of them: `put_if_absent` decides which, where two could write the same.
     """
 
     @property
     def readers(self) -> int:
-        """How many reads at once pay off."""
+        """How many concurrent reads are efficient."""
         ...
 
     def where(self, name: str) -> str:
-        """What to call the file in a message to people."""
+        """The file's name in messages to users."""
         ...
 
     def put(self, name: str, data: bytes) -> None:
@@ -55,7 +55,7 @@ class Files(Protocol):
         ...
 
     def put_if_absent(self, name: str, data: bytes) -> bool:
-        """Write the whole file durably, or return False because it exists already."""
+        """Write a complete file durably, or return False because it exists already."""
         ...
 
     def get(self, name: str, start: int = 0, length: int | None = None) -> bytes:
@@ -75,7 +75,7 @@ class Files(Protocol):
         ...
 
     def now(self) -> float:
-        """Seconds since 1970 by the clock that `walk` tells the time with."""
+        """Seconds since 1970 by the clock of `walk`."""
         ...
 
     def remove(self, name: str) -> None:
@@ -84,7 +84,7 @@ class Files(Protocol):
 
 
 def each(files: Files, work: Callable[[T], R], items: Iterable[T]) -> Iterator[R]:
-    """`work` of every item in order, as many at once as pays off on this medium."""
+    """`work` of every item in order, as many at once as is efficient on this medium."""
     if files.readers == 1:
         yield from map(work, items)
     else:
@@ -140,7 +140,7 @@ class LocalFiles:
         return True
 
     def get(self, name: str, start: int = 0, length: int | None = None) -> bytes:
-        self.size(name)  # a pipe would wait for ever
+        self.size(name)  # opening a pipe would block
         with self._inside(name).open("rb") as file:
             file.seek(start)
             return file.read(-1 if length is None else length)
@@ -168,7 +168,7 @@ class LocalFiles:
             if entry.is_dir(follow_symlinks=False):
                 yield from self.walk(name)
                 continue
-            with suppress(FileNotFoundError):  # a temporary one may be gone by now
+            with suppress(FileNotFoundError):  # a temporary file may have been removed
                 seen = entry.stat(follow_symlinks=False)
                 yield Entry(name, seen.st_size, seen.st_mtime)
 
@@ -184,8 +184,8 @@ class LocalFiles:
     def remove(self, name: str) -> None:
         path = self._inside(name)
         path.unlink(missing_ok=True)
-        with suppress(OSError):  # a folder goes with its last file; until then it stays
-            for folder in path.parents[: name.count("/") - 1]:  # others' folders lie in the first
+        with suppress(OSError):  # a folder is removed with its last file
+            for folder in path.parents[: name.count("/") - 1]:  # the first holds others' folders
                 folder.rmdir()
                 self._unsettled.discard(folder)
 

@@ -25,7 +25,7 @@ SEGMENTATION, TAGS, ABLATIONS = "segmentation", "tags", "ablations"
 
 
 class MediumData(Struct, frozen=True):
-    """The stretches of one medium of a sample, in the order of their starts."""
+    """The segments of one medium of a sample, in the order of their starts."""
 
     medium: Count
     start_s: list[float]

@@ -1,7 +1,7 @@
 """Runs: many samples recorded into one place, read as a mapping (writer.py writes them).
 
 The rule of the store: a segment exists when its commit marker does (docs/format.md). Knows files
-by name only, so that a run may lie on any `Files`.
+by name only, so that a run may be on any `Files`.
 """
 
 from __future__ import annotations
@@ -64,7 +64,7 @@ class SampleTable:
 
 @dataclass(frozen=True)
 class _Listing:
-    """What the markers said when they were last read; `places` is in the order of recording."""
+    """The content of the markers when they were last read; `places` in the order of recording."""
 
     segments: dict[str, Segment]
     places: dict[str, tuple[Segment, int]]
@@ -72,12 +72,12 @@ class _Listing:
 
 
 class Run(Mapping[str, Trace]):
-    """The samples of a run by id, in the order of recording; a trace is read when asked for.
+    """The samples of a run by id, in the order of recording; a trace is read on access.
 
-    Opening reads the root; the first look at the samples reads the commit markers. Damage found
-    then is in `damage`, and what is not damaged stays usable; damage of a segment is an
-    OmniTraceError when a sample of it is read. What was added to samples later is listed when it
-    or `damage` is first asked for. May be used from several threads.
+    Opening reads the root; the first access to the samples reads the commit markers. Their damage
+    is in `damage`, and the rest remains usable; damage of a segment is a SampleError when a sample
+    of it is read. What was added to samples later is listed at the first access to it or to
+    `damage`. May be used from several threads.
     """
 
     def __init__(self, files: Files) -> None:
@@ -89,7 +89,7 @@ class Run(Mapping[str, Trace]):
 
     @property
     def path(self) -> str:
-        """Where the run lies."""
+        """The folder or address of the run."""
         return self._files.where("").rstrip("/")
 
     @property
@@ -104,7 +104,7 @@ class Run(Mapping[str, Trace]):
 
     @property
     def nbytes(self) -> int:
-        """Bytes of all committed segments' files, as their markers vouch for them."""
+        """Bytes of all committed segments' files, by their markers."""
         return sum(segment.nbytes for segment in self._listed.segments.values())
 
     @property
@@ -151,16 +151,20 @@ class Run(Mapping[str, Trace]):
         """The segment that a sample is read from."""
         return self._index[id][0].marker.segment
 
-    def vouched(self, id: str) -> str:
-        """What stands for all that was recorded of the sample, and for nothing else: its place
-        among files whose sha256 the marker names. For keeping what was computed from it."""
+    def content_id(self, id: str) -> str:
+        """Identifies the recorded content of the sample: the digest of its segment's files and its
+        row in them. A key for caches of what is computed from it."""
         if id not in self._index:
             raise UnknownSample(self._unknown(id))
         segment, row = self._index[id]
         return f"{sha256(bytes(segment.marker.files)).hexdigest()}:{row}"
 
+    def vouched(self, id: str) -> str:
+        """The old name of `content_id`."""
+        return self.content_id(id)
+
     def refresh(self) -> None:
-        """Take in what was committed or added since the samples were listed."""
+        """Read what was committed or added since the samples were listed."""
         known = self._listing.segments if self._listing else {}
         names = [name for name in map(commit.uuid_of, self._files.names("commits")) if name]
         taken = each(self._files, lambda name: known.get(name) or self._take(name), names)
@@ -175,7 +179,7 @@ class Run(Mapping[str, Trace]):
         self._listing = _Listing(segments, _places(segments), [*faults, *_conflicts(segments)])
 
     def summary(self) -> SampleTable:
-        """All samples at a glance; reads nothing that opening did not."""
+        """All samples at a glance; reads the markers only."""
         entries = [segment.marker.samples[row] for segment, row in self._index.values()]
         labels = [modality.label for modality in Modality]
         counts = [[entry.modalities.get(label, 0) for label in labels] for entry in entries]

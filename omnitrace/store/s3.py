@@ -1,8 +1,8 @@
 """A run in an object store that speaks S3. Needs the extra [s3].
 
-Names in, bytes out, like the local disk (files.py). What a link is there, a conditional
-put is here (`If-None-Match: *`); a store that takes no notice of the condition is refused before
-anything is written. Credentials come from the standard chain and never from a URL.
+Names in, bytes out, like the local disk (files.py), with a conditional put (`If-None-Match: *`) in
+place of a link; a store that ignores the condition is refused before anything is written.
+Credentials come from the standard chain and never from a URL.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from contextlib import contextmanager, suppress
 from datetime import timedelta
 from typing import Any
 
-from omnitrace.errors import CommandError
+from omnitrace.errors import CommandError, extra
 from omnitrace.store.files import TEMPORARY, Entry
 from omnitrace.text import one_line
 
@@ -50,12 +50,8 @@ class S3Files:
     readers = READERS
 
     def __init__(self, url: str) -> None:
-        try:
+        with extra("s3", "runs on S3 need"):
             from obstore.store import S3Store
-        except ImportError as error:
-            raise CommandError(
-                f"runs on S3 need {error.name}: pip install 'omnitrace-replay[s3]'."
-            ) from error
         self._url = url
         endpoint = os.environ.get("AWS_ENDPOINT_URL") or os.environ.get("AWS_ENDPOINT") or ""
         self._store: Any = S3Store.from_url(
@@ -73,7 +69,7 @@ class S3Files:
             raise FileExistsError(errno.EEXIST, "there is such an object already", self.where(name))
 
     def settle(self) -> None:
-        """Nothing: an object that was put is durable under its name."""
+        """Does nothing: an object is durable under its name once it is put."""
 
     def put_if_absent(self, name: str, data: bytes) -> bool:
         if not self._is_probed:
@@ -84,29 +80,28 @@ class S3Files:
         import obstore
 
         end = None if length is None else start + length
-        asked: Any = {"offset": start} if end is None else (start, end)
         if end == start:
             return b""
-        with self._asking(name):
+        with self._requesting(name):
             try:
-                whole = start == 0 and end is None
-                options: Any = {} if whole else {"range": asked}
+                part: Any = {"offset": start} if end is None else (start, end)
+                options: Any = {"range": part} if start or end is not None else {}
                 return bytes(obstore.get(self._store, name, options=options).bytes())
             except obstore.exceptions.GenericError as error:
                 if "416 Range Not Satisfiable" not in str(error):
                     raise
-                return b""  # nothing begins there, as on a disk
+                return b""  # the start is beyond the end, as on a disk
 
     def size(self, name: str) -> int:
         import obstore
 
-        with self._asking(name):
+        with self._requesting(name):
             return int(obstore.head(self._store, name)["size"])
 
     def names(self, folder: str = "") -> list[str]:
         import obstore
 
-        with self._asking(folder):
+        with self._requesting(folder):
             listed = obstore.list_with_delimiter(self._store, folder or None)
         paths = [*listed["common_prefixes"], *(entry["path"] for entry in listed["objects"])]
         names = [str(path).rsplit("/", 1)[-1] for path in paths]
@@ -115,7 +110,7 @@ class S3Files:
     def walk(self, folder: str = "") -> Iterator[Entry]:
         import obstore
 
-        with self._asking(folder):
+        with self._requesting(folder):
             for page in obstore.list(self._store, folder or None):
                 for entry in page:
                     modified = entry["last_modified"].timestamp()
@@ -125,7 +120,7 @@ class S3Files:
         import obstore
 
         name = f"{TEMPORARY}{uuid.uuid4()}"
-        with self._asking(name):
+        with self._requesting(name):
             try:
                 obstore.put(self._store, name, b"")
                 return float(obstore.head(self._store, name)["last_modified"].timestamp())
@@ -135,7 +130,7 @@ class S3Files:
     def remove(self, name: str) -> None:
         import obstore
 
-        with self._asking(name):
+        with self._requesting(name):
             obstore.delete(self._store, name)
 
     def __reduce__(self) -> tuple[type[S3Files], tuple[str]]:
@@ -145,7 +140,7 @@ class S3Files:
         """Put an object unless there is one; False where there is."""
         import obstore
 
-        with self._asking(name):
+        with self._requesting(name):
             try:
                 obstore.put(self._store, name, data, mode="create")
             except obstore.exceptions.AlreadyExistsError:
@@ -168,8 +163,8 @@ class S3Files:
         self._is_probed = True
 
     @contextmanager
-    def _asking(self, name: str) -> Iterator[None]:
-        """Turn the store's refusals into OSErrors, as a disk's are."""
+    def _requesting(self, name: str) -> Iterator[None]:
+        """Convert the store's errors into OSErrors, like those of a disk."""
         from obstore.exceptions import BaseError, PermissionDeniedError, UnauthenticatedError
 
         try:
@@ -184,7 +179,7 @@ class S3Files:
 
 
 def _why(error: Exception) -> str:
-    """What the store said, without the library's inside and the server's XML."""
-    said = str(error).split("\n\nDebug source")[0]
-    code = re.search("<Code>(.*?)</Code>", said)
-    return one_line(said.split("<?xml")[0], 300) + (f" {one_line(code[1])}" if code else "")
+    """The store's message, without the library's debug output and the server's XML."""
+    text = str(error).split("\n\nDebug source")[0]
+    code = re.search("<Code>(.*?)</Code>", text)
+    return one_line(text.split("<?xml")[0], 300) + (f" {one_line(code[1])}" if code else "")

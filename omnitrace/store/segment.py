@@ -1,6 +1,6 @@
 """One immutable segment: many samples packed into a few arrays, and read back one by one.
 
-Knows columns, arrays and the marker that vouches for every file; not how segments make a run.
+Knows columns, arrays and the marker that lists every file; not how segments make a run.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ import numpy as np
 from msgspec import Struct
 
 from omnitrace.arrays import Array
-from omnitrace.errors import OmniTraceError
+from omnitrace.errors import SampleError
 from omnitrace.store import shards
 from omnitrace.store.columns import (
     ARRAY,
@@ -40,9 +40,9 @@ from omnitrace.store.commit import (
     FileEntry,
     Marker,
     Unreadable,
+    file_entry,
     json_bytes,
     marker_name,
-    vouch,
 )
 from omnitrace.store.files import Files
 from omnitrace.store.shards import ArrayMetadata
@@ -53,7 +53,7 @@ Entry = TypeVar("Entry")
 Value = TypeVar("Value")
 
 BLOCK = 2**22
-"""Bytes of a file that are in memory at once while its checksums are found."""
+"""Bytes of a file that are in memory at once while its checksums are computed."""
 _LARGEST_RATIO = 1000  # decoded to stored bytes; blosc's lz4 reaches 255 on zeros
 
 
@@ -87,7 +87,7 @@ def segment_files(samples: Sequence[tuple[Trace, str]]) -> Iterator[tuple[str, b
 
 
 def packed_files(columns: Mapping[str, Array], offsets: Array) -> Iterator[tuple[str, bytes]]:
-    """The files of a segment of what `Segment.packed` gave."""
+    """The files of a segment from the columns and offsets of `Segment.packed`."""
     yield "zarr.json", _group(list(columns))
     for name, data in columns.items():
         kind = column(name)
@@ -115,13 +115,13 @@ class Segment:
 
     def __init__(self, files: Files, marker: Marker) -> None:
         self.marker = marker
-        self._files = VouchedFiles(files, marker)
+        self._files = CheckedFiles(files, marker)
         self._lock = threading.Lock()
         self._arrays: dict[str, ArrayMetadata] = {}
         self._offsets: dict[str, Array] = {}
 
     def where(self, name: str) -> str:
-        """What to call a file of the segment in a message; without a name, its marker."""
+        """The name of a file of the segment in messages; its marker's without a name."""
         return self._files.where(name)
 
     @property
@@ -132,15 +132,15 @@ class Segment:
         return 0
 
     def packed(self) -> tuple[Array, Iterator[tuple[str, Array]]]:
-        """The offsets of every column that this version knows, and these, whole, in that order."""
+        """The offsets of every column that this version knows, and the columns in that order."""
         with self._lock:
             self._open()
         names = [name for name in self._offsets if name in self._arrays]
-        whole = ((name, self._read(name, 0, self._arrays[name].shape[-1])) for name in names)
-        return np.stack([self._offsets[name] for name in names]), whole
+        columns = ((name, self._read(name, 0, self._arrays[name].shape[-1])) for name in names)
+        return np.stack([self._offsets[name] for name in names]), columns
 
     def load(self) -> dict[str, Array]:
-        """Every column but the signals', whole and read-only."""
+        """Every column but those of signals and arrays, complete and read-only."""
         with self._lock:
             self._open()
             columns = {name: self._read(name, 0, self._arrays[name].shape[-1]) for name in COLUMNS}
@@ -149,7 +149,7 @@ class Segment:
         return columns
 
     def trace(self, row: int, columns: Mapping[str, Array]) -> Trace:
-        """The sample in `row`, from what `load` gave; its signals stay on disk."""
+        """The sample in `row`, from the columns of `load`; its signals stay on disk."""
         entry = self.marker.samples[row]
         pieces = {name: data[..., slice(*self._part(name, row))] for name, data in columns.items()}
         with reading("sample"):
@@ -193,11 +193,11 @@ class Segment:
 
     @contextmanager
     def naming(self, row: int) -> Iterator[None]:
-        """Turn Unreadable into an error naming the sample, the file and what to do."""
+        """Convert Unreadable into a SampleError naming the file and what to do."""
         try:
             yield
         except Unreadable as error:
-            raise OmniTraceError(
+            raise SampleError(
                 f"sample '{one_line(self.marker.samples[row].id)}' cannot be read: "
                 f"{self._files.where(error.file)}: {safe_text(str(error))}. Put the file back "
                 f"from a copy, or delete {self._files.where_marker} and record again; "
@@ -208,7 +208,7 @@ class Segment:
         if self._offsets:
             return
         self._files.open()
-        names = _column_names(self._files.whole("zarr.json"))
+        names = _column_names(self._files.read("zarr.json"))
         shape = [len(names), len(self.marker.samples) + 1]
         self._arrays[OFFSET] = self._array(OFFSET, np.dtype("i8"), shape)
         table = self._read(OFFSET, 0, shape[1])
@@ -225,7 +225,7 @@ class Segment:
     def _array(self, name: str, dtype: np.dtype[Any], shape: list[int]) -> ArrayMetadata:
         """The checked metadata of an array that must have this dtype and shape."""
         with reading(f"{name}/zarr.json"):
-            found = shards.parse_metadata(self._files.whole(f"{name}/zarr.json"))
+            found = shards.parse_metadata(self._files.read(f"{name}/zarr.json"))
             if found.shape != shape or found.dtype != dtype.newbyteorder("<"):
                 raise Unreadable(f"it is {found.shape} {found.data_type}, not {shape} {dtype}")
             stored = sum(self._files.entry(f"{name}/{file}").size for file in found.files)
@@ -255,7 +255,7 @@ class Segment:
 
 
 class Stored(Mapping[str, Value], Generic[Entry, Value]):
-    """Named parts of one stored sample; getting one reads its part of the disk, each time anew.
+    """Named parts of one stored sample; each access reads its part of the disk.
 
     Pickles as a plain dict of all of them, so that a pickled trace needs no store.
     """
@@ -290,7 +290,7 @@ class Stored(Mapping[str, Value], Generic[Entry, Value]):
 
 
 class StoredSignals(Stored[SignalEntry, SignalRows]):
-    """The signals of one stored sample, of which single rows can be read too."""
+    """The signals of one stored sample; single rows of them can be read too."""
 
     def layers_of(self, name: str) -> tuple[int, ...]:
         """The recorded layers of a signal, as in `SignalRows`."""
@@ -302,8 +302,8 @@ class StoredSignals(Stored[SignalEntry, SignalRows]):
             return self._segment.signal_values(self._row, name, self._entries[name], part)
 
 
-class VouchedFiles:
-    """The files of one segment, none trusted before it has the marker's checksums.
+class CheckedFiles:
+    """The files of one segment, each checked against the marker's digests before it is used.
 
     The bytes of a small file are kept from its checksum until `forget`, so that reading it for the
     first time is one request.
@@ -319,21 +319,21 @@ class VouchedFiles:
 
     @property
     def where_marker(self) -> str:
-        """What to call the segment's marker in a message."""
+        """The marker's name in messages."""
         return self._files.where(marker_name(self._segment))
 
     def where(self, name: str) -> str:
-        """What to call a file in a message; without a name, it is the marker."""
+        """A file's name in messages; the marker's without a name."""
         return self._files.where(file_name(self._segment, name)) if name else self.where_marker
 
     def entry(self, name: str) -> FileEntry:
-        """What the marker says of a file."""
+        """The marker's entry of a file."""
         if name not in self._entries:
             raise Unreadable("the marker does not list it", name)
         return self._entries[name]
 
     def open(self) -> None:
-        """Learn the files; Unreadable, naming the first that is absent or not as long as it was."""
+        """Read the list of files; Unreadable, naming the first that is absent or of wrong size."""
         self._entries = self._marker.parse_files()
         with reading("zarr.json"):
             sizes = {
@@ -341,11 +341,11 @@ class VouchedFiles:
             }
         for name, entry in self._entries.items():
             path = file_name(self._segment, name)
-            with reading(name):  # one listing is cheap; only what it does not show is looked at
+            with reading(name):  # one listing is cheap: size() only for files that it lacks
                 if sizes.get(path) != entry.size and self._files.size(path) != entry.size:
                     raise Unreadable("its size is not what the marker says")
 
-    def whole(self, name: str) -> bytes:
+    def read(self, name: str) -> bytes:
         """All bytes of a file."""
         return self.part(name, 0, self.entry(name).size)
 
@@ -357,13 +357,13 @@ class VouchedFiles:
             if begin < 0 or begin + length > size:
                 raise Unreadable("it is too short")
             self._verify(name)
-            kept, data = self._kept  # another thread may have read on since
+            kept, data = self._kept  # another thread may have read another file
             if kept == name:
                 return data[begin : begin + length]
             return self._files.get(file_name(self._segment, name), begin, length)
 
     def forget(self) -> None:
-        """Keep no file's bytes any longer."""
+        """Free the bytes of the file read last."""
         self._kept = "", b""
 
     def _verify(self, name: str) -> None:
@@ -371,16 +371,16 @@ class VouchedFiles:
             return
         path, entry = file_name(self._segment, name), self._entries[name]
         blocks = (self._files.get(path, start, BLOCK) for start in range(0, entry.size, BLOCK))
-        whole = list(blocks) if entry.size <= BLOCK else []
-        if vouch(whole or blocks) != entry:
+        small = list(blocks) if entry.size <= BLOCK else []
+        if file_entry(small or blocks) != entry:
             raise Unreadable("its checksums are not what the marker says")
-        if whole:
-            self._kept = name, b"".join(whole)
+        if small:
+            self._kept = name, b"".join(small)
         self._verified.add(name)
 
 
 def file_name(segment: str, name: str) -> str:
-    """Where a file of a segment lies in the run."""
+    """The name of a segment's file in the run."""
     return f"segments/{segment}/{name}"
 
 
@@ -397,7 +397,7 @@ def _column_names(group: bytes) -> list[str]:
 
 @contextmanager
 def reading(file: str) -> Iterator[None]:
-    """Say which file it was, where that is not said yet."""
+    """Name the file in errors that do not name one."""
     try:
         yield
     except Unreadable as error:

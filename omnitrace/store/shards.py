@@ -1,11 +1,11 @@
-"""Packed arrays as Zarr v3: written as zarr-python writes them, read with every byte doubted.
+"""Packed arrays as Zarr v3: written as zarr-python writes them, read with every byte checked.
 
 One array is one folder: `zarr.json` and its shards `c.<…>.<k>`, which any Zarr v3 library reads.
 Not through zarr-python, for three reasons that were measured: it reads an absent chunk as fill
 values (3.1, the newest for Python 3.11, has no way to forbid it) and lets a chunk's header say
 how much memory to take; its event loop costs 100 times what a small array does, in a thread that
-a fork would lose; and its import costs 0.3 s. The tests let zarr-python judge every byte.
-Knows arrays and bytes; neither samples nor where files lie.
+a fork would lose; and its import costs 0.3 s. The tests compare every byte with zarr-python's.
+Knows arrays and bytes; neither samples nor storage.
 """
 
 from __future__ import annotations
@@ -219,9 +219,9 @@ def _encode_chunk(data: Array, chunk: tuple[int, ...]) -> bytes:
     from numcodecs import blosc  # type: ignore[import-untyped]
 
     fill = np.nan if data.dtype.kind == "f" else 0
-    whole = np.full(chunk, fill, data.dtype.newbyteorder("<"))
-    whole[..., : data.shape[-1]] = data
-    return _with_crc(blosc.compress(whole, b"lz4", COMPRESSION_LEVEL, blosc.BITSHUFFLE))
+    padded = np.full(chunk, fill, data.dtype.newbyteorder("<"))
+    padded[..., : data.shape[-1]] = data
+    return _with_crc(blosc.compress(padded, b"lz4", COMPRESSION_LEVEL, blosc.BITSHUFFLE))
 
 
 def _with_crc(data: bytes) -> bytes:

@@ -1,7 +1,7 @@
-"""Writing a run: samples are buffered and committed together, as one immutable segment at a time.
+"""Writer of runs: samples are buffered and committed together as immutable segments.
 
 The rule of the store: a segment exists when its commit marker does (docs/format.md). Knows files
-by name only, so that a run may lie on any `Files`.
+by name only, so that a run may be on any `Files`.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from typing import Any, Self
 
 import msgspec
 
-from omnitrace.errors import CommandError, OmniTraceError
+from omnitrace.errors import CommandError, OmniTraceError, SampleError
 from omnitrace.store import commit
 from omnitrace.store.columns import check_trace, modality_counts
 from omnitrace.store.commit import FileEntry, Marker, Root, SampleEntry
@@ -33,7 +33,7 @@ _DIFFERENCES_SHOWN = 5
 
 
 class RunWriter:
-    """One process's way of adding samples to a run; many writers may share one run.
+    """Adds samples to a run in one process; many writers may share one run.
 
     Samples are buffered and become visible together, as one immutable segment, when they fill
     `segment_bytes`, when the first of them is `segment_seconds` old as another is added, on
@@ -87,11 +87,11 @@ class RunWriter:
     def add(self, trace: Trace, key: str) -> None:
         """Buffer a trace under its sample key; commit if the segment is full or old.
 
-        Raises OmniTraceError if the trace is not legal or its id is in the run already, and what
+        Raises SampleError if the trace is not legal or its id is in the run already, and what
         `commit` raises.
         """
         if trace.id in self._done or trace.id in self._buffer:
-            raise OmniTraceError(f"sample '{one_line(trace.id)}' is in the run already.")
+            raise SampleError(f"sample '{one_line(trace.id)}' is in the run already.")
         check_trace(trace, key)
         if not self._buffer:
             self._since, self._buffered_bytes = time.monotonic(), 0
@@ -110,7 +110,7 @@ class RunWriter:
         if not self._buffer:
             return
         segment = str(uuid.uuid4())
-        # Two commits within one tick of the clock, or across its being set back, keep their order.
+        # Commits within one tick of the clock, or after it was set back, keep their order.
         self._committed_at = max(commit.now(), math.nextafter(self._committed_at, math.inf))
         marker = Marker(
             format=commit.FORMAT,
@@ -122,7 +122,7 @@ class RunWriter:
             files=msgspec.Raw(msgspec.json.encode(self._put_segment(segment))),
         )
         name = commit.marker_name(segment)
-        with self._writing(name):  # from here on nothing is taken back: the marker may be there
+        with self._writing(name):  # no rollback from here on: the marker may exist
             self._files.put_if_absent(name, commit.new_marker(marker))
         self._done |= {trace.id: key for trace, key in self._buffer.values()}
         self._buffer.clear()
@@ -142,13 +142,13 @@ class RunWriter:
         entries: dict[str, FileEntry] = {}
         try:
             for name, data in segment_files(list(self._buffer.values())):
-                entries[name] = commit.vouch([data])
+                entries[name] = commit.file_entry([data])
                 with self._writing(file_name(segment, name)):
                     self._files.put(file_name(segment, name), data)
             with self._writing(file_name(segment, "")):
                 self._files.settle()
         except BaseException:
-            for name in reversed(entries):  # without a marker they are invisible in any case
+            for name in reversed(entries):  # without a marker they are invisible
                 with suppress(OSError):
                     self._files.remove(file_name(segment, name))
             raise
@@ -169,7 +169,7 @@ class RunWriter:
 
 
 def create_or_join(files: Files, identity: Mapping[str, Any]) -> Root:
-    """The root of the run in `files`, made if there is none; errors as `RunWriter.open`."""
+    """The root of the run in `files`, made if there is none; errors as in `RunWriter.open`."""
     try:
         wanted = commit.plain(identity)
     except (TypeError, ValueError) as error:
@@ -226,7 +226,7 @@ def _entry(trace: Trace, key: str) -> SampleEntry:
 
 
 def trace_nbytes(trace: Trace) -> int:
-    """Roughly what a trace takes, uncompressed."""
+    """About how many bytes a trace takes, uncompressed."""
     signals = sum(rows.values.nbytes for rows in trace.signals.values())
     signals += sum(array.nbytes for array in trace.arrays.values())
     return signals + 64 * (trace.n + trace.T) + len(trace.prompt_text) + len(trace.response)

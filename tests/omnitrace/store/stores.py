@@ -14,7 +14,7 @@ from typing import Any
 import msgspec
 import numpy as np
 
-from omnitrace.store.commit import Marker, new_marker, parse_marker, parse_root, vouch
+from omnitrace.store.commit import Marker, file_entry, new_marker, parse_marker, parse_root
 from omnitrace.store.files import Entry
 from omnitrace.store.run import Run
 from omnitrace.text import safe_text
@@ -196,7 +196,7 @@ def forge(root: Path, segment: str, name: str, data: bytes) -> None:
 
 def with_file(marker: Marker, name: str, data: bytes) -> msgspec.Raw:
     """The marker's files with one more, or another."""
-    return msgspec.Raw(msgspec.json.encode(marker.parse_files() | {name: vouch([data])}))
+    return msgspec.Raw(msgspec.json.encode(marker.parse_files() | {name: file_entry([data])}))
 
 
 def change_marker(root: Path, segment: str, change: Callable[[Marker], dict[str, Any]]) -> None:

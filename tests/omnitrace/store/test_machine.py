@@ -18,6 +18,7 @@ from omnitrace.maintenance.copy import copy, merge
 from omnitrace.maintenance.gc import collect
 from omnitrace.maintenance.orphans import orphans
 from omnitrace.maintenance.verify import verify
+from omnitrace.progress import no_report
 from omnitrace.store.adder import Adder
 from omnitrace.store.kinds import SEGMENTATION
 from omnitrace.store.run import Run
@@ -165,7 +166,7 @@ class RunMachine(RuleBasedStateMachine):
     @rule()
     def copy(self) -> None:
         target = MemoryFiles()
-        copy(self.files, target, quiet)
+        copy(self.files, target, no_report)
         committed = {
             name: data
             for name, data in self.files.content.items()
@@ -182,7 +183,7 @@ class RunMachine(RuleBasedStateMachine):
         with RunWriter(other, IDENTITY) as writer:
             for number in numbers:
                 writer.add(trace_of(number), f"key {number}")
-        merge([other], self.files, quiet)
+        merge([other], self.files, no_report)
         self.model |= {f"s{number}": number for number in numbers}
         self.next = max([self.next, *(number + 1 for number in numbers)])
         self.open_writers()
@@ -198,10 +199,6 @@ class RunMachine(RuleBasedStateMachine):
         assert {id for id in run if run[id].segmentations} == self.added
         harm = [found.sentence for found in verify(self.files) if found.damage]
         assert all("is absent, but all that it vouched for" in said for said in harm)
-
-
-def quiet(done: int, total: int, at: str) -> None:
-    pass
 
 
 TestRunMachine: Any = RunMachine.TestCase

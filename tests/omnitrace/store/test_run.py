@@ -23,7 +23,7 @@ from zarr.storage import MemoryStore
 from omnitrace.errors import CommandError, OmniTraceError
 from omnitrace.store import segment, shards
 from omnitrace.store.files import LocalFiles
-from omnitrace.store.run import Run, open_run
+from omnitrace.store.run import Run, UnknownSample, open_run
 from omnitrace.store.segment import Segment
 from omnitrace.store.shards import ArrayMetadata
 from omnitrace.store.writer import RunWriter
@@ -325,6 +325,16 @@ def test_a_trace_cannot_change_what_others_read(tmp_path: Path) -> None:
     run = write(LocalFiles(tmp_path), make_trace("a"))
     with pytest.raises(ValueError, match="read-only"):
         run["a"].prompt_ids[0] = 7
+
+
+def test_a_content_id_is_that_of_the_recorded_bytes_and_the_row() -> None:
+    trace, other = make_trace("a"), make_trace("b")
+    run, again = write(MemoryFiles(), trace, other), write(MemoryFiles(), trace, other)
+    assert run.content_id("a") == again.content_id("a") != run.content_id("b")
+    assert write(MemoryFiles(), other, trace).content_id("a") != run.content_id("a")
+    assert run.vouched("a") == run.content_id("a")
+    with pytest.raises(UnknownSample):
+        run.content_id("c")
 
 
 def test_summary_reads_no_segment(tmp_path: Path) -> None:
