@@ -20,10 +20,10 @@ import numpy.typing as npt
 
 from benchmarks.common import save
 from omnitrace import Run
-from omnitrace.cli.benchmark import Making, made
+from omnitrace.cli.benchmark import PlantedOptions, record_planted
 from omnitrace.errors import OmniTraceError
 from replay.evaluation import Gold, golds_of_truths, judge, read_truths
-from replay.methods import METHODS, Question, attribution_of, naming
+from replay.methods import METHODS, AttributionTask, attribution_of, naming
 from replay.methods.leaderboard import ENTRIES, Entry
 
 Float64 = npt.NDArray[np.float64]
@@ -37,14 +37,14 @@ def sweep(run: Run, golds: Mapping[str, Gold], entry: Entry) -> Float64:
     """(shares, leasts) F1 of all labels; a sample on which the method fails names nothing."""
     counts = np.zeros((len(SHARES), len(LEASTS), 3))
     for id, gold in golds.items():
-        question = Question(run[id], entry.config)
+        task = AttributionTask(run[id], entry.config)
         try:
-            scores = METHODS[entry.method].scores(question)
+            scores = METHODS[entry.method].scores(task)
         except OmniTraceError:
-            scores = np.zeros((len(question.spans), len(question.units)))
+            scores = np.zeros((len(task.spans), len(task.units)))
         for at in np.ndindex(counts.shape[:2]):
-            chosen = naming(SHARES[at[0]], LEASTS[at[1]])(question, scores)
-            counts[at] += judge(attribution_of(question, scores, chosen), gold).tally[-1, :3]
+            chosen = naming(SHARES[at[0]], LEASTS[at[1]])(task, scores)
+            counts[at] += judge(attribution_of(task, scores, chosen), gold).tally[-1, :3]
     right, found, true = np.moveaxis(counts, -1, 0)
     f1: Float64 = 2 * right / np.maximum(found + true, 1)
     return f1
@@ -73,7 +73,7 @@ def main() -> None:
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        run, _ = made(folder, Making(samples=options.samples, split="choose"))
+        run, _ = record_planted(folder, PlantedOptions(samples=options.samples, split="choose"))
         golds = golds_of_truths(run, read_truths(folder / "truth.jsonl"))
         golds_of: dict[str, Mapping[str, Gold]] = dict.fromkeys(OURS, golds)
         if options.peers:

@@ -24,12 +24,12 @@ from benchmarks.peers.tokenshap import Generating
 from recorder.inputs.samples import read_samples
 from replay.config import PRESETS
 from replay.faithfulness import span_log_odds
-from replay.methods import METHODS, SHARE, Method, Question, naming
+from replay.methods import METHODS, SHARE, AttributionTask, Method, naming
 from replay.methods.leaderboard import CAUSAL, ENTRIES, SIGNALS, Entry
 
 Float64 = npt.NDArray[np.float64]
-Scores = Callable[[Question], Float64]
-Calls = Callable[[Question], int]
+Scores = Callable[[AttributionTask], Float64]
+Calls = Callable[[AttributionTask], int]
 
 INSEQ = {f"inseq-{name.replace('_', '-')}": name
          for name in ("attention", "saliency", "input_x_gradient")}  # fmt: skip
@@ -92,25 +92,25 @@ def once(ask: Scores) -> Scores:
     """`ask`, whose answers are kept by sample: a live model is not asked twice."""
     kept: dict[str, Float64] = {}
 
-    def asked(question: Question) -> Float64:
-        if question.trace.id not in kept:
-            kept[question.trace.id] = ask(question)
-        return kept[question.trace.id]
+    def asked(task: AttributionTask) -> Float64:
+        if task.trace.id not in kept:
+            kept[task.trace.id] = ask(task)
+        return kept[task.trace.id]
 
     return asked
 
 
 def passes_of_inseq(method: str) -> Calls:
     """Attention takes a pass, a gradient one for every token of the answer."""
-    return lambda question: 1 if method == "attention" else question.trace.T
+    return lambda task: 1 if method == "attention" else task.trace.T
 
 
-def context_cite_weights(question: Question) -> Float64:
+def context_cite_weights(task: AttributionTask) -> Float64:
     """(K, m) by ContextCite's own solver on our masks."""
-    kept, logprob = question.recorded.fitting()
+    kept, logprob = task.recorded.fitting()
     solver = LassoRegression()
     rows = [
         solver.fit(kept, span_log_odds(logprob[:, steps]), int(steps.sum()))[0]
-        for steps in question.steps
+        for steps in task.steps
     ]
     return np.array(rows)

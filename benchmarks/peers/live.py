@@ -19,7 +19,7 @@ from recorder.inputs.samples import Sample
 from recorder.models.adapter import Adapter
 from recorder.passes.decoder_inputs import CachedForward, DecoderInputs, prompt_inputs
 from recorder.passes.masked import Masked
-from replay.methods import Question
+from replay.methods import AttributionTask
 
 Float64 = npt.NDArray[np.float64]
 
@@ -34,36 +34,36 @@ class Live:
         self.samples = {sample.id: sample for sample in samples}
         self._passes: dict[str, int] = {}
 
-    def ablation(self, question: Question) -> Float64:
+    def ablation(self, task: AttributionTask) -> Float64:
         """(K, m): what leaving out each unit costs, in nats."""
-        return self._perturbed(question, FeatureAblation)
+        return self._perturbed(task, FeatureAblation)
 
-    def shapley(self, question: Question) -> Float64:
+    def shapley(self, task: AttributionTask) -> Float64:
         """(K, m): Shapley values from PERMUTATIONS orders of the units, in nats."""
         torch.manual_seed(0)
-        return self._perturbed(question, ShapleyValueSampling, n_samples=PERMUTATIONS)
+        return self._perturbed(task, ShapleyValueSampling, n_samples=PERMUTATIONS)
 
-    def saliency(self, question: Question) -> Float64:
+    def saliency(self, task: AttributionTask) -> Float64:
         """(K, m): Σ |∂ lp / ∂ embedding| over a unit's tokens and their dimensions."""
-        return self._gradients(question, Saliency)
+        return self._gradients(task, Saliency)
 
-    def input_x_gradient(self, question: Question) -> Float64:
+    def input_x_gradient(self, task: AttributionTask) -> Float64:
         """(K, m): Σ embedding · ∂ lp / ∂ embedding, signed."""
-        return self._gradients(question, InputXGradient)
+        return self._gradients(task, InputXGradient)
 
-    def calls(self, question: Question) -> int:
+    def calls(self, task: AttributionTask) -> int:
         """Passes that the last method took for this sample."""
-        return self._passes[question.trace.id]
+        return self._passes[task.trace.id]
 
-    def _prepared(self, question: Question) -> Any:
-        self._passes[question.trace.id] = 0
-        return self.adapter.prepare(self.samples[question.trace.id])
+    def _prepared(self, task: AttributionTask) -> Any:
+        self._passes[task.trace.id] = 0
+        return self.adapter.prepare(self.samples[task.trace.id])
 
-    def _perturbed(self, question: Question, make: Callable[[Any], Any], **more: Any) -> Float64:
-        trace = question.trace
-        passing = Masked(self.adapter, self._prepared(question))
-        owner = question.units.owner_of_tokens(trace.n)
-        steps = torch.from_numpy(question.steps).double()
+    def _perturbed(self, task: AttributionTask, make: Callable[[Any], Any], **more: Any) -> Float64:
+        trace = task.trace
+        passing = Masked(self.adapter, self._prepared(task))
+        owner = task.units.owner_of_tokens(trace.n)
+        steps = torch.from_numpy(task.steps).double()
 
         def spans(kept: torch.Tensor) -> torch.Tensor:
             """(rows, K) log-probabilities under masks of units (rows, m)."""
@@ -72,15 +72,15 @@ class Live:
             odds = passing.log_odds(trace.response_ids, shown[:, owner])
             return -torch.nn.functional.softplus(-torch.from_numpy(odds).double()) @ steps.T
 
-        every, count = torch.ones(1, len(question.units)), len(question.spans)
+        every, count = torch.ones(1, len(task.units)), len(task.spans)
         rows = [make(spans).attribute(every, target=k, **more)[0] for k in range(count)]
-        return _stacked(rows, (count, len(question.units)))
+        return _stacked(rows, (count, len(task.units)))
 
-    def _gradients(self, question: Question, make: Callable[[Any], Any]) -> Float64:
-        trace = question.trace
+    def _gradients(self, task: AttributionTask, make: Callable[[Any], Any]) -> Float64:
+        trace = task.trace
         said = torch.from_numpy(trace.response_ids.astype(np.int64))
-        inputs = _laid(self.adapter, self._prepared(question), said)
-        steps = torch.from_numpy(question.steps).float()
+        inputs = _laid(self.adapter, self._prepared(task), said)
+        steps = torch.from_numpy(task.steps).float()
 
         def spans(embeds: torch.Tensor) -> torch.Tensor:
             """(1, K) log-probabilities of the embeddings (1, w, d)."""
@@ -90,12 +90,12 @@ class Live:
             logprob = passing.logits(hidden)[0].log_softmax(-1).gather(1, said[:, None])
             return (steps @ logprob).T
 
-        given, count = inputs.embeds[None].requires_grad_(), len(question.spans)
+        given, count = inputs.embeds[None].requires_grad_(), len(task.spans)
         rows = [make(spans).attribute(given, target=k)[0].detach() for k in range(count)]
-        owner = question.units.owner_of_tokens(trace.n)
-        member = torch.from_numpy(owner[:, None] == np.arange(len(question.units))).float()
+        owner = task.units.owner_of_tokens(trace.n)
+        member = torch.from_numpy(owner[:, None] == np.arange(len(task.units))).float()
         sums = [row[: trace.n].sum(dim=-1) @ member for row in rows]
-        return _stacked(sums, (count, len(question.units)))
+        return _stacked(sums, (count, len(task.units)))
 
 
 def _laid(adapter: Adapter, prepared: Any, said: torch.Tensor) -> DecoderInputs:

@@ -23,7 +23,7 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from benchmarks.peers.text_model import AS_IT_IS
 from omnitrace.errors import OmniTraceError
-from replay.methods import Question
+from replay.methods import AttributionTask
 
 Bool = npt.NDArray[np.bool_]
 Float64 = npt.NDArray[np.float64]
@@ -32,38 +32,38 @@ ABLATIONS = 64
 """ContextCite's own default."""
 
 
-def asked_by_inseq(folder: Path, method: str) -> Callable[[Question], Float64]:
+def asked_by_inseq(folder: Path, method: str) -> Callable[[AttributionTask], Float64]:
     """inseq's `method`: (K, m), its scores of tokens in sum over units, in mean over steps."""
     model = inseq.load_model(str(folder), method)
 
-    def ask(question: Question) -> Float64:
-        trace, decode = question.trace, model.tokenizer.decode
+    def ask(task: AttributionTask) -> Float64:
+        trace, decode = task.trace, model.tokenizer.decode
         prompt, answer = decode(trace.prompt_ids.tolist()), decode(trace.response_ids.tolist())
-        _refuse_other_tokens(question, model.tokenizer, prompt + answer)
+        _refuse_other_tokens(task, model.tokenizer, prompt + answer)
         found = model.attribute(prompt, prompt + answer, show_progress=False)
         scores = found.sequence_attributions[0].aggregate().target_attributions
-        return units_of_tokens(question, scores[: trace.n].numpy().T)
+        return units_of_tokens(task, scores[: trace.n].numpy().T)
 
     return ask
 
 
-def units_of_tokens(question: Question, scores: npt.NDArray[np.floating[Any]]) -> Float64:
+def units_of_tokens(task: AttributionTask, scores: npt.NDArray[np.floating[Any]]) -> Float64:
     """(K, m) from (T, n): in sum over the tokens of a unit, in mean over the steps of a span."""
-    owner = question.units.owner_of_tokens(question.trace.n)
-    member = owner[:, None] == np.arange(len(question.units))
-    steps = question.steps.astype(np.float64)
+    owner = task.units.owner_of_tokens(task.trace.n)
+    member = owner[:, None] == np.arange(len(task.units))
+    steps = task.steps.astype(np.float64)
     of_units: Float64 = steps @ scores @ member / steps.sum(axis=1, keepdims=True).clip(1)
     return of_units
 
 
-def asked_by_context_cite(folder: Path) -> Callable[[Question], Float64]:
+def asked_by_context_cite(folder: Path) -> Callable[[AttributionTask], Float64]:
     """ContextCite itself: it takes units out of the text, generates and solves: (K, m)."""
     model: Any = AutoModelForCausalLM.from_pretrained(folder)
     tokenizer: Any = AutoTokenizer.from_pretrained(folder)
     tokenizer.padding_side, tokenizer.chat_template = "left", AS_IT_IS
 
-    def ask(question: Question) -> Float64:
-        pieces = Pieces(question, tokenizer.decode)
+    def ask(task: AttributionTask) -> Float64:
+        pieces = Pieces(task, tokenizer.decode)
         citer = ContextCiter(
             model,
             tokenizer,
@@ -76,10 +76,10 @@ def asked_by_context_cite(folder: Path) -> Callable[[Question], Float64]:
         )
         with warnings.catch_warnings(), contextlib.redirect_stderr(io.StringIO()):
             warnings.simplefilter("ignore")  # it asks for autocast on a GPU, which is not there
-            if not citer.response.startswith(question.trace.response):
+            if not citer.response.startswith(task.trace.response):
                 raise OmniTraceError(f"the exported model says something else: {citer.response}")
-            rows = [citer.get_attributions(s.start, s.end, verbose=False) for s in question.spans]
-        return np.array(rows, np.float64).reshape(len(rows), len(question.units))
+            rows = [citer.get_attributions(s.start, s.end, verbose=False) for s in task.spans]
+        return np.array(rows, np.float64).reshape(len(rows), len(task.units))
 
     return ask
 
@@ -87,13 +87,13 @@ def asked_by_context_cite(folder: Path) -> Callable[[Question], Float64]:
 class Pieces(BaseContextPartitioner):  # type: ignore[misc]  # its package has no types
     """The whole prompt as ContextCite's context; its sources are our units, the rest stays."""
 
-    def __init__(self, question: Question, decode: Callable[[list[int]], str]) -> None:
-        ids, n = question.trace.prompt_ids, question.trace.n
-        owner = question.units.owner_of_tokens(n)
+    def __init__(self, task: AttributionTask, decode: Callable[[list[int]], str]) -> None:
+        ids, n = task.trace.prompt_ids, task.trace.n
+        owner = task.units.owner_of_tokens(n)
         cuts = [0, *(np.flatnonzero(np.diff(owner)) + 1).tolist(), n]
         self._texts = [decode(ids[a:b].tolist()) for a, b in pairwise(cuts)]
         self._owner = [int(owner[start]) for start in cuts[:-1]]
-        self._sources = len(question.units)
+        self._sources = len(task.units)
         super().__init__("".join(self._texts))
 
     @property
@@ -113,7 +113,7 @@ class Pieces(BaseContextPartitioner):  # type: ignore[misc]  # its package has n
         return [t for t, unit in zip(self._texts, self._owner, strict=True) if wanted(unit)]
 
 
-def _refuse_other_tokens(question: Question, tokenizer: Any, text: str) -> None:
-    recorded = [*question.trace.prompt_ids.tolist(), *question.trace.response_ids.tolist()]
+def _refuse_other_tokens(task: AttributionTask, tokenizer: Any, text: str) -> None:
+    recorded = [*task.trace.prompt_ids.tolist(), *task.trace.response_ids.tolist()]
     if tokenizer(text, add_special_tokens=False)["input_ids"] != recorded:
-        raise OmniTraceError(f"sample '{question.trace.id}': its text has other tokens.")
+        raise OmniTraceError(f"sample '{task.trace.id}': its text has other tokens.")

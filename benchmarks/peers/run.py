@@ -23,9 +23,9 @@ from benchmarks.peers.entries import SINGLE_PASS, TEXT_ONLY, context_cite_weight
 from benchmarks.peers.on_text import units_of_tokens
 from benchmarks.peers.table import compete, differences, markdown, of_text, rows
 from omnitrace import Run, Trace
-from omnitrace.cli.benchmark import Making, made
+from omnitrace.cli.benchmark import PlantedOptions, record_planted
 from replay.evaluation import golds_of_truths, read_truths
-from replay.methods import METHODS, Question
+from replay.methods import METHODS, AttributionTask
 from replay.methods.contextcite import scores as contextcite
 from replay.methods.leaderboard import CAUSAL, ENTRIES
 
@@ -34,11 +34,11 @@ RECORDED = ("loo", "contextcite", "context-cite-solver")
 """Methods whose passes were made when the masks were recorded."""
 
 
-def measure(making: Making) -> dict[str, Any]:
+def measure(planted: PlantedOptions) -> dict[str, Any]:
     """All that is reported, of fresh samples."""
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        run, pass_seconds = made(folder, making)
+        run, pass_seconds = record_planted(folder, planted)
         golds = golds_of_truths(run, read_truths(folder / "truth.jsonl"))
         register(folder)
         pairs = compete(run, golds, ENTRIES, TEXT_ONLY)
@@ -49,7 +49,7 @@ def measure(making: Making) -> dict[str, Any]:
         "peers": {package: version(package) for package in PACKAGES},
         "samples": len(golds),
         "texts": len(texts),
-        "masks": making.masks,
+        "masks": planted.masks,
         "solver_difference": solver,
         "attention_difference": attention,
         "methods": rows(pairs, dict.fromkeys(RECORDED, pass_seconds)),
@@ -59,7 +59,7 @@ def measure(making: Making) -> dict[str, Any]:
 
 def solver_difference(run: Run, ids: Iterable[str]) -> float:
     """The largest of ContextCite's weights and ours, over the largest of a span's."""
-    pairs = ((contextcite(q), context_cite_weights(q)) for q in _questions(run[id] for id in ids))
+    pairs = ((contextcite(q), context_cite_weights(q)) for q in _tasks(run[id] for id in ids))
     return max(
         float(np.abs(ours - theirs).max() / max(1.0, np.abs(theirs).max()))
         for all_ours, all_theirs in pairs
@@ -72,13 +72,13 @@ def attention_difference(texts: Iterable[Trace]) -> float:
     ask = METHODS["inseq-attention"].scores
     pairs = (
         (ask(q), units_of_tokens(q, q.trace.scores("attmean")[:, : q.trace.n]))
-        for q in _questions(texts)
+        for q in _tasks(texts)
     )
     return max(float(np.abs(theirs - ours).max()) for theirs, ours in pairs)
 
 
-def _questions(traces: Iterable[Trace]) -> Iterator[Question]:
-    return (Question(trace, CAUSAL) for trace in traces)
+def _tasks(traces: Iterable[Trace]) -> Iterator[AttributionTask]:
+    return (AttributionTask(trace, CAUSAL) for trace in traces)
 
 
 def claims(board: dict[str, Any]) -> list[Claim]:
@@ -103,8 +103,8 @@ def main() -> None:
     parser.add_argument("--json", action="store_true", help="end with one line of claims")
     parser.add_argument("--docs", action="store_true", help="write the tables into docs/")
     options = parser.parse_args()
-    few = Making(samples=1, modality=("text",))
-    board = measure(few if options.quick else Making(samples=options.samples, split="confirm"))
+    few = PlantedOptions(samples=1, modality=("text",))
+    board = measure(few if options.quick else PlantedOptions(samples=options.samples, split="confirm"))
     tables = markdown(board)
     print(tables)
     if not options.quick:

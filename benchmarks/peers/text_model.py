@@ -15,7 +15,7 @@ import numpy as np
 import torch
 from transformers import Qwen2Config, Qwen2ForCausalLM
 
-from omnitrace.timeline import Int32
+from omnitrace.arrays import Int32
 
 AS_IT_IS = "{{ messages[0]['content'] }}"
 """A chat template that adds nothing: what peers are given has been through the model's own."""

@@ -19,7 +19,7 @@ import numpy.typing as npt
 from recorder.inputs.samples import Sample
 from recorder.models.adapter import Adapter
 from recorder.passes.masked import Masked
-from replay.methods import Question
+from replay.methods import AttributionTask
 
 Bool = npt.NDArray[np.bool_]
 Float64 = npt.NDArray[np.float64]
@@ -36,21 +36,21 @@ class Generating:
         self.samples = {sample.id: sample for sample in samples}
         self._answers: dict[str, int] = {}
 
-    def scores(self, question: Question) -> Float64:
+    def scores(self, task: AttributionTask) -> Float64:
         """(K, m), the same in every row."""
-        trace, count = question.trace, len(question.units)
+        trace, count = task.trace, len(task.units)
         kept = subsets(count, SUBSETS, zlib.crc32(trace.id.encode()))
         shown = np.append(kept, np.ones((len(kept), 1), bool), axis=1)
         passing = Masked(self.adapter, self.adapter.prepare(self.samples[trace.id]))
-        owner = question.units.owner_of_tokens(trace.n)
+        owner = task.units.owner_of_tokens(trace.n)
         answers = passing.answers(shown[:, owner], LONGEST)
         self._answers[trace.id] = len(answers)
         texts = [self.adapter.decode(ids) for ids in answers]
-        return np.tile(shapley(kept, similarities(trace.response, texts)), (len(question.spans), 1))
+        return np.tile(shapley(kept, similarities(trace.response, texts)), (len(task.spans), 1))
 
-    def calls(self, question: Question) -> int:
+    def calls(self, task: AttributionTask) -> int:
         """Answers generated for this sample."""
-        return self._answers[question.trace.id]
+        return self._answers[task.trace.id]
 
 
 def subsets(units: int, most: int, seed: int) -> Bool:

@@ -6,14 +6,15 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
 from omnitrace import Run
-from omnitrace.errors import CommandError, OmniTraceError, SampleError
+from omnitrace.samples import readable
 from omnitrace.store.kinds import SEGMENTATION
 from omnitrace.trace import Trace
-from replay.attribution import Attribution, attribute
+from replay.attribution import Attribution
 from replay.config import ReplayConfig
 from replay.evaluation import Gold
 from replay.evaluation.labels import Labels
 from replay.evaluation.sources import GoldFile
+from replay.run import attribute_all
 
 
 @dataclass(frozen=True)
@@ -36,25 +37,15 @@ class Material:
 
     def readable(self) -> Iterator[Trace]:
         """The traces in order."""
-        for id in self.traces:
-            if id in self.damaged:
-                continue
-            try:
-                yield self.traces[id]
-            except OmniTraceError as error:
-                self.damaged[id] = str(error)
+        return readable(self.traces, self._ids(), self.damaged)
 
     def attributed(self) -> Iterator[tuple[Trace, Attribution]]:
         """The traces in order with their attributions; CommandError if `config` fits none."""
-        for trace in self.readable():
-            try:
-                attribution = attribute(trace, self.config)
-            except OmniTraceError as error:
-                if isinstance(error, CommandError) and not isinstance(error, SampleError):
-                    raise
-                self.damaged[trace.id] = str(error)
-            else:
-                yield trace, attribution
+        return attribute_all(self.traces, self._ids(), self.config, self.damaged)
+
+    def _ids(self) -> list[str]:
+        """The samples that are not known to be damaged."""
+        return [id for id in self.traces if id not in self.damaged]
 
 
 def material_of(run: Run, config: ReplayConfig, file: GoldFile | None = None) -> Material:
@@ -63,13 +54,13 @@ def material_of(run: Run, config: ReplayConfig, file: GoldFile | None = None) ->
     OmniTraceError naming the line that does not fit the run.
     """
     segmentations = tuple(a.name for a in run.additions if a.kind == SEGMENTATION)
-    material = Material(run, config, segmentations=segmentations)
     if file is None:
-        return material
+        return Material(run, config, segmentations=segmentations)
     file.check_known(run)
     rows = {id: row for id, row in file.rows.by_id.items() if id in run}
     labels = {id: row for id, row in rows.items() if isinstance(row, Labels)}
-    golds = {trace.id: file.gold(trace) for trace in material.readable() if trace.id in rows}
+    damaged: dict[str, str] = {}
+    golds = {t.id: file.gold(t) for t in readable(run, run, damaged) if t.id in rows}
     return Material(
         run,
         config,
@@ -77,5 +68,5 @@ def material_of(run: Run, config: ReplayConfig, file: GoldFile | None = None) ->
         answers={id: row.answer for id, row in rows.items() if row.answer is not None},
         correct={id: row.correct for id, row in labels.items() if row.correct is not None},
         segmentations=segmentations,
-        damaged=material.damaged,
+        damaged=damaged,
     )

@@ -19,9 +19,9 @@ from omnitrace.samples import each_sample, sample_sentence
 from omnitrace.text import one_line
 from replay import PRESETS
 from replay.cli.tables import unit_text
-from replay.methods import Question
+from replay.methods import AttributionTask
 from replay.methods.compare import REASONS, Comparison, side, summary, to_json
-from replay.methods.compare import compare as compare_questions
+from replay.methods.compare import compare as compare_tasks
 from replay.run import check_added
 
 SCHEMA = "omnitrace.comparison/1"
@@ -83,18 +83,18 @@ def compare(
     samples: list[Any] = []
     failed: dict[str, str] = {}
 
-    def compare_sample(trace: Trace) -> tuple[Question, list[Comparison]]:
-        questions = [Question(trace, one.config, comparing.ablations) for one in sides]
+    def compare_sample(trace: Trace) -> tuple[AttributionTask, list[Comparison]]:
+        tasks = [AttributionTask(trace, one.config, comparing.ablations) for one in sides]
         methods = sides[0].method, sides[1].method
-        return questions[0], compare_questions(questions[0], questions[1], methods)
+        return tasks[0], compare_tasks(tasks[0], tasks[1], methods)
 
     ids = tracked(comparing.sample or tuple(opened))
-    for _, (question, found) in each_sample(opened, ids, compare_sample, failed):
+    for _, (task, found) in each_sample(opened, ids, compare_sample, failed):
         every += found
         if comparing.json:
-            samples.append(to_json(question, found))
+            samples.append(to_json(task, found))
         else:
-            show(question, found, (a, b))
+            show(task, found, (a, b))
     if comparing.json:
         head = {"schema": SCHEMA, "a": a, "b": b, "summary": summary(every), "samples": samples}
         sys.stdout.write(json_format.dumps(head) + "\n")
@@ -103,12 +103,10 @@ def compare(
     return narrate_failures(itertools.starmap(sample_sentence, failed.items()))
 
 
-def show(question: Question, found: Sequence[Comparison], names: tuple[str, str]) -> None:
+def show(task: AttributionTask, found: Sequence[Comparison], names: tuple[str, str]) -> None:
     """A line a span."""
-    made = table(
-        question.trace.id, "said", "both", f"only {names[0]}", f"only {names[1]}", expand=True
-    )
-    units = question.units
+    made = table(task.trace.id, "said", "both", f"only {names[0]}", f"only {names[1]}", expand=True)
+    units = task.units
     for span in found:
         named = [plain("\n").join([unit_text(units, unit, WIDTH) for unit in span.both])]
         for letter in "ab":
@@ -116,7 +114,7 @@ def show(question: Question, found: Sequence[Comparison], names: tuple[str, str]
                 unit_text(units, p.unit, WIDTH).append_text(
                     plain(f" ({', '.join(p.reasons)})" if p.reasons else "", "dim")
                 )
-                for p in span.partings
+                for p in span.disagreements
                 if p.side == letter
             ]
             named.append(plain("\n").join(own))

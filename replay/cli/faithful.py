@@ -5,6 +5,7 @@ from __future__ import annotations
 import json as json_format
 import sys
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -19,7 +20,7 @@ from omnitrace.text import one_line
 from replay import PRESETS
 from replay import preset as preset_of
 from replay.faithfulness import METRICS, metric
-from replay.methods import Question, method
+from replay.methods import AttributionTask, method
 from replay.methods.measure import Faithfulness, Tally, measure, to_json
 from replay.run import check_added, check_addition
 
@@ -84,8 +85,9 @@ def faithful(
         metric(name)
     check_added(opened, chosen)
     check_addition(opened, ABLATIONS, measuring.ablations)
-    questions = (Question(opened[id], chosen, measuring.ablations) for id in tracked(tuple(opened)))
-    found = measure(questions, how, names, measuring.sensitive)
+    task_of = partial(AttributionTask, config=chosen, ablations=measuring.ablations)
+    ids = tracked(tuple(opened))
+    found = measure(opened, ids, task_of, how, names, measuring.sensitive)
     if measuring.json:
         about = {"schema": SCHEMA, "method": measuring.method, "config": to_dict(chosen)}
         sys.stdout.write(json_format.dumps({**about, **to_json(found)}) + "\n")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ from omnitrace.errors import OmniTraceError
 from omnitrace.store.kinds import ABLATIONS
 from replay import PRESETS
 from replay import preset as preset_of
-from replay.methods import Question
+from replay.methods import AttributionTask
 from replay.methods.learn import as_config, learn
 from replay.run import check_addition
 
@@ -50,8 +51,8 @@ def learn_heads(
     chosen, opened = layered(preset_of(preset), config, given), open_run(run)
     check_addition(opened, ABLATIONS, ablations)
     failed: dict[str, str] = {}
-    questions = (Question(opened[id], chosen, ablations) for id in tracked(tuple(opened)))
-    learned = learn(questions, failed)
+    task_of = partial(AttributionTask, config=chosen, ablations=ablations)
+    learned = learn(opened, tracked(tuple(opened)), task_of, failed)
     with atomic_write(out, OmniTraceError) as temporary:
         temporary.write_text(to_toml(as_config(learned, chosen)), "utf-8")
     narrate(

@@ -17,7 +17,7 @@ import msgspec
 import numpy as np
 
 from omnitrace.arrays import Bool
-from omnitrace.errors import OmniTraceError
+from omnitrace.errors import SampleError
 from omnitrace.text import one_line
 from omnitrace.trace import Trace
 from replay.evaluation.gold import Gold, steps_of_sentences
@@ -84,7 +84,7 @@ def write_labels(path: Path, labels: Iterable[Labels]) -> None:
 
 
 def gold_of_labels(trace: Trace, labels: Labels, seconds: float = 1.0) -> Gold:
-    """What the labels say is true; OmniTraceError saying what does not fit the trace."""
+    """What the labels say is true; SampleError saying what does not fit the trace."""
     space = judging_space(trace, seconds)
     check_labels(trace, space, labels)
     rows = [_true(trace, space, supports) for supports in labels.labels]
@@ -116,10 +116,10 @@ def sentences_of(trace: Trace) -> tuple[str, ...]:
 
 
 def check_labels(trace: Trace, space: Space, labels: Labels) -> None:
-    """OmniTraceError saying what is wrong with the labels of this trace, if anything is."""
+    """SampleError saying what is wrong with the labels of this trace, if anything is."""
     wanted = len(trace.sentences)
     if len(labels.labels) != wanted:
-        raise OmniTraceError(
+        raise SampleError(
             f"there are {len(labels.labels)} entries of labels; the response has {wanted} "
             "sentences, and each needs one"
         )
@@ -134,7 +134,7 @@ def check_labels(trace: Trace, space: Space, labels: Labels) -> None:
             for name in TIMED:
                 _check_spans(trace, name, supports.given.get(name, ()))
         except ValueError as error:
-            raise OmniTraceError(f"labels of sentence {number}: {error}") from error
+            raise SampleError(f"labels of sentence {number}: {error}") from error
 
 
 def media_of(trace: Trace, key: str) -> list[int]:
@@ -153,12 +153,12 @@ def _check_sentences(trace: Trace, labels: Labels) -> None:
     if labels.sentences is None or labels.sentences == said:
         return
     if len(labels.sentences) != len(said):
-        raise OmniTraceError(
+        raise SampleError(
             f"there are {len(labels.sentences)} sentences; the response has {len(said)}"
         )
     pairs = zip(labels.sentences, said, strict=True)
     number = next(index for index, (one, other) in enumerate(pairs) if one != other)
-    raise OmniTraceError(
+    raise SampleError(
         f"sentence {number} is '{one_line(labels.sentences[number])}'; the run says "
         f"'{one_line(said[number])}'"
     )

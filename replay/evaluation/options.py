@@ -16,7 +16,7 @@ import msgspec
 import numpy as np
 
 from omnitrace.arrays import Bool, Float64
-from omnitrace.errors import OmniTraceError
+from omnitrace.errors import SampleError
 from omnitrace.text import one_line
 from omnitrace.timeline import Modality
 from omnitrace.trace import Trace
@@ -76,7 +76,7 @@ def choose(attribution: Attribution, trace: Trace, options: Options) -> Choice:
     App. B.3: T_k are the steps of the span that states the answer, ŝ(t) and w_t the source and the
     vote of a step with all units competing (§3.1), S_o the source units that hold the option's
     text: none that another option shares. The span is the last one in which the chosen option is
-    parsed, else the last. OmniTraceError if the prompt lacks an option.
+    parsed, else the last. SampleError if the prompt lacks an option.
     """
     held, texts = _units_of(attribution, trace, options), _texts(trace, options)
     alone = held & (held.sum(axis=0) == 1)
@@ -144,11 +144,11 @@ def _held(text: str) -> str:
 
 
 def _texts(trace: Trace, options: Options) -> list[str]:
-    """The options' words; OmniTraceError if there is no text of that id."""
+    """The options' words; SampleError if there is no text of that id."""
     texts = prompt_sentences(trace)[1]
     for option in options.options:
         if isinstance(option, int) and option not in range(len(texts)):
-            raise OmniTraceError(
+            raise SampleError(
                 f"sample '{trace.id}' has no text {option}; ids go from 0 to {len(texts) - 1}."
             )
     return [o if isinstance(o, str) else texts[o] for o in options.options]
@@ -184,7 +184,7 @@ def _tokens_of(trace: Trace, options: Options) -> list[Bool]:
             continue
         start = trace.prompt_text.rfind(option, 0, before)
         if start < 0 or not option:
-            raise OmniTraceError(
+            raise SampleError(
                 f"sample '{trace.id}': its prompt does not hold the option '{one_line(option)}', "
                 "or not in the order of the others."
             )

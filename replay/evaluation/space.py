@@ -12,7 +12,7 @@ from math import ceil
 import numpy as np
 
 from omnitrace.arrays import Bool, Float64, Int32, UInt8
-from omnitrace.errors import OmniTraceError
+from omnitrace.errors import SampleError
 from omnitrace.timeline import Modality
 from omnitrace.trace import Trace
 from omnitrace.units import UnitConfig, Units
@@ -93,7 +93,7 @@ class Space:
 def judging_space(trace: Trace, seconds: float = 1.0) -> Space:
     """The space of `trace`, time cut into bins of `seconds` from 0 to the end of its medium.
 
-    OmniTraceError if that would be more than a million bins.
+    SampleError if that would be more than a million bins.
     """
     of_token, words = prompt_sentences(trace)
     bins = [_bins(trace, medium, seconds) for medium in range(len(trace.media))]
@@ -129,7 +129,7 @@ def _bins(trace: Trace, medium: int, seconds: float) -> Float64:
         return np.array([np.nan])
     bins = max(1, ceil(duration_of(trace, medium) / seconds - _FUZZ))
     if bins > _MOST_BINS:
-        raise OmniTraceError(
+        raise SampleError(
             f"sample '{trace.id}': its {known.kind} '{known.name}' has {bins} bins of {seconds:g} "
             f"s; at most {_MOST_BINS} are judged. Choose longer ones."
         )

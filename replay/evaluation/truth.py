@@ -14,7 +14,7 @@ import msgspec
 import numpy as np
 
 from omnitrace.arrays import Bool
-from omnitrace.errors import OmniTraceError
+from omnitrace.errors import SampleError
 from omnitrace.timeline import Modality, Part
 from omnitrace.trace import Trace
 from omnitrace.units import Units
@@ -97,7 +97,7 @@ def _evidence_within(
 def true_units(units: Units, trace: Trace, evidence: Sequence[Evidence]) -> set[int]:
     """The units that hold any of the evidence: by words, by seconds, or by whole parts.
 
-    OmniTraceError if the evidence names a part or a sentence that the prompt lacks.
+    SampleError if the evidence names a part or a sentence that the prompt lacks.
     """
     owner = np.full(trace.n, -1)
     for (start, end), unit in zip(units.ranges.tolist(), units.owner.tolist(), strict=True):
@@ -111,9 +111,9 @@ def true_units(units: Units, trace: Trace, evidence: Sequence[Evidence]) -> set[
 
 
 def part_of(trace: Trace, one: Evidence) -> Part:
-    """The content part that the evidence names; OmniTraceError if the prompt lacks it."""
+    """The content part that the evidence names; SampleError if the prompt lacks it."""
     if not 0 <= one.part < len(trace.parts):
-        raise OmniTraceError(
+        raise SampleError(
             f"sample '{trace.id}': the truth names part {one.part}, the prompt has parts 0 to "
             f"{len(trace.parts) - 1}."
         )
@@ -123,7 +123,7 @@ def part_of(trace: Trace, one: Evidence) -> Part:
 def tokens_of(trace: Trace, one: Evidence) -> Bool:
     """(n,) bool: which prompt tokens hold the evidence, its seconds aside.
 
-    OmniTraceError if the evidence names a part or a sentence that the prompt lacks.
+    SampleError if the evidence names a part or a sentence that the prompt lacks.
     """
     part_of(trace, one)
     line = trace.timeline
@@ -143,7 +143,7 @@ def _saying(trace: Trace, part: Bool, one: Evidence) -> Bool:
         words & (line.chars[:, 0] < start + len(quoted)) & (line.chars[:, 1] > start)
     )
     if start < 0 or not overlapping.any():
-        raise OmniTraceError(
+        raise SampleError(
             f"sample '{trace.id}': part {one.part} does not hold the sentence '{quoted}'."
         )
     return overlapping

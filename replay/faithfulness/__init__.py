@@ -12,7 +12,7 @@ from functools import partial
 
 from omnitrace.errors import CommandError, nearest
 from replay.faithfulness.aopc import comprehensiveness, normalised, sufficiency
-from replay.faithfulness.case import Case, case, sensitive
+from replay.faithfulness.case import Case, case_of, sensitive
 from replay.faithfulness.curves import deletion, insertion
 from replay.faithfulness.drop import chance, drop
 from replay.faithfulness.lds import lds
@@ -24,7 +24,7 @@ __all__ = [
     "Metric",
     "Recorded",
     "Unanswerable",
-    "case",
+    "case_of",
     "metric",
     "sensitive",
     "span_log_odds",

@@ -1,4 +1,4 @@
-"""One span with a score for each unit: what every metric is asked about. Knows recorded rows."""
+"""One span with a score for each unit: what every metric is a number of. Knows recorded rows."""
 
 from __future__ import annotations
 
@@ -56,12 +56,12 @@ class Case:
 
 def sensitive(recorded: Recorded) -> Bool:
     """(T,) tokens that are less likely by `SENSITIVE` when all but the request is gone: EAGLE's
-    way to leave out what any language model would have said (attribution.md, Metrics)."""
+    way to leave out what any language model would have written."""
     needs: Bool = np.exp(recorded.full) - np.exp(recorded.emptied()) > SENSITIVE
     return needs
 
 
-def case(recorded: Recorded, scores: Float64, steps: Bool, named: Bool) -> Case:
+def case_of(recorded: Recorded, scores: Float64, steps: Bool, named: Bool) -> Case:
     """The case of a span; Unanswerable if no step of it counts."""
     if not steps.any():
         raise Unanswerable("none of its tokens needs the prompt")

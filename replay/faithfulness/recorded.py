@@ -15,7 +15,7 @@ import numpy as np
 
 from omnitrace.ablations import Ablations, Row
 from omnitrace.arrays import Bool, Float64, Int32, Int64
-from omnitrace.errors import OmniTraceError
+from omnitrace.errors import SampleError
 from omnitrace.trace import Trace
 from omnitrace.units import Units
 
@@ -23,7 +23,7 @@ LEAST_JUDGED, LEAST_FITTED = 8, 4
 """Rows without which nothing is ranked, or fitted."""
 
 
-class Unanswerable(OmniTraceError):
+class Unanswerable(SampleError):
     """The recorded masks cannot answer a question."""
 
 

@@ -16,12 +16,12 @@ from omnitrace.errors import CommandError, nearest
 from replay.attribution import Attribution
 from replay.curate import Source
 from replay.methods import chance, contextcite, loo, signal
-from replay.methods.question import Question
+from replay.methods.task import AttributionTask
 
-__all__ = ["METHODS", "Method", "Question", "attribution_of", "method"]
+__all__ = ["METHODS", "AttributionTask", "Method", "attribution_of", "method"]
 
 
-Sources = Callable[[Question, Float64], Bool]
+Sources = Callable[[AttributionTask, Float64], Bool]
 """Which units a method names, (K, m) bool, given its scores."""
 
 SHARE, NATS = 0.5, 1.0
@@ -36,7 +36,7 @@ and named a cause for every sentence that has none: it keeps the nat.
 def naming(share: float, least: float = 0.0) -> Sources:
     """Units with a score above 0, at least `share` of the span's largest, and at least `least`."""
 
-    def chosen(question: Question, scores: Float64) -> Bool:
+    def chosen(task: AttributionTask, scores: Float64) -> Bool:
         best = scores.max(axis=1, initial=0.0, keepdims=True)
         named: Bool = (scores > 0) & (scores >= share * best) & (scores >= least)
         return named
@@ -53,15 +53,15 @@ certain = naming(SHARE, NATS)
 class Method:
     """An entry of the registry.
 
-    - `scores`: a question → (K, m) float64, larger where a unit counts more for a span;
+    - `scores`: a task → (K, m) float64, larger where a unit counts more for a span;
     - `sources`: which units are named, given the scores: (K, m) bool;
     - `calls`: passes of the model a sample, beyond the recording of the answer itself.
     """
 
     help: str
-    scores: Callable[[Question], Float64]
+    scores: Callable[[AttributionTask], Float64]
     sources: Sources = large
-    calls: Callable[[Question], int] = lambda question: 0
+    calls: Callable[[AttributionTask], int] = lambda task: 0
 
 
 METHODS: dict[str, Method] = {
@@ -83,15 +83,15 @@ def method(name: str) -> Method:
     return METHODS[name]
 
 
-def attribution_of(question: Question, scores: Float64, chosen: Bool) -> Attribution:
+def attribution_of(task: AttributionTask, scores: Float64, chosen: Bool) -> Attribution:
     """Scores and chosen sources, (K, m) each, as an attribution: for tables, judges and reports.
 
     A source's mass is its share of the chosen scores. Steps stay traced as the configuration has
     it.
     """
-    found = question.attribution
+    found = task.attribution
     spans = [
-        replace(span, sources=_sources(row, picked & ~question.units.unnamed), dropped=())
+        replace(span, sources=_sources(row, picked & ~task.units.unnamed), dropped=())
         for span, row, picked in zip(found.spans, scores, chosen, strict=True)
     ]
     return replace(found, spans=tuple(spans))

@@ -7,15 +7,15 @@ import zlib
 import numpy as np
 
 from omnitrace.arrays import Float64
-from replay.methods.question import Question
+from replay.methods.task import AttributionTask
 
 
-def random(question: Question) -> Float64:
+def random(task: AttributionTask) -> Float64:
     """(K, m) numbers in [0, 1), the same for the same sample."""
-    rng = np.random.default_rng(zlib.crc32(question.trace.id.encode()))
-    return rng.random((len(question.spans), len(question.units)))
+    rng = np.random.default_rng(zlib.crc32(task.trace.id.encode()))
+    return rng.random((len(task.spans), len(task.units)))
 
 
-def length(question: Question) -> Float64:
+def length(task: AttributionTask) -> Float64:
     """(K, m) the number of tokens of each unit."""
-    return np.tile(question.units.sizes.astype(np.float64), (len(question.spans), 1))
+    return np.tile(task.units.sizes.astype(np.float64), (len(task.spans), 1))

@@ -1,7 +1,7 @@
 """Disagreement: where two attributions of the same units part ways, and what may explain it.
 
 Made for a signal against a cause: a unit that attention names and that nothing depends on, or the
-other way round. Knows questions and methods; no terminal.
+other way round. Knows tasks and methods; no terminal.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ import numpy as np
 from omnitrace.arrays import Bool, Float64
 from omnitrace.errors import CommandError, nearest
 from replay.config import PRESETS, ReplayConfig
-from replay.methods import METHODS, Question
+from replay.methods import METHODS, AttributionTask
 from replay.stats import spearman
 
 ALWAYS = 1.25
@@ -35,7 +35,7 @@ REASONS = {
 
 
 @dataclass(frozen=True)
-class Parting:
+class Disagreement:
     """A unit that only one side names, `a` or `b`; the shares of the span's positive scores that
     each gives it, and which of `REASONS` hold."""
 
@@ -48,12 +48,12 @@ class Parting:
 
 @dataclass(frozen=True)
 class Comparison:
-    """One span: units that both name, `partings`, the overlap of sources (Jaccard; 1 if neither
-    names any) and the rank correlation of the scores."""
+    """One span: units that both name, those that one names, the overlap of sources (Jaccard; 1 if
+    neither names any) and the rank correlation of the scores."""
 
     text: str
     both: tuple[int, ...]
-    partings: tuple[Parting, ...]
+    disagreements: tuple[Disagreement, ...]
     overlap: float
     correlation: float
 
@@ -82,8 +82,8 @@ def side(name: str, base: ReplayConfig) -> Side:
     return Side(name, "signal", replace(PRESETS[name], **same))
 
 
-def compare(a: Question, b: Question, methods: tuple[str, str]) -> list[Comparison]:
-    """Every span of a sample under two questions with the same units. Raises what a method does.
+def compare(a: AttributionTask, b: AttributionTask, methods: tuple[str, str]) -> list[Comparison]:
+    """Every span of a sample under two tasks with the same units. Raises what a method does.
 
     Reasons are read from the signal of `a`'s configuration.
     """
@@ -113,8 +113,8 @@ def _span(
         np.flatnonzero(found) for found in (chosen[0] & chosen[1], chosen[0] ^ chosen[1])
     )
     shares = [_shares(values) for values in scores]
-    partings = [
-        Parting(
+    disagreements = [
+        Disagreement(
             unit=unit,
             side="a" if chosen[0][unit] else "b",
             share_a=float(shares[0][unit]),
@@ -126,7 +126,7 @@ def _span(
     named = len(both) + len(apart)
     overlap = len(both) / named if named else 1.0
     correlation = spearman(*scores, constant=0.0)
-    return Comparison(text, tuple(both.tolist()), tuple(partings), overlap, correlation)
+    return Comparison(text, tuple(both.tolist()), tuple(disagreements), overlap, correlation)
 
 
 def _shares(scores: Float64) -> Float64:
@@ -136,35 +136,35 @@ def _shares(scores: Float64) -> Float64:
     return shares
 
 
-def _reasons(question: Question) -> dict[str, Bool]:
+def _reasons(task: AttributionTask) -> dict[str, Bool]:
     """Which reasons hold for each span and unit, (K, m) each."""
-    steps, sums = question.steps.astype(np.float64), _masses(question, 0.0)
+    steps, sums = task.steps.astype(np.float64), _masses(task, 0.0)
     per_step = steps.sum(axis=1, keepdims=True).clip(1)
     here, usual = steps @ sums / per_step, sums.mean(axis=0)
-    sizes = question.units.sizes
+    sizes = task.units.sizes
     a_token = here.sum(axis=1, keepdims=True) / sizes.sum()
-    followed = steps @ _masses(question, 1.0) / per_step
-    asked = _asks(question)
+    followed = steps @ _masses(task, 1.0) / per_step
+    asked = _asks(task)
     return {
-        "sink": (here > 0) & (here < ALWAYS * usual) & (len(question.spans) > 1),
+        "sink": (here > 0) & (here < ALWAYS * usual) & (len(task.spans) > 1),
         "length": (here > 0) & (here / sizes < LONG * a_token),
         "indirect": followed > DETOUR * np.maximum(here, 1e-12),
         "request": np.tile(asked, (len(steps), 1)),
     }
 
 
-def _masses(question: Question, indirect: float) -> Float64:
+def _masses(task: AttributionTask, indirect: float) -> Float64:
     """(T, m) sums of the signal over each unit, with what came by way of earlier steps or not."""
-    config = replace(question.config, reduce="sum", indirect=indirect)
-    return question.replayer.mass(config).astype(np.float64)
+    config = replace(task.config, reduce="sum", indirect=indirect)
+    return task.replayer.mass(config).astype(np.float64)
 
 
-def _asks(question: Question) -> Bool:
+def _asks(task: AttributionTask) -> Bool:
     """(m,) units that are left out where the request is."""
-    without = replace(question.config.units, request="leave-out")
-    left = question.trace.units(without).owner_of_tokens(question.trace.n)
-    owner = question.units.owner_of_tokens(question.trace.n)
-    asks = np.ones(len(question.units), bool)
+    without = replace(task.config.units, request="leave-out")
+    left = task.trace.units(without).owner_of_tokens(task.trace.n)
+    owner = task.units.owner_of_tokens(task.trace.n)
+    asks = np.ones(len(task.units), bool)
     asks[owner[(owner >= 0) & (left >= 0)]] = False
     return asks
 
@@ -172,25 +172,25 @@ def _asks(question: Question) -> Bool:
 def summary(found: Iterable[Comparison]) -> dict[str, Any]:
     """Means over spans, and how often each reason holds where only one side names a unit."""
     spans = list(found)
-    partings = [parting for span in spans for parting in span.partings]
+    disagreements = [one for span in spans for one in span.disagreements]
     return {
         "spans": len(spans),
         "overlap": float(np.mean([span.overlap for span in spans])) if spans else None,
         "correlation": float(np.mean([span.correlation for span in spans])) if spans else None,
-        "only_a": sum(parting.side == "a" for parting in partings),
-        "only_b": sum(parting.side == "b" for parting in partings),
+        "only_a": sum(one.side == "a" for one in disagreements),
+        "only_b": sum(one.side == "b" for one in disagreements),
         "reasons": {
-            name: {s: sum(name in p.reasons for p in partings if p.side == s) for s in "ab"}
+            name: {s: sum(name in p.reasons for p in disagreements if p.side == s) for s in "ab"}
             for name in REASONS
         },
     }
 
 
-def to_json(question: Question, found: Iterable[Comparison]) -> Mapping[str, Any]:
+def to_json(task: AttributionTask, found: Iterable[Comparison]) -> Mapping[str, Any]:
     """One sample of schema `omnitrace.comparison/1`."""
-    name = question.units.id
+    name = task.units.id
     return {
-        "id": question.trace.id,
+        "id": task.trace.id,
         "spans": [
             {
                 "text": span.text,
@@ -205,7 +205,7 @@ def to_json(question: Question, found: Iterable[Comparison]) -> Mapping[str, Any
                         "share_b": p.share_b,
                         "reasons": list(p.reasons),
                     }
-                    for p in span.partings
+                    for p in span.disagreements
                 ],
             }
             for span in found

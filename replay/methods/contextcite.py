@@ -12,27 +12,27 @@ import numpy as np
 from omnitrace.arrays import Bool, Float64
 from omnitrace.errors import CommandError
 from replay.faithfulness.recorded import span_log_odds
-from replay.methods.question import Question
+from replay.methods.task import AttributionTask
 
 ALPHA = 0.01
 """Of the Lasso, on log-odds a token (Cohen-Wang et al. 2024, §3)."""
 
 
-def scores(question: Question) -> Float64:
+def scores(task: AttributionTask) -> Float64:
     """The weight of each unit in the surrogate of each span, (K, m), in nats of log-odds."""
-    kept, logprob = question.recorded.fitting()
+    kept, logprob = task.recorded.fitting()
     rows = [
         surrogate(kept, span_log_odds(logprob[:, steps]), int(steps.sum()))
         if steps.any()
         else np.zeros(kept.shape[1])
-        for steps in question.steps
+        for steps in task.steps
     ]
     return np.array(rows).reshape(len(rows), kept.shape[1])
 
 
-def calls(question: Question) -> int:
+def calls(task: AttributionTask) -> int:
     """Passes of the model: one a row that was fitted."""
-    return len(question.recorded.fitting()[0])
+    return len(task.recorded.fitting()[0])
 
 
 def surrogate(kept: Bool, log_odds: Float64, tokens: int) -> Float64:

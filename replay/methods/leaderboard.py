@@ -18,7 +18,7 @@ from omnitrace.trace import Trace
 from replay.config import PRESETS, ReplayConfig
 from replay.evaluation import COLUMNS, Gold, Judgement, Scores, judge, score
 from replay.faithfulness import METRICS
-from replay.methods import METHODS, Question, attribution_of
+from replay.methods import METHODS, AttributionTask, attribution_of
 from replay.methods.measure import Tally, cases_of
 from replay.stats import Estimate
 
@@ -94,34 +94,34 @@ def leaderboard(
         trace = traces[id]
         for standing in standings:
             entry = entries[standing.name]
-            _compete(standing, Question(trace, entry.config, ablations), golds[id], entry)
+            _compete(standing, AttributionTask(trace, entry.config, ablations), golds[id], entry)
     return standings
 
 
-def _compete(standing: Standing, question: Question, gold: Gold, entry: Entry) -> None:
+def _compete(standing: Standing, task: AttributionTask, gold: Gold, entry: Entry) -> None:
     how, began = METHODS[entry.method], time.perf_counter()
     try:
-        scores = how.scores(question)
-        chosen = how.sources(question, scores)
-        standing.calls.append(how.calls(question))
+        scores = how.scores(task)
+        chosen = how.sources(task, scores)
+        standing.calls.append(how.calls(task))
     except OmniTraceError as error:
-        standing.failed[question.trace.id] = str(error)
-        scores = np.zeros((len(question.spans), len(question.units)))
+        standing.failed[task.trace.id] = str(error)
+        scores = np.zeros((len(task.spans), len(task.units)))
         chosen = np.zeros(scores.shape, bool)
-    found = attribution_of(question, scores, chosen)
+    found = attribution_of(task, scores, chosen)
     standing.seconds.append(time.perf_counter() - began)
     standing.judgements.append(judge(found, gold))
-    if question.trace.id not in standing.failed:
+    if task.trace.id not in standing.failed:
         units = replace(entry.config, units=CAUSAL.units)
-        _test(standing, replace(question, config=units), entry)
+        _test(standing, replace(task, config=units), entry)
 
 
-def _test(standing: Standing, question: Question, entry: Entry) -> None:
+def _test(standing: Standing, task: AttributionTask, entry: Entry) -> None:
     try:
-        cases = cases_of(question, METHODS[entry.method])
+        cases = cases_of(task, METHODS[entry.method])
     except OmniTraceError as error:
         for tally in standing.tallies.values():
-            tally.refuse(str(error), len(question.spans))
+            tally.refuse(str(error), len(task.spans))
         return
     for name, tally in standing.tallies.items():
         tally.take(METRICS[name].value, cases)

@@ -2,22 +2,24 @@
 
 AT2's idea (Cohen-Wang et al. 2025), from recordings alone: level `heads` and ablations of some
 samples give weights; as a configuration (`signal = "attention"`, `heads = …`) they replay any other
-sample of the model without a single pass. Knows questions; no torch, the gradient is written out.
+sample of the model without a single pass. Knows tasks; no torch, the gradient is written out.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, MutableMapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
 
 from omnitrace.arrays import Float64
-from omnitrace.errors import CommandError, OmniTraceError, SampleError
+from omnitrace.errors import CommandError
+from omnitrace.samples import each_sample
+from omnitrace.trace import Trace
 from replay.config import ReplayConfig
 from replay.faithfulness import span_log_odds
 from replay.mass import merged_units
-from replay.methods import Question
+from replay.methods import AttributionTask
 
 RATE, ROUNDS = 0.4, 600
 """The first step of a weight, in equal weights 1/F; and how many steps."""
@@ -54,58 +56,56 @@ class Learned:
     spans: int
 
 
-def examples_of(question: Question) -> list[Example]:
+def examples_of(task: AttributionTask) -> list[Example]:
     """The spans of a sample whose odds depend on its masks.
 
     A feature is Σ_s ±Φ[h, s], + where unit s is kept: Φ is the attention of head h to the tokens of
     s, in sum, in the mean over the span's steps. Raises what is wrong with the sample.
     """
-    kept, logprob = question.recorded.fitting()
-    pooled = question.trace.heads().mass  # (layers, heads, T, recorded units)
-    merged = merged_units(question.trace, question.units)
-    member = merged[:, None] == np.arange(len(question.units))
+    kept, logprob = task.recorded.fitting()
+    pooled = task.trace.heads().mass  # (layers, heads, T, recorded units)
+    merged = merged_units(task.trace, task.units)
+    member = merged[:, None] == np.arange(len(task.units))
     found = []
-    for steps in question.steps:
+    for steps in task.steps:
         if not steps.any():
             continue
         attention = pooled[:, :, steps].mean(axis=2, dtype=np.float64) @ member
-        features = (2.0 * kept - 1) @ attention.reshape(-1, len(question.units)).T
+        features = (2.0 * kept - 1) @ attention.reshape(-1, len(task.units)).T
         target = span_log_odds(logprob[:, steps])
         if np.ptp(target) > 0:
             found.append(Example(features - features.mean(axis=0), target - target.mean()))
     return found
 
 
-def learn(questions: Iterable[Question], failed: dict[str, str]) -> Learned:
-    """Weights from all samples; one that cannot be read goes to `failed` (id → sentence).
+def learn(
+    run: Mapping[str, Trace],
+    ids: Iterable[str],
+    task_of: Callable[[Trace], AttributionTask],
+    failed: MutableMapping[str, str],
+) -> Learned:
+    """Weights from the samples `ids`; failures as of `each_sample`.
 
     Adam on the mean of -ρ over spans from equal weights, its rate falling along a cosine, each
     step cut at 0; always the same. CommandError where no sample has what it takes.
     """
-    examples: list[Example] = []
-    samples, shape = 0, (0, 0)
-    for question in questions:
-        try:
-            own = examples_of(question)
-        except OmniTraceError as error:
-            if isinstance(error, CommandError) and not isinstance(error, SampleError):
-                raise
-            failed[question.trace.id] = str(error)
-            continue
-        layers, heads = question.trace.heads().mass.shape[:2]
-        shape, samples = (layers, heads), samples + 1
-        examples += own
+
+    def use(trace: Trace) -> tuple[list[Example], tuple[int, ...]]:
+        return examples_of(task_of(trace)), trace.heads().mass.shape[:2]
+
+    used = [found for _, found in each_sample(run, ids, use, failed)]
+    examples = [example for own, _ in used for example in own]
     if not examples:
         raise CommandError(
             "there is nothing to learn from: record with --level heads and --ablations 64."
         )
     weights = _fit(examples)
-    alike = np.full(len(weights), 1 / len(weights))
+    even = np.full(len(weights), 1 / len(weights))
     return Learned(
-        weights.reshape(shape),
-        _mean(examples, alike)[0],
+        weights.reshape(used[-1][1]),
+        _mean(examples, even)[0],
         _mean(examples, weights)[0],
-        samples,
+        len(used),
         len(examples),
     )
 

@@ -5,16 +5,16 @@ from __future__ import annotations
 import numpy as np
 
 from omnitrace.arrays import Float64
-from replay.methods.question import Question
+from replay.methods.task import AttributionTask
 
 
-def scores(question: Question) -> Float64:
+def scores(task: AttributionTask) -> Float64:
     """δ_j = lp(all) - lp(all but j), in nats, (K, m); Unanswerable where a row is missing."""
-    recorded = question.recorded
+    recorded = task.recorded
     lost = recorded.full - recorded.without(np.eye(len(recorded), dtype=bool))
-    return question.steps.astype(np.float64) @ lost.T
+    return task.steps.astype(np.float64) @ lost.T
 
 
-def calls(question: Question) -> int:
+def calls(task: AttributionTask) -> int:
     """Passes of the model: one a unit, and one with all."""
-    return len(question.units) + 1
+    return len(task.units) + 1

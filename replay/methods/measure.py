@@ -1,6 +1,6 @@
 """A method's metrics over the samples of a run: means with intervals, and what had no answer.
 
-Knows questions, methods and metrics; no terminal.
+Knows tasks, methods and metrics; no terminal.
 """
 
 from __future__ import annotations
@@ -10,10 +10,10 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from omnitrace.errors import CommandError, OmniTraceError, SampleError
-from omnitrace.text import one_line
-from replay.faithfulness import METRICS, Case, Unanswerable, case, sensitive
-from replay.methods import Method, Question
+from omnitrace.samples import each_sample, sample_sentence
+from omnitrace.trace import Trace
+from replay.faithfulness import METRICS, Case, Unanswerable, case_of, sensitive
+from replay.methods import AttributionTask, Method
 from replay.stats import NOTHING, Estimate, pooled
 
 
@@ -25,12 +25,12 @@ class Tally:
     counts: list[int] = field(default_factory=list)
     unanswered: dict[str, int] = field(default_factory=dict)
 
-    def take(self, ask: Callable[[Case], float], cases: Iterable[Case]) -> None:
+    def take(self, value: Callable[[Case], float], cases: Iterable[Case]) -> None:
         """Add a sample's spans."""
         values = []
-        for each in cases:
+        for case in cases:
             try:
-                values.append(ask(each))
+                values.append(value(case))
             except Unanswerable as error:
                 self.refuse(str(error))
         self.sums.append(float(np.sum(values)))
@@ -68,65 +68,67 @@ class Faithfulness:
 
 
 def measure(
-    questions: Iterable[Question],
+    run: Mapping[str, Trace],
+    ids: Iterable[str],
+    task_of: Callable[[Trace], AttributionTask],
     method: Method,
     metrics: Sequence[str],
     only_sensitive: bool = False,
 ) -> Faithfulness:
-    """The metrics of a method on every sample; one that cannot be read is named, the rest go on.
+    """The metrics of a method on every sample of `ids`; failures as of `each_sample`.
 
-    With `only_sensitive`, tokens that the language alone explains do not count. CommandError for
-    what is wrong with all samples, as a signal that was not recorded.
+    With `only_sensitive`, tokens that the language alone explains do not count.
     """
-    found = Faithfulness(
+    result = Faithfulness(
         {name: Tally() for name in metrics},
         {name: Tally() for name in metrics if METRICS[name].chance},
     )
-    for question in questions:
-        try:
-            cases = cases_of(question, method, only_sensitive)
-        except OmniTraceError as error:
-            if isinstance(error, CommandError) and not isinstance(error, SampleError):
-                raise
-            name = f"sample '{one_line(question.trace.id)}'"
-            found.failed[question.trace.id] = f"{name}: {str(error).removeprefix(f'{name}: ')}"
-            continue
-        found.samples += 1
-        _take(found, cases)
-        missing = sorted(question.recorded.missing)
+
+    def use(trace: Trace) -> tuple[AttributionTask, list[Case]]:
+        task = task_of(trace)
+        return task, cases_of(task, method, only_sensitive)
+
+    failed: dict[str, str] = {}
+    for id, (task, cases) in each_sample(run, ids, use, failed):
+        result.samples += 1
+        _take(result, cases)
+        missing = sorted(task.recorded.missing)
         if missing:
-            found.missing[question.trace.id] = [list(mask) for mask in missing]
-    return found
+            result.missing[id] = [list(mask) for mask in missing]
+    result.failed |= {id: sample_sentence(id, why) for id, why in failed.items()}
+    return result
 
 
-def cases_of(question: Question, method: Method, only_sensitive: bool = False) -> list[Case]:
+def cases_of(task: AttributionTask, method: Method, only_sensitive: bool = False) -> list[Case]:
     """A case a span, but for those in which no token counts."""
-    recorded, scores = question.recorded, method.scores(question)
-    steps = question.steps
+    recorded, scores = task.recorded, method.scores(task)
+    steps = task.steps
     if only_sensitive:
         steps = steps & sensitive(recorded)
-    named = ~question.units.unnamed
+    named = ~task.units.unnamed
     return [
-        case(recorded, row, own, named) for row, own in zip(scores, steps, strict=True) if own.any()
+        case_of(recorded, row, own, named)
+        for row, own in zip(scores, steps, strict=True)
+        if own.any()
     ]
 
 
-def _take(found: Faithfulness, cases: Sequence[Case]) -> None:
-    for name, tally in found.tallies.items():
+def _take(result: Faithfulness, cases: Sequence[Case]) -> None:
+    for name, tally in result.tallies.items():
         tally.take(METRICS[name].value, cases)
-    for name, tally in found.chance.items():
-        ask = METRICS[name].chance
-        assert ask is not None
-        tally.take(ask, cases)
+    for name, tally in result.chance.items():
+        chance = METRICS[name].chance
+        assert chance is not None
+        tally.take(chance, cases)
 
 
-def to_json(found: Faithfulness) -> dict[str, object]:
+def to_json(result: Faithfulness) -> dict[str, object]:
     """As JSON data, schema `omnitrace.faithfulness/1`, without the head."""
     return {
-        "samples": found.samples,
-        "metrics": {name: _json(tally) for name, tally in found.tallies.items()},
-        "chance": {name: _json(tally) for name, tally in found.chance.items()},
-        "failed": dict(found.failed),
+        "samples": result.samples,
+        "metrics": {name: _json(tally) for name, tally in result.tallies.items()},
+        "chance": {name: _json(tally) for name, tally in result.chance.items()},
+        "failed": dict(result.failed),
     }
 
 

@@ -14,14 +14,16 @@ from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from multiprocessing import get_context
 from threading import current_thread, main_thread
-from typing import ParamSpec, Protocol, TypeVar
+from typing import Protocol
 
 import numpy as np
 
 from omnitrace.arrays import Float64
-from omnitrace.errors import CommandError, OmniTraceError, SampleError
+from omnitrace.errors import OmniTraceError
+from omnitrace.samples import each_sample
 from omnitrace.store.run import Run
 from omnitrace.trace import Trace
 from replay.attribution import Replayer
@@ -30,9 +32,6 @@ from replay.config import ReplayConfig
 from replay.evaluation.gold import Gold
 from replay.evaluation.space import COLUMNS
 from replay.sweep.scorer import Scorer
-
-P = ParamSpec("P")
-R = TypeVar("R")
 
 BLOCK, SCORES = 16, 2**14
 """The most samples, and samples times configurations, of a block: enough to be worth a process's
@@ -60,10 +59,10 @@ class Work:
     seconds: float = 1.0
     cache: MassCache | None = None
 
-    def replayer(self, id: str) -> Replayer:
+    def replayer(self, trace: Trace) -> Replayer:
         """A replayer of one sample; its masses are kept if it is of a stored run."""
-        recording = self.samples.vouched(id) if isinstance(self.samples, Run) else ""
-        return Replayer(self.samples[id], self.cache, recording)
+        recording = self.samples.vouched(trace.id) if isinstance(self.samples, Run) else ""
+        return Replayer(trace, self.cache, recording)
 
 
 @dataclass
@@ -90,43 +89,30 @@ class Worker:
 
     def summed(self, ids: Sequence[str]) -> Scored:
         """The sum of the samples' tallies, in order."""
-        scored = Scored(np.zeros((len(self._work.configs), len(COLUMNS), 7)))
-        for one in self._each(self._scorer, ids, scored.damaged):
-            scored.tallies += one
-            scored.samples += 1
-        return scored
+        damaged: dict[str, str] = {}
+        total, count = np.zeros((len(self._work.configs), len(COLUMNS), 7)), 0
+        for tallies in self._each(self._scorer, ids, damaged):
+            total += tallies
+            count += 1
+        return Scored(total, count, [*damaged.values()])
 
     def each(self, ids: Sequence[str], numbers: Sequence[int]) -> Scored:
         """Each sample's tallies under the few configurations `numbers`."""
-        damaged: list[str] = []
+        damaged: dict[str, str] = {}
         scorer = Scorer([self._work.configs[number] for number in numbers])
-        found = list(self._each(scorer, ids, damaged))
-        shape = (len(found), len(numbers), len(COLUMNS), 7)
-        return Scored(np.array(found).reshape(shape), len(found), damaged)
+        tallies = list(self._each(scorer, ids, damaged))
+        shape = (len(tallies), len(numbers), len(COLUMNS), 7)
+        return Scored(np.array(tallies).reshape(shape), len(tallies), [*damaged.values()])
 
-    def _each(self, scorer: Scorer, ids: Sequence[str], damaged: list[str]) -> Iterator[Float64]:
-        """A sample that cannot be read is noted; what is wrong with the labels ends the work."""
-        for id in ids:
-            replayer = _noted(damaged, self._work.replayer, id)
-            if replayer is None:
-                continue
-            gold = self._work.golds.gold(replayer.trace, self._work.seconds)
-            tallies = _noted(damaged, scorer.tallies, replayer, gold)
-            if tallies is not None:
+    def _each(
+        self, scorer: Scorer, ids: Sequence[str], damaged: dict[str, str]
+    ) -> Iterator[Float64]:
+        """The tallies of each sample; what is wrong with the labels of one ends the work."""
+        work = self._work
+        for id, replayer in each_sample(work.samples, ids, work.replayer, damaged):
+            score = partial(scorer.tallies, gold=work.golds.gold(replayer.trace, work.seconds))
+            for _, tallies in each_sample({id: replayer}, [id], score, damaged):
                 yield tallies
-
-
-def _noted(damaged: list[str], read: Callable[P, R], *given: P.args, **named: P.kwargs) -> R | None:
-    """What `read` returns; None where a recording lacks something or is damaged, now noted."""
-    try:
-        return read(*given, **named)
-    except SampleError as error:
-        damaged.append(str(error))
-    except CommandError:
-        raise
-    except OmniTraceError as error:
-        damaged.append(str(error))
-    return None
 
 
 Task = Callable[[Worker, Sequence[str]], Scored]

@@ -25,7 +25,7 @@ from recorder.inputs.samples import read_samples
 from recorder.models.adapter import Adapter
 from recorder.planted.hard import make_hard
 from replay.evaluation import Gold, Judgement, golds_of_truths
-from replay.methods import Question
+from replay.methods import AttributionTask
 from replay.methods.leaderboard import CAUSAL, ENTRIES, Standing
 
 SEED = 10_913
@@ -142,14 +142,14 @@ def test_generating_anew_finds_what_the_answer_needs(
 ) -> None:
     generating = Generating(adapter, read_samples(folder / "samples.jsonl"))
     for modality in ("text", "image"):
-        question = Question(made[0][f"{modality}-plain-{SEED}"], CAUSAL)
-        scores = generating.scores(question)
-        m = len(question.units)
-        assert scores.shape == (len(question.spans), m)
-        assert generating.calls(question) == min(SUBSETS, 2**m - 2)
-        words = question.trace.response.strip(" .").split()[-1]
+        task = AttributionTask(made[0][f"{modality}-plain-{SEED}"], CAUSAL)
+        scores = generating.scores(task)
+        m = len(task.units)
+        assert scores.shape == (len(task.spans), m)
+        assert generating.calls(task) == min(SUBSETS, 2**m - 2)
+        words = task.trace.response.strip(" .").split()[-1]
         if modality == "text":
-            assert words in str(question.units.text[int(scores[0].argmax())])
+            assert words in str(task.units.text[int(scores[0].argmax())])
 
 
 # Tables.

@@ -21,7 +21,7 @@ from recorder.passes.masked import Masked
 from recorder.planted.samples import make_sample, write_samples
 from replay import PRESETS
 from replay.faithfulness import METRICS
-from replay.methods import METHODS, Question
+from replay.methods import METHODS, AttributionTask
 from replay.methods.loo import scores as left_out
 from replay.methods.measure import cases_of
 
@@ -72,7 +72,7 @@ def test_drops_lds_and_leave_one_out_are_literal(
     trace = open_run(folder / "run")[f"{kind}-{SEED}"]
     samples = {sample.id: sample for sample in read_samples(folder / "samples.jsonl")}
     live = Live(adapter, adapter.prepare(samples[trace.id]), trace)
-    asked = Question(trace, NO_REQUEST)
+    asked = AttributionTask(trace, NO_REQUEST)
     owner = asked.units.owner_of_tokens(trace.n)
     full = live.logprob(np.zeros(trace.n, bool))
     without = [live.logprob(owner == unit) for unit in range(len(asked.units))]

@@ -12,7 +12,7 @@ from omnitrace.ablations import Ablations, Row
 from omnitrace.arrays import Bool, Int32
 from omnitrace.trace import Trace
 from replay.config import PRESETS, ReplayConfig
-from replay.methods import Question
+from replay.methods import AttributionTask
 from tests.build import make_trace
 
 Law = Callable[[Bool], float]
@@ -37,8 +37,8 @@ def every_mask(trace: Trace, unit_of: Int32, law: Law) -> Ablations:
     return Ablations("mask", "mask", unit_of, request, kept, why, held_out, odds.astype(np.float32))
 
 
-def ablated(law: Law | None = None, config: ReplayConfig = NO_REQUEST) -> Question:
-    """A question about a made trace, whose base units are its replay units and the request.
+def ablated(law: Law | None = None, config: ReplayConfig = NO_REQUEST) -> AttributionTask:
+    """A task about a made trace, whose base units are its replay units and the request.
 
     Its second unit is needed if nothing else is said.
     """
@@ -46,4 +46,4 @@ def ablated(law: Law | None = None, config: ReplayConfig = NO_REQUEST) -> Questi
     trace = make_trace()
     owner = trace.units(PRESETS["paper"].units).owner_of_tokens(trace.n)
     trace = replace(trace, ablations={"mask": every_mask(trace, owner, law)})
-    return Question(trace, config)
+    return AttributionTask(trace, config)

@@ -10,7 +10,7 @@ import pytest
 from omnitrace.errors import CommandError
 from omnitrace.trace import SignalRows, Trace, pack_rows
 from replay import PRESETS
-from replay.methods import Question
+from replay.methods import AttributionTask
 from replay.methods.compare import compare, side, summary, to_json
 from tests.replay.faithfulness.made import NO_REQUEST, ablated, needing
 
@@ -29,7 +29,7 @@ def attending(trace: Trace, shares: np.ndarray) -> Trace:
     return replace(trace, signals={"attmean": rows})
 
 
-def question(shares: np.ndarray, needed: int = 1) -> Question:
+def task(shares: np.ndarray, needed: int = 1) -> AttributionTask:
     asked = ablated(needing(needed, weight=8.0))
     return replace(asked, trace=attending(asked.trace, shares))
 
@@ -38,12 +38,12 @@ def shares_of(trace: Trace) -> np.ndarray:
     return np.zeros((trace.T, len(trace.units(NO_REQUEST.units)) + trace.T))
 
 
-def test_two_that_agree_have_no_partings() -> None:
+def test_two_that_agree_have_no_disagreements() -> None:
     shares = shares_of(ablated().trace)
     shares[:, 1] = 1.0
-    asked = question(shares)
+    asked = task(shares)
     for span in compare(asked, asked, ("signal", "loo")):
-        assert (span.both, span.partings, span.overlap) == ((1,), (), 1.0)
+        assert (span.both, span.disagreements, span.overlap) == ((1,), (), 1.0)
 
 
 def test_a_preset_beside_another_has_its_units_and_spans() -> None:
@@ -59,11 +59,11 @@ def test_a_sink_that_is_long_is_called_so() -> None:
     tokens = ablated().recorded.tokens
     long = int(np.argmax(tokens))
     shares[:, long] = 1.0
-    asked = question(shares, needed=1)
+    asked = task(shares, needed=1)
     assert long != 1
     for span in compare(asked, asked, ("signal", "loo")):
         assert span.overlap == 0
-        first, second = sorted(span.partings, key=lambda parting: parting.side)
+        first, second = sorted(span.disagreements, key=lambda one: one.side)
         assert (first.unit, first.side, first.share_a) == (long, "a", 1.0)
         assert "sink" in first.reasons
         assert (second.unit, second.side) == (1, "b")
@@ -82,9 +82,9 @@ def test_a_cause_behind_the_answer_is_indirect() -> None:
     shares[:first, 2], shares[:first, 1] = 0.0, 1.0  # but the first sentence at the sentence,
     m = len(ablated().units)
     shares[first:, m], shares[first:, 2] = 0.6, 0.4  # from which the others take their word.
-    asked = question(shares)
+    asked = task(shares)
     later = compare(asked, asked, ("signal", "loo"))[-1]
-    [missed] = [parting for parting in later.partings if parting.side == "b"]
+    [missed] = [one for one in later.disagreements if one.side == "b"]
     assert missed.unit == 1
     assert "indirect" in missed.reasons
 
@@ -92,11 +92,11 @@ def test_a_cause_behind_the_answer_is_indirect() -> None:
 def test_json_names_units() -> None:
     shares = shares_of(ablated().trace)
     shares[:, 0] = 1.0
-    asked = question(shares)
+    asked = task(shares)
     found = to_json(asked, compare(asked, asked, ("signal", "loo")))
     assert found["id"] == asked.trace.id
     assert found["spans"][0]["both"] == []
-    names = {parting["unit"] for parting in found["spans"][0]["partings"]}
+    names = {one["unit"] for one in found["spans"][0]["partings"]}
     assert names == {asked.units.id[0], asked.units.id[1]}
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import partial
 
 import numpy as np
 import pytest
@@ -15,22 +16,23 @@ from omnitrace.config import build
 from omnitrace.errors import CommandError
 from omnitrace.units import UnitConfig
 from replay import PRESETS
-from replay.methods import Question
+from replay.methods import AttributionTask
 from replay.methods.learn import Example, as_config, examples_of, learn
 from tests.replay.faithfulness.made import NO_REQUEST, ablated, needing
 
 SHAPE = (2, 3)
+TASK_OF = partial(AttributionTask, config=NO_REQUEST)
 
 
-def with_heads(asked: Question, seed: int = 0, knows: int = 4) -> Question:
-    """The question of a trace with six random heads, of which one attends to what is needed."""
+def with_heads(asked: AttributionTask, seed: int = 0, knows: int = 4) -> AttributionTask:
+    """The task of a trace with six random heads, of which one attends to what is needed."""
     trace, rng = asked.trace, np.random.default_rng(seed)
     owner = trace.units(UnitConfig()).owner_of_tokens(trace.n)
     units = int(owner.max()) + 1
     mass = rng.dirichlet(np.ones(units), (*SHAPE, trace.T)).astype(np.float32)
     mass.reshape(-1, trace.T, units)[knows] = np.eye(units)[1]
     arrays = dict(zip(HEAD_ARRAYS, (mass, owner), strict=True))
-    return Question(replace(trace, arrays=arrays), asked.config)
+    return AttributionTask(replace(trace, arrays=arrays), asked.config)
 
 
 def example(seed: int, rows: int = 9, heads: int = 5) -> Example:
@@ -71,14 +73,14 @@ def test_features_are_signed_sums_of_pooled_attention() -> None:
 
 def test_the_head_that_knows_is_found_and_replays() -> None:
     failed: dict[str, str] = {}
-    questions = [with_heads(ablated(needing(1)), seed) for seed in range(3)]
-    found = learn(iter(questions), failed)
+    run = {str(seed): with_heads(ablated(needing(1)), seed).trace for seed in range(3)}
+    found = learn(run, run, TASK_OF, failed)
     assert (found.samples, found.spans, failed) == (3, 9, {})
     assert np.argmax(found.weights) == 4
     assert found.weights.min() >= 0
     assert found.weights.sum() == pytest.approx(1)
     assert found.after > max(found.before, 0.95)
-    again = learn(iter(questions), {})
+    again = learn(run, run, TASK_OF, {})
     assert np.array_equal(found.weights, again.weights)
     config = as_config(found, NO_REQUEST)
     build(PRESETS["default"], {"heads": config.heads}, "test")  # of the form that files must have
@@ -93,9 +95,9 @@ def test_the_head_that_knows_is_found_and_replays() -> None:
 
 def test_what_is_missing_is_said() -> None:
     with pytest.raises(CommandError, match="--level heads"):
-        learn(iter([ablated()]), {})
+        learn({"a": ablated().trace}, ["a"], TASK_OF, {})
     failed: dict[str, str] = {}
     bare = replace(ablated().trace, ablations={})
     with pytest.raises(CommandError, match="nothing to learn from"):
-        learn(iter([Question(bare, NO_REQUEST)]), failed)
-    assert list(failed) == ["sample-0"]
+        learn({"a": bare}, ["a"], TASK_OF, failed)
+    assert list(failed) == ["a"]

@@ -1,6 +1,6 @@
-"""What an attribution method is asked: one recorded sample, its units, and its spans.
+"""An attribution task: one recorded sample, its units and its spans, for a method to score.
 
-Reads what is dear only when a method looks at it. Knows no method.
+Reads what is expensive only when a method needs it. Knows no method.
 """
 
 from __future__ import annotations
@@ -21,19 +21,19 @@ from replay.mapping import visible_steps
 
 
 @dataclass(frozen=True)
-class Question:
+class AttributionTask:
     """Which of the m units caused each of the K spans? `ablations`: the name to read them by;
-    `kept`: what one who asks of this trace again and again keeps of it."""
+    `shared`: a replayer of the trace whose results other tasks use too."""
 
     trace: Trace
     config: ReplayConfig
     ablations: str = "mask"
-    kept: Replayer | None = field(default=None, repr=False)
+    shared: Replayer | None = field(default=None, repr=False)
 
     @cached_property
     def replayer(self) -> Replayer:
         """What attributes the trace, under any configuration."""
-        return self.kept or Replayer(self.trace)
+        return self.shared or Replayer(self.trace)
 
     @cached_property
     def units(self) -> Units:
@@ -61,5 +61,5 @@ class Question:
 
     @cached_property
     def attribution(self) -> Attribution:
-        """What the configuration itself makes of the sample."""
+        """The attribution of the sample under the configuration."""
         return self.replayer.attribute(self.config)
