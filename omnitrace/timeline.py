@@ -12,9 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from omnitrace.arrays import Float64 as Float64
-from omnitrace.arrays import Int32 as Int32
-from omnitrace.arrays import UInt8
+from omnitrace.arrays import Float64, Int32, UInt8
 
 
 class Modality(IntEnum):

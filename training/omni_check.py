@@ -18,7 +18,7 @@ import torch
 import transformers
 from transformers import Qwen2_5OmniProcessor, Qwen2_5OmniThinkerForConditionalGeneration
 
-from recorder.bundled import TINY_OMNI
+from recorder.config import TINY_OMNI
 from recorder.inputs import media
 from recorder.planted.samples import KINDS, SPLITS, make_sample, write_samples
 
@@ -100,8 +100,8 @@ def prepare(
             film_of_sound.append(None)
         elif part["type"] == "video":
             film = media.load_video(folder / part["video"], FPS, RATE)
-            if film.sound is not None:
-                sounds.append(film.sound)
+            if film.audio is not None:
+                sounds.append(film.audio)
                 film_of_sound.append(len(films))
             films.append(film.frames)
     sounding = any(index is not None for index in film_of_sound)

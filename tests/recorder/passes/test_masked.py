@@ -6,12 +6,11 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import pytest
 import torch
 
+from omnitrace.arrays import Bool, Int32
 from omnitrace.errors import OmniTraceError
-from omnitrace.timeline import Int32
 from recorder.inputs.samples import Sample
 from recorder.models.qwen_omni import QwenOmni
 from recorder.passes import masked
@@ -23,7 +22,6 @@ from tests.recorder.passes.test_capture import PROMPTS
 
 ATOL = 5e-5
 """float32, in nats and in log-odds of up to about 20."""
-Bool = npt.NDArray[np.bool_]
 
 
 def masks_of(n: int, rows: int = 5) -> Bool:
