@@ -47,9 +47,10 @@ class Adder:
         self._keys = dict(run.sample_keys)
         there = run.additions.find(kind, name)
         if there and there.about != self._about:
+            differing = "; ".join(commit.differences(there.about, self._about, 200))
             raise CommandError(
-                f"the run {run.path} has {kind} '{name}' that was made otherwise: "
-                f"{_difference(there.about, self._about)}. Choose another --name."
+                f"the run {run.path} has {kind} '{name}' that was made otherwise: {differing}. "
+                "Choose another --name."
             )
         self._done = set(there.samples if there else ())
 
@@ -134,14 +135,3 @@ class Adder:
         traceback: TracebackType | None,
     ) -> None:
         self.commit()
-
-
-def _difference(there: Mapping[str, Any], here: Mapping[str, Any]) -> str:
-    missing = "(not set)"
-    differing = [
-        f"{one_line(key)} is {one_line(repr(there.get(key, missing)), 200)} there, "
-        f"{one_line(repr(here.get(key, missing)), 200)} here"
-        for key in sorted(there.keys() | here.keys())
-        if there.get(key) != here.get(key)
-    ]
-    return "; ".join(differing)

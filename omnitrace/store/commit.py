@@ -179,6 +179,17 @@ def plain(data: Mapping[str, Any]) -> Any:
     return json.loads(json_bytes(data))
 
 
+def differences(there: Mapping[str, Any], here: Mapping[str, Any], width: int = 60) -> list[str]:
+    """`KEY is VALUE there, VALUE here` for each key of other values; safe, cut to `width`."""
+    missing = "(not set)"
+    values = {key: (there.get(key, missing), here.get(key, missing)) for key in {**there, **here}}
+    return [
+        f"{one_line(key)} is {one_line(repr(a), width)} there, {one_line(repr(b), width)} here"
+        for key, (a, b) in sorted(values.items())
+        if a != b
+    ]
+
+
 def parse_root(data: bytes, where: str) -> Root:
     """The checked root of the run at `where`.
 

@@ -193,13 +193,7 @@ def create_or_join(files: Files, identity: Mapping[str, Any]) -> Root:
 
 
 def _check_identity(path: str, there: dict[str, Any], here: dict[str, Any]) -> None:
-    missing = "(not set)"
-    differing = [
-        f"{one_line(key)} is {one_line(repr(there.get(key, missing)))} there, "
-        f"{one_line(repr(here.get(key, missing)))} here"
-        for key in sorted(there.keys() | here.keys())
-        if there.get(key, missing) != here.get(key, missing)
-    ]
+    differing = commit.differences(there, here)
     if differing:
         shown = "; ".join(differing[:_DIFFERENCES_SHOWN])
         more = len(differing) - _DIFFERENCES_SHOWN
