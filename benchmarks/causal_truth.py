@@ -20,11 +20,11 @@ import numpy.typing as npt
 
 from benchmarks.common import Claim, print_claims, save
 from omnitrace import Run, Trace, UnitConfig, open_run
-from recorder.bundled import TINY_OMNI
 from recorder.cli.record import record
+from recorder.config import TINY_OMNI
 from recorder.inputs.samples import read_samples
 from recorder.models.adapter import Adapter, describe_model, load_adapter
-from recorder.models.weights import Weights
+from recorder.models.settings import Weights
 from recorder.passes.capture import install
 from recorder.passes.masked import Masked
 from recorder.planted.hard import AXES, MODALITIES, make_hard

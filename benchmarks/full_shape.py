@@ -31,11 +31,10 @@ from benchmarks.common import Claim, peak_bytes, print_claims, save
 from omnitrace.store.run import open_run
 from omnitrace.store.writer import RunWriter
 from omnitrace.timeline import Modality
-from recorder.bundled import TINY_OMNI
-from recorder.config import RecordConfig
+from recorder.config import TINY_OMNI, RecordConfig
 from recorder.inputs.samples import Sample, read_samples
-from recorder.models.adapter import Settings
 from recorder.models.qwen_omni import QwenOmni
+from recorder.models.settings import Settings
 from recorder.passes.capture import confirm, install
 from recorder.planted.media import Audio, Image, Video, write_audio, write_image, write_video
 from recorder.tags import load_tagger

@@ -9,6 +9,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 from omnitrace.ablations import Ablations
+from omnitrace.progress import Progress, Report
 from omnitrace.samples import each_sample
 from omnitrace.store.adder import Adder
 from omnitrace.text import one_line
@@ -32,9 +33,6 @@ class AddSummary:
         return self.skipped + self.added + len(self.failed)
 
 
-Report = Callable[[AddSummary, str], None]
-"""Called with the summary so far and the id of the sample that is next, empty after the last."""
-
 Addition = Segmentation | Tagging | Ablations
 Make = Callable[[Trace], Addition]
 
@@ -49,14 +47,14 @@ def add_to_run(adder: Adder, ids: Sequence[str], make: Make, report: Report) -> 
     summary = AddSummary(len(ids), len(ids) - len(todo))
 
     def use(trace: Trace) -> tuple[Trace, Addition]:
-        report(summary, trace.id)
+        report(Progress(summary.done, summary.total, trace.id))
         return trace, make(trace)
 
     for _, (trace, made) in each_sample(adder.run, todo, use, summary.failed):
         adder.add(trace, made)
         summary.added += 1
     summary.failed = {id: failure(id, why) for id, why in summary.failed.items()}
-    report(summary, "")
+    report(Progress(summary.done, summary.total))
     return summary
 
 

@@ -3,12 +3,21 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from pathlib import Path
 
 from omnitrace.config import option
 from omnitrace.units import UnitConfig
 
 WHOLE = UnitConfig(video="apart", vision_seconds=2.0)
 """The units of the default preset, the request among them: what ablations take away as wholes."""
+
+_DATA = Path(__file__).parent / "data"
+
+TINY_OMNI = _DATA / "tiny_omni"
+"""A Qwen2.5-Omni thinker of toy size with its processor, trained by `training/omni.py`."""
+
+TAGGER = _DATA / "tagger"
+"""A spaCy pipeline: POS tagger and sentence splitter, trained by `training/`."""
 
 LEVELS = ("tokens", "layers", "heads", "qk")
 

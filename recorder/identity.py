@@ -19,20 +19,12 @@ from omnitrace.errors import CommandError, SampleError
 from omnitrace.text import one_line
 from omnitrace.trace import Trace
 from recorder import fingerprint
-from recorder.bundled import TINY_OMNI
-from recorder.config import AblateConfig, RecordConfig
+from recorder.config import TINY_OMNI, AblateConfig, RecordConfig
 from recorder.inputs.loaded import digest
 from recorder.inputs.responses import Response
 from recorder.inputs.samples import Sample, read_samples
-from recorder.models.adapter import (
-    Adapter,
-    ModelSpec,
-    Prepared,
-    Settings,
-    describe_model,
-    load_adapter,
-)
-from recorder.models.weights import Weights
+from recorder.models.adapter import Adapter, ModelSpec, Prepared, describe_model, load_adapter
+from recorder.models.settings import Settings, Weights
 from recorder.tracer import attention_about, options_of, signal_names
 
 RECORDED_OPTIONS = {

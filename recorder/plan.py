@@ -17,6 +17,7 @@ import numpy as np
 import torch
 
 from omnitrace.errors import SampleError
+from omnitrace.progress import Progress, Report, no_report
 from omnitrace.store.segment import segment_files
 from omnitrace.store.writer import SEGMENT_BYTES, SEGMENT_SECONDS, trace_nbytes
 from omnitrace.trace import Trace
@@ -25,9 +26,8 @@ from recorder.config import RecordConfig
 from recorder.identity import resolve_model
 from recorder.inputs.responses import Response
 from recorder.inputs.samples import Sample, read_samples
-from recorder.inputs.select import select
 from recorder.passes.batch import batch_limit, fits
-from recorder.record import Progress, Report, given_responses
+from recorder.record import given_responses, select
 from recorder.tags import load_tagger
 from recorder.tracer import Task, Tracer
 
@@ -128,7 +128,7 @@ class _Trials:
 def plan(
     samples_path: Path,
     config: RecordConfig,
-    report: Report = lambda progress: None,
+    report: Report = no_report,
 ) -> Plan:
     """What `record` would take. Raises what it would raise before the first sample."""
     batch = batch_limit(config.batch_size) or 1

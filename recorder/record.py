@@ -6,15 +6,20 @@ Joins samples, tracer and store; knows nothing of how each works. Informs the ca
 
 from __future__ import annotations
 
-from collections.abc import Callable, Container, Iterator, Mapping, Sequence
+import re
+import signal
+import threading
+from collections.abc import Container, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
+from types import FrameType
 from typing import Any
 
 import torch
 
-from omnitrace.errors import CommandError, SampleError
+from omnitrace.errors import CommandError, SampleError, nearest
+from omnitrace.progress import Progress, Report, no_report
 from omnitrace.store.run import Run, is_run, open_run
 from omnitrace.store.writer import RunWriter
 from omnitrace.text import one_line
@@ -25,31 +30,20 @@ from recorder.config import AblateConfig, RecordConfig
 from recorder.identity import resolve_model, run_identity, sample_key
 from recorder.inputs.responses import Response, read_responses
 from recorder.inputs.samples import Sample, check_inside, is_file, read_samples
-from recorder.inputs.select import select
-from recorder.interrupt import Interruption
 from recorder.passes.batch import batch_limit, fits, is_out_of_memory, tokens_that_fit
 from recorder.passes.decoder import is_recurrent
 from recorder.privacy import only_for_owner, redact
 from recorder.tags import load_tagger
 from recorder.tracer import Task, Tracer
 
+SIGNAL_NAMES = {signal.SIGINT: "Ctrl-C", signal.SIGTERM: "SIGTERM"}
+if hasattr(signal, "SIGUSR1"):  # what clusters send before they take a machine away
+    SIGNAL_NAMES[signal.SIGUSR1] = "SIGUSR1"
+
 MOST = 32
 """Samples at a time where their number is to be found."""
 WINDOW = 4
 """Batches that are prepared at once, so that samples of like length can stand together."""
-
-
-@dataclass(frozen=True)
-class Progress:
-    """`done` of `total` samples are recorded (or failed); `sample` is at token `step`.
-
-    `sample` is empty while the model is loaded and when all is done.
-    """
-
-    done: int
-    total: int
-    sample: str = ""
-    step: int = 0
 
 
 @dataclass
@@ -63,19 +57,16 @@ class RecordSummary:
     ablated: int = 0
     failed: dict[str, str] = field(default_factory=dict)
 
-    def progress(self, sample: str = "", step: int = 0) -> Progress:
+    def progress(self, item: str = "", step: int = 0) -> Progress:
         done = self.skipped + self.recorded + len(self.failed)
-        return Progress(done, self.total, sample, step)
-
-
-Report = Callable[[Progress], None]
+        return Progress(done, self.total, item, step)
 
 
 def record(
     samples_path: Path,
     run_path: Path,
     config: RecordConfig,
-    report: Report = lambda progress: None,
+    report: Report = no_report,
     samples: Sequence[Sample] | None = None,
 ) -> RecordSummary:
     """Answer every sample that the run does not hold yet and record it there.
@@ -161,7 +152,7 @@ def _ablate(
         tracer.adapter,
         samples,
         config,
-        lambda done, sample: report(Progress(done.done, done.total, sample)),
+        report,
     )
     summary.ablated = added.added
     summary.failed.update(added.failed)
@@ -301,3 +292,65 @@ def _stopped(stop: Interruption, summary: RecordSummary, run_path: Path) -> Comm
         "run the same command again to record the rest.",
         exit_code=128 + stop.number,
     )
+
+
+class Interruption:
+    """While inside, the first such signal only asks to stop; the second one interrupts."""
+
+    def __init__(self) -> None:
+        self.number = 0
+        self._previous: dict[int, Any] = {}
+
+    @property
+    def requested(self) -> bool:
+        return self.number != 0
+
+    @property
+    def name(self) -> str:
+        """What the user did."""
+        return SIGNAL_NAMES[signal.Signals(self.number)]
+
+    def __enter__(self) -> Interruption:
+        if threading.current_thread() is threading.main_thread():
+            self._previous = {n: signal.signal(n, self._ask) for n in SIGNAL_NAMES}
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for number, handler in self._previous.items():
+            signal.signal(number, handler)
+
+    def _ask(self, number: int, frame: FrameType | None) -> None:
+        if self.requested:
+            raise KeyboardInterrupt
+        self.number = number
+
+
+def select(samples: Sequence[Sample], config: RecordConfig) -> list[Sample]:
+    """`config.ids` of them if any are named, of these the shard, of these the first `limit`.
+
+    Raises CommandError for an id that no sample has, and for a shard that is none.
+    """
+    chosen = _named(samples, config.ids) if config.ids else list(samples)
+    if config.shard:
+        part, parts = _shard(config.shard)
+        chosen = chosen[part - 1 :: parts]
+    return chosen[: config.limit or None]
+
+
+def _named(samples: Sequence[Sample], ids: str) -> list[Sample]:
+    wanted = [id.strip() for id in ids.split(",") if id.strip()]
+    known = {sample.id: sample for sample in samples}
+    for id in wanted:
+        if id not in known:
+            raise CommandError(
+                f"--ids: there is no sample '{id}': {nearest(id, list(known)[:20])}."
+            )
+    return [known[id] for id in dict.fromkeys(wanted)]
+
+
+def _shard(text: str) -> tuple[int, int]:
+    found = re.fullmatch(r"([0-9]{1,9})/([0-9]{1,9})", text)
+    part, parts = (int(found[1]), int(found[2])) if found else (0, 0)
+    if not 1 <= part <= parts:
+        raise CommandError(f"--shard {text}: write i/N, from 1/N to N/N, such as 2/8.")
+    return part, parts

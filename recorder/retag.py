@@ -9,10 +9,11 @@ import re
 from importlib.metadata import version
 from pathlib import Path
 
+from omnitrace.progress import Report, no_report
 from omnitrace.store.adder import Adder
 from omnitrace.store.kinds import TAGS
 from omnitrace.trace import Tagging, Trace
-from recorder.adding import AddSummary, Report, add_to_run
+from recorder.adding import AddSummary, add_to_run
 from recorder.tags import align_pos, load_tagger, prompt_sentences
 
 
@@ -20,7 +21,7 @@ def tag(
     run_path: Path,
     spacy_model: str = "",
     name: str = "",
-    report: Report = lambda summary, sample: None,
+    report: Report = no_report,
 ) -> AddSummary:
     """Add the tags and sentences of a spaCy pipeline, the bundled one if none is named.
 

@@ -16,12 +16,13 @@ import numpy as np
 from omnitrace import Run
 from omnitrace.errors import CommandError, SampleError
 from omnitrace.media.folder import MediaFolder
+from omnitrace.progress import Report, no_report
 from omnitrace.store.adder import Adder
 from omnitrace.store.kinds import SEGMENTATION
 from omnitrace.text import one_line
 from omnitrace.timeline import Medium, Modality, Segmentation
 from omnitrace.trace import Trace
-from recorder.adding import AddSummary, Report, add_to_run
+from recorder.adding import AddSummary, add_to_run
 from recorder.config import SegmentConfig
 from recorder.segmenters import Segmenter, Sound, load_segmenter
 
@@ -35,7 +36,7 @@ def segment(
     run_path: Path,
     segmenter: str,
     config: SegmentConfig,
-    report: Report = lambda summary, sample: None,
+    report: Report = no_report,
 ) -> AddSummary:
     """Cut the audio of every sample that has some, in audio and video files, by a segmenter.
 

@@ -10,7 +10,6 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import pairwise
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -19,6 +18,7 @@ from omnitrace.arrays import Int32
 from omnitrace.errors import CommandError, OmniTraceError, extra
 from omnitrace.text import one_line
 from omnitrace.timeline import Modality, Timeline
+from recorder.config import TAGGER
 
 if TYPE_CHECKING:
     from spacy.language import Language
@@ -26,7 +26,6 @@ if TYPE_CHECKING:
 
 Range = tuple[int, int]
 
-BUNDLED = Path(__file__).parent / "data" / "tagger"
 NOT_NEEDED = ["ner", "lemmatizer", "entity_linker"]
 PROBE = "A dog runs. It barks."
 
@@ -156,10 +155,10 @@ def _bundled() -> Tagger:
     import spacy
 
     try:
-        nlp = spacy.load(BUNDLED)
+        nlp = spacy.load(TAGGER)
     except (OSError, ValueError) as error:
         raise OmniTraceError(
-            f"The bundled tagger in {BUNDLED} is missing or damaged ({_reason(error)}). Install "
+            f"The bundled tagger in {TAGGER} is missing or damaged ({_reason(error)}). Install "
             "omnitrace-replay again, or name a spaCy pipeline of your own."
         ) from error
     return Tagger(nlp, _name(nlp))

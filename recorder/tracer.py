@@ -24,8 +24,8 @@ from recorder.ablation.base import base_units
 from recorder.config import RecordConfig
 from recorder.inputs.responses import Response
 from recorder.inputs.samples import Sample
-from recorder.models.adapter import Adapter, ModelSpec, Prepared, Settings, load_adapter
-from recorder.models.weights import Weights
+from recorder.models.adapter import Adapter, ModelSpec, Prepared, load_adapter
+from recorder.models.settings import Settings, Weights
 from recorder.passes.capture import confirm, install
 from recorder.passes.decoder import attending_layers, layer_types
 from recorder.passes.generate import Answer, GenerationOptions, force, generate

@@ -18,13 +18,14 @@ from omnitrace.ablations import Ablations, Row, log_sigmoid
 from omnitrace.arrays import Float32, Float64
 from omnitrace.config import to_dict
 from omnitrace.errors import CommandError, SampleError
+from omnitrace.progress import Report, no_report
 from omnitrace.store.adder import Adder
 from omnitrace.store.kinds import ABLATIONS
 from omnitrace.trace import Trace
 from recorder.ablation.asked import Asked, read_asked
 from recorder.ablation.base import Base, base_units
 from recorder.ablation.design import Design, design
-from recorder.adding import AddSummary, Report, add_to_run
+from recorder.adding import AddSummary, add_to_run
 from recorder.config import AblateConfig
 from recorder.identity import RecordedSamples, reload_model
 from recorder.inputs.samples import Sample
@@ -38,9 +39,7 @@ MOST_DRIFT = 0.2
 """Nats a token, on average, that the unmasked response may be off what was recorded."""
 
 
-def ablate_inputs(
-    run_path: Path, config: AblateConfig, report: Report = lambda summary, sample: None
-) -> AddSummary:
+def ablate_inputs(run_path: Path, config: AblateConfig, report: Report = no_report) -> AddSummary:
     """Record ablations of every sample that lacks them; the others are skipped.
 
     A sample that is not in the samples file as it was recorded is named in the summary, and the
@@ -64,7 +63,7 @@ def ablate_recorded(
     adapter: Adapter,
     samples: Sequence[Sample],
     config: AblateConfig,
-    report: Report = lambda summary, sample: None,
+    report: Report = no_report,
 ) -> AddSummary:
     """Record ablations of those `samples` that the run holds, with a model that is loaded."""
     chosen = {sample.id: sample for sample in samples if sample.id in run}

@@ -24,7 +24,7 @@ from recorder.identity import RecordedSamples
 from recorder.inputs.loaded import source_of
 from recorder.inputs.media import load_image
 from recorder.inputs.samples import Content
-from recorder.models.weights import choose_device, first_sentence
+from recorder.models.settings import choose_device, first_sentence
 
 CHECKPOINT = "openai/clip-vit-large-patch14"
 """The paper's."""

@@ -5,10 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from omnitrace.cli.console import samples_bar
+from omnitrace.cli.console import progress_bar
 from omnitrace.cli.flags import flags_of, layered
-from recorder.cli.record import recorder
-from recorder.cli.segment import tell
+from recorder.cli.output import loading, show_added
 from recorder.config import AblateConfig
 
 
@@ -29,7 +28,9 @@ def ablate_inputs(
         a TOML file of the keys below; flags are laid over it
     """
     chosen = layered(AblateConfig(), config, given)
-    module = recorder("ablation.ablate")
-    with samples_bar() as report:
-        summary = module.ablate_inputs(run, chosen, report)
-    return tell(summary, run)
+    with loading():
+        from recorder.ablation.ablate import ablate_inputs as ablate_run
+
+    with progress_bar() as report:
+        summary = ablate_run(run, chosen, report)
+    return show_added(run, summary)

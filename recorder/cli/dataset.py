@@ -2,20 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import TypeVar
 
-from rich.console import Console
-from rich.progress import MofNCompleteColumn, TextColumn, TimeElapsedColumn
-from rich.progress import Progress as Bar
-
-from omnitrace.cli.console import narrate
+from omnitrace.cli.console import narrate, tracked
 from omnitrace.errors import CommandError
 from recorder.datasets import read_dataset
 from recorder.datasets.write import Beside, left_out, write_dataset
-
-T = TypeVar("T")
 
 
 def dataset(
@@ -24,7 +16,7 @@ def dataset(
     """Turn a published data set into samples, each option of a question a text of its own.
 
     Nothing is downloaded. Beside OUT.jsonl come OUT.options.jsonl and OUT.references.jsonl, as far
-    as the data set has them, and OUT.media, a folder of the pictures that were embedded. Samples
+    as the data set has them, and OUT.media, a folder of the images that were embedded. Samples
     whose media are not there are left out and named.
 
     Parameters
@@ -42,7 +34,7 @@ def dataset(
     """
     if limit < 0:
         raise CommandError(f"--limit {limit}: a number of samples, or 0 for all.")
-    summary = write_dataset(_counted(read_dataset(name, source, media)), out, limit)
+    summary = write_dataset(tracked(read_dataset(name, source, media)), out, limit)
     if summary.without:
         narrate(f"omnitrace: {left_out(summary)}")
     if not summary.written:
@@ -53,14 +45,3 @@ def dataset(
     extra = f", with {' and '.join(files)}" if files else ""
     narrate(f"{out}: {summary.written} samples{extra}.")
     return 1 if summary.without else 0
-
-
-def _counted(items: Iterable[T]) -> Iterator[T]:
-    """The same, with a count on stderr where that is a terminal."""
-    console = Console(stderr=True)
-    columns = (TextColumn("samples"), MofNCompleteColumn(), TimeElapsedColumn())
-    with Bar(*columns, console=console, transient=True, disable=not console.is_terminal) as bar:
-        task = bar.add_task("samples", total=None)
-        for item in items:
-            yield item
-            bar.advance(task)

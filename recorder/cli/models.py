@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import json as json_format
 from dataclasses import asdict
-from importlib import import_module
 from typing import TYPE_CHECKING
 
 from omnitrace.cli.console import narrate, out, plain, table
-from omnitrace.errors import CommandError
+from recorder.cli.output import loading
 from recorder.models.checkpoint import find_checkpoint
 from recorder.models.families import MEDIA, SCHEMA, Family, read_families
-from recorder.models.template import read_chat_template
+from recorder.models.settings import read_chat_template
 
 OTHERS = (
     "Other models that follow transformers' conventions are recorded too: omnitrace models NAME "
@@ -57,7 +56,7 @@ def models(
         return show_families(read_families(), json)
     template = read_chat_template(chat_template)
     find_checkpoint(model, revision, trust_remote_code, tokenizer)
-    found = about(model, revision, trust_remote_code, tokenizer, template)
+    found = describe(model, revision, trust_remote_code, tokenizer, template)
     if json:
         print(json_format.dumps({"schema": "omnitrace.model/1", **asdict(found)}))
     else:
@@ -67,20 +66,15 @@ def models(
     return 1 if found.refused else 0
 
 
-def about(model: str, revision: str, trusted: bool, tokenizer: str, chat_template: str) -> About:
+def describe(model: str, revision: str, trusted: bool, tokenizer: str, chat_template: str) -> About:
     """What can be recorded of a model; CommandError where the [record] extra is not installed."""
-    narrate("Loading transformers …")
-    try:
-        adapter, module = (
-            import_module(f"recorder.models.{name}") for name in ("adapter", "about")
-        )
-    except ImportError as error:
-        raise CommandError(
-            f"this needs {error.name}: pip install 'omnitrace-replay[record]'."
-        ) from error
-    spec = adapter.describe_model(model, revision, trusted, tokenizer)
-    found: About = module.about(spec, adapter.Settings(chat_template=chat_template))
-    return found
+    with loading("transformers", "this needs"):
+        from recorder.models.about import about
+        from recorder.models.adapter import describe_model
+        from recorder.models.settings import Settings
+
+    spec = describe_model(model, revision, trusted, tokenizer)
+    return about(spec, Settings(chat_template=chat_template))
 
 
 def show_families(families: tuple[Family, ...], json: bool) -> int:

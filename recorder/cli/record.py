@@ -5,34 +5,27 @@ from __future__ import annotations
 import dataclasses
 import json as json_format
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
-from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 from cyclopts import Parameter
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn
-from rich.progress import Progress as Bar
 
 from omnitrace.cli.cluster import HERE, Workers
-from omnitrace.cli.console import narrate, out, plain, table
-from omnitrace.cli.console import progress_bar as cluster_bar
+from omnitrace.cli.console import narrate_failures, out, plain, progress_bar, table
 from omnitrace.cli.flags import flags_of, layered
 from omnitrace.engines.resources import Resources
-from omnitrace.errors import CommandError
 from omnitrace.text import one_line
+from recorder.cli.output import loading, show_summary
 from recorder.config import RecordConfig
 from recorder.inputs.samples import Sample, read_samples
 from recorder.models.checkpoint import find_checkpoint
-from recorder.models.template import read_chat_template, template_args
+from recorder.models.settings import read_chat_template, template_args
 
 if TYPE_CHECKING:
     from rich.table import Table
 
     from recorder.plan import Plan
-    from recorder.record import Progress, RecordSummary, Report
+    from recorder.record import RecordSummary
 
 
 @dataclasses.dataclass(frozen=True)
@@ -77,18 +70,19 @@ def record(
     if on.cluster:
         summary = record_on_cluster(samples, run, chosen, on.cluster, on.resources(how.gpus))
     else:
+        with loading():
+            from recorder.record import record as record_run
+
         with progress_bar() as report:
-            summary = recorder().record(samples, run, chosen, report, read)
-    narrate(summary_sentence(summary, run))
-    for message in summary.failed.values():
-        narrate(f"omnitrace: {message}")
-    return 1 if summary.failed else 0
+            summary = record_run(samples, run, chosen, report, read)
+    others = {"there already": summary.skipped, "ablated": summary.ablated}
+    return show_summary(run, f"{summary.recorded} recorded", others, summary.failed)
 
 
 def refuse_early(samples: Path, config: RecordConfig) -> list[Sample]:
     """The samples; CommandError for what is wrong with them or with the model's path.
 
-    Here and not in `recorder.record`, so that it is told before torch is loaded.
+    Here and not in `recorder.record`, so that it is known before torch is loaded.
     """
     template_args(config.template_args)
     read_chat_template(config.chat_template)
@@ -101,32 +95,33 @@ def record_on_cluster(
     samples: Path, run: Path, config: RecordConfig, engine: str, resources: Resources
 ) -> RecordSummary:
     """Let an engine's workers record, and wait for them."""
-    with cluster_bar("samples") as report:
-        found: RecordSummary
-        if engine == "ray":
-            found = recorder("cluster.on_ray").record_on_ray(
-                samples, run, config, resources, report
-            )
-        else:
-            found = recorder("cluster.slurm").record_on_slurm(
-                samples, run, config, resources, report, engine
-            )
-    return found
+    if engine == "ray":
+        with loading():
+            from recorder.cluster.on_ray import record_on_ray
+
+        with progress_bar() as report:
+            return record_on_ray(samples, run, config, resources, report)
+    with loading():
+        from recorder.cluster.slurm import record_on_slurm
+
+    with progress_bar() as report:
+        return record_on_slurm(samples, run, config, resources, report, engine)
 
 
 def show_plan(samples: Path, config: RecordConfig, json: bool) -> int:
     """Print what recording would take; 1 if some samples cannot be recorded."""
+    with loading():
+        from recorder.plan import plan as plan_run
+
     with progress_bar() as report:
-        plan = recorder("plan").plan(samples, config, report)
+        plan = plan_run(samples, config, report)
     if json:
         data = {"schema": "omnitrace.plan/1", **dataclasses.asdict(plan)}
         sys.stdout.write(json_format.dumps(data) + "\n")
     else:
         out().print(plan_table(plan))
         out().print(plain(plan_sentence(plan)), soft_wrap=True)
-    for message in plan.failed.values():
-        narrate(f"omnitrace: {message}")
-    return 1 if plan.failed else 0
+    return narrate_failures(plan.failed.values())
 
 
 def plan_table(plan: Plan) -> Table:
@@ -151,44 +146,3 @@ def plan_sentence(plan: Plan) -> str:
         f"({length}), {plan.nbytes:,} bytes on disk, {plan.memory / 2**30:.2f} GiB of memory on "
         f"{plan.device}, {plan.seconds:.0f} s after loading the model."
     )
-
-
-def recorder(module: str = "record") -> Any:
-    """A module of `recorder`; CommandError where the [record] extra is not installed."""
-    narrate("Loading torch and the model …")
-    try:
-        return import_module(f"recorder.{module}")
-    except ImportError as error:
-        raise CommandError(
-            f"recording needs {error.name}: pip install 'omnitrace-replay[record]'."
-        ) from error
-
-
-@contextmanager
-def progress_bar() -> Iterator[Report]:
-    """A bar on stderr: samples done, the current one and its tokens."""
-    columns = (
-        BarColumn(),
-        MofNCompleteColumn(),
-        TimeElapsedColumn(),
-        TextColumn("{task.fields[at]}"),
-    )
-    with Bar(*columns, console=Console(stderr=True), transient=True) as bar:
-        task = bar.add_task("samples", total=None, at="")
-
-        def report(progress: Progress) -> None:
-            # Brackets would be read as markup.
-            sample = one_line(progress.sample, 40).replace("[", "(")
-            at = f"{sample} · {progress.step} tokens" if sample else ""
-            bar.update(task, completed=progress.done, total=progress.total, at=at)
-
-        yield report
-
-
-def summary_sentence(summary: RecordSummary, run: Path) -> str:
-    """What happened, in one line."""
-    parts = [f"{summary.recorded} recorded"]
-    parts += [f"{summary.skipped} there already"] if summary.skipped else []
-    parts += [f"{summary.ablated} ablated"] if summary.ablated else []
-    parts += [f"{len(summary.failed)} failed"] if summary.failed else []
-    return f"{run}: {', '.join(parts)}."

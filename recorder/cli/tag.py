@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from omnitrace.cli.console import samples_bar
-from recorder.cli.segment import tell
-from recorder.retag import tag as retag
+from omnitrace.cli.console import progress_bar
+from recorder.cli.output import show_added
+from recorder.retag import tag as tag_run
 
 
 def tag(run: Path, *, spacy_model: str = "", name: str = "") -> int:
-    """Tag a recorded run again on the CPU, beside the tags it has.
+    """Tag a recorded run again on the CPU; the tags that it has stay.
 
     Nothing is recorded again: replays choose with --tags. Running the same command again resumes:
     samples that have these tags are skipped.
@@ -24,6 +24,6 @@ def tag(run: Path, *, spacy_model: str = "", name: str = "") -> int:
     name
         what replays call the tags; empty: the pipeline's name and version
     """
-    with samples_bar() as report:
-        summary = retag(run, spacy_model, name, report)
-    return tell(summary, run)
+    with progress_bar() as report:
+        summary = tag_run(run, spacy_model, name, report)
+    return show_added(run, summary)

@@ -10,10 +10,10 @@ from typing import Any
 
 from omnitrace.engines.actors import actor_pool
 from omnitrace.engines.resources import Resources, located
+from omnitrace.progress import Progress, Report
 from recorder.cluster.work import (
     ADVICE,
     LOOK_SECONDS,
-    Report,
     blocks,
     chosen,
     committed,
@@ -50,7 +50,7 @@ def record_on_ray(
     todo, wanted = blocks(samples_of_all), {sample.id for sample in samples_of_all}
 
     def look(busy: int) -> None:
-        report(len(committed(run) & wanted), len(wanted), f"{busy} workers")
+        report(Progress(len(committed(run) & wanted), len(wanted), f"{busy} workers"))
 
     def record(worker: Any, block: list[str]) -> Any:
         return worker.record.remote(block)

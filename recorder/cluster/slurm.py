@@ -15,10 +15,10 @@ from typing import Any
 from omnitrace.engines.jobs import failure, queued_again, submit
 from omnitrace.engines.resources import Resources, jobs_folder, located
 from omnitrace.errors import OmniTraceError
+from omnitrace.progress import Progress, Report
 from recorder.cluster.work import (
     ADVICE,
     LOOK_SECONDS,
-    Report,
     chosen,
     committed,
     joined,
@@ -66,7 +66,7 @@ def record_on_slurm(
     jobs = submit(shards, jobs_folder(run), resources, engine)
     _wait(jobs, wanted, run, report)
     summaries = [_result(job) for job in jobs]  # one that is queued again is waited for here
-    report(len(committed(run) & wanted), len(wanted), "")
+    report(Progress(len(committed(run) & wanted), len(wanted)))
     return joined(summaries)
 
 
@@ -74,7 +74,7 @@ def _wait(jobs: Sequence[Any], wanted: set[str], run: Path, report: Report) -> N
     while True:
         running = [job for job in jobs if not job.done()]
         done = len(committed(run) & wanted)
-        report(done, len(wanted), f"{len(running)} jobs of {len(jobs)} at work")
+        report(Progress(done, len(wanted), f"{len(running)} jobs of {len(jobs)} at work"))
         if not running:
             return
         time.sleep(LOOK_SECONDS)

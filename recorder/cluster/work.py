@@ -2,24 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 from omnitrace.errors import CommandError
 from omnitrace.store.run import open_run
 from recorder.config import RecordConfig
 from recorder.inputs.samples import Sample, is_file, read_samples
-from recorder.inputs.select import select
-from recorder.record import RecordSummary
+from recorder.record import RecordSummary, select
 
 BLOCK = 16
 """Samples that a worker takes at a time: enough to fill a batch, few enough to share out."""
 LOOK_SECONDS = 5.0
 """Between two looks at how far the run is."""
 ADVICE = "What is committed is safe: run the same command again."
-
-Report = Callable[[int, int, str], None]
-"""Called with the samples done, their number, and what is at work."""
 
 
 def chosen(samples: Path, config: RecordConfig) -> list[Sample]:

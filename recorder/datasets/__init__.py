@@ -12,9 +12,9 @@ from pathlib import Path
 
 from omnitrace.errors import CommandError, nearest
 from recorder.datasets.items import Item
-from recorder.datasets.media import MediaFolder
+from recorder.datasets.media import DatasetMedia
 
-Read = Callable[[Path, MediaFolder], Iterator[Item]]
+Read = Callable[[Path, DatasetMedia], Iterator[Item]]
 
 DATASETS = {
     "mantis-eval": "recorder.datasets.mantis",
@@ -42,4 +42,4 @@ def read_dataset(name: str, source: Path, media: Path | None = None) -> Iterator
         raise CommandError(f"--media {media} is no folder: name the one that holds the media.")
     home = source if source.is_dir() else source.parent
     read: Read = import_module(DATASETS[name]).read
-    return read(source, MediaFolder(media or home))
+    return read(source, DatasetMedia(media or home))

@@ -16,7 +16,7 @@ from pathlib import Path
 
 from omnitrace.errors import OmniTraceError
 from recorder.datasets.items import Item, MediaFile, Part
-from recorder.datasets.media import MediaFolder
+from recorder.datasets.media import DatasetMedia
 from recorder.datasets.rows import read_text
 
 ASK = "Summarise the conversation between the patient and the doctor."
@@ -39,7 +39,7 @@ class _Block:
         return row[column].strip() if column < len(row) else ""
 
 
-def read(source: Path, media: MediaFolder) -> Iterator[Item]:
+def read(source: Path, media: DatasetMedia) -> Iterator[Item]:
     """The summary of the whole conversation is the reference; those of one side are not read."""
     for block in _blocks(source):
         parts = [
@@ -99,7 +99,7 @@ def _rows(source: Path) -> Iterator[tuple[str, list[str]]]:
         raise OmniTraceError(f"{source}, line {begins}: it is not CSV: {error}.") from error
 
 
-def _said(speaker: str, text: str, media: MediaFolder, where: str) -> Iterator[Part]:
+def _said(speaker: str, text: str, media: DatasetMedia, where: str) -> Iterator[Part]:
     """What a speaker says, on a line of its own, in pieces between its pictures."""
     if not text:
         return

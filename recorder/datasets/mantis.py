@@ -15,7 +15,7 @@ import msgspec
 
 from omnitrace.errors import OmniTraceError
 from recorder.datasets.items import Item, MediaFile, Part, index_of_letter, lettered, question_parts
-from recorder.datasets.media import MediaFolder
+from recorder.datasets.media import DatasetMedia
 from recorder.datasets.rows import parquet_rows
 
 MARK = "<image>"
@@ -35,7 +35,7 @@ class _Row(msgspec.Struct):
     answer: str
 
 
-def read(source: Path, media: MediaFolder) -> Iterator[Item]:
+def read(source: Path, media: DatasetMedia) -> Iterator[Item]:
     """A short answer becomes the reference; `<image>` marks in a question say where pictures go."""
     for where, row in parquet_rows(source, _Row):
         images = [_image(image, n, media, where) for n, image in enumerate(row.images, 1)]
@@ -49,7 +49,7 @@ def read(source: Path, media: MediaFolder) -> Iterator[Item]:
             yield Item(row.id, parts, options, index_of_letter(row.answer, options, where))
 
 
-def _image(image: _Image, number: int, media: MediaFolder, where: str) -> MediaFile:
+def _image(image: _Image, number: int, media: DatasetMedia, where: str) -> MediaFile:
     if image.data is not None:
         return MediaFile("image", image.path or f"picture {number}", data=image.data)
     if not image.path:

@@ -21,8 +21,8 @@ SUFFIXES = {
 }
 
 
-class MediaFolder:
-    """The files of a folder, at any depth, by their names."""
+class DatasetMedia:
+    """The files of a data set, by their names; unlike a recording it has no digests of them."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder

@@ -12,21 +12,21 @@ from pathlib import Path
 
 from omnitrace.errors import CommandError, OmniTraceError
 from recorder.datasets.items import Item, MediaFile
-from recorder.datasets.media import MediaFolder
+from recorder.datasets.media import DatasetMedia
 from recorder.datasets.rows import read_text
 
 ASK = "\nSummarise the meeting."
 SOUNDS = {".wav", ".flac", ".mp3", ".m4a", ".ogg"}
 
 
-def read(source: Path, media: MediaFolder) -> Iterator[Item]:
+def read(source: Path, media: DatasetMedia) -> Iterator[Item]:
     """The sound of a session, then what is asked for."""
     if not source.is_dir():
         raise CommandError(f"{source} is no folder: name the one that holds the sessions.")
     sounds = [path for path in media.paths if path.suffix.lower() in SOUNDS]
     if not sounds:
         raise CommandError(f"there is no sound file in {media.folder}.")
-    summaries = _by_session([path for path in MediaFolder(source).paths if path.suffix == ".txt"])
+    summaries = _by_session([path for path in DatasetMedia(source).paths if path.suffix == ".txt"])
     for session, sound in _by_session(sounds).items():
         text = read_text(summaries[session]).strip() if session in summaries else ""
         yield Item(session, (MediaFile("audio", sound.name, sound), ASK), reference=text)

@@ -14,7 +14,7 @@ import msgspec
 
 from omnitrace.errors import OmniTraceError
 from recorder.datasets.items import Item, MediaFile, lettered, question_parts
-from recorder.datasets.media import MediaFolder
+from recorder.datasets.media import DatasetMedia
 from recorder.datasets.rows import json_rows
 
 
@@ -26,7 +26,7 @@ class _Row(msgspec.Struct):
     answer: str | None = None
 
 
-def read(source: Path, media: MediaFolder) -> Iterator[Item]:
+def read(source: Path, media: DatasetMedia) -> Iterator[Item]:
     """The sound, the question, the choices behind letters."""
     for where, row in json_rows(source, _Row):
         sound = MediaFile("audio", row.audio_id, media.find(row.audio_id, where))

@@ -14,7 +14,7 @@ import msgspec
 
 from omnitrace.errors import OmniTraceError
 from recorder.datasets.items import Item, MediaFile, Part
-from recorder.datasets.media import MediaFolder
+from recorder.datasets.media import DatasetMedia
 from recorder.datasets.rows import json_rows
 
 ASK = "Summarise the conversation."
@@ -34,7 +34,7 @@ class _Row(msgspec.Struct):
     conversation: list[_Turn]
 
 
-def read(source: Path, media: MediaFolder) -> Iterator[Item]:
+def read(source: Path, media: DatasetMedia) -> Iterator[Item]:
     """Each text of a turn is a part on a line of its own, each picture a part."""
     file = source / "conversations.json" if source.is_dir() else source
     for where, row in json_rows(file, _Row):
@@ -43,7 +43,7 @@ def read(source: Path, media: MediaFolder) -> Iterator[Item]:
         yield Item(str(row.conversation_id), (ASK, *parts))
 
 
-def _part(piece: _Piece, media: MediaFolder, where: str) -> Part:
+def _part(piece: _Piece, media: DatasetMedia, where: str) -> Part:
     if (piece.text is None) == (piece.media is None):
         raise OmniTraceError(f"{where}, field 'turn': a piece has one of __TEXT__, __MEDIA__.")
     if piece.text is not None:

@@ -13,7 +13,7 @@ from pathlib import Path
 import msgspec
 
 from recorder.datasets.items import Item, MediaFile, index_of_letter, lettered, question_parts
-from recorder.datasets.media import MediaFolder
+from recorder.datasets.media import DatasetMedia
 from recorder.datasets.rows import parquet_rows
 
 SUFFIXES = (".mp4", ".MP4", ".mkv")
@@ -27,7 +27,7 @@ class _Row(msgspec.Struct):
     answer: str
 
 
-def read(source: Path, media: MediaFolder) -> Iterator[Item]:
+def read(source: Path, media: DatasetMedia) -> Iterator[Item]:
     """The film, the question, the options."""
     for where, row in parquet_rows(source, _Row):
         options = lettered(row.options, where)
@@ -37,6 +37,6 @@ def read(source: Path, media: MediaFolder) -> Iterator[Item]:
         yield Item(row.question_id, parts, options, answer)
 
 
-def _film(name: str, media: MediaFolder, where: str) -> MediaFile:
+def _film(name: str, media: DatasetMedia, where: str) -> MediaFile:
     found = (media.find(name + suffix, where) for suffix in SUFFIXES)
     return MediaFile("video", name + SUFFIXES[0], next(filter(None, found), None))

@@ -18,7 +18,7 @@ import msgspec
 
 from omnitrace.errors import CommandError
 from omnitrace.text import one_line
-from recorder.inputs import schema, urls
+from recorder.inputs import schema
 
 S = TypeVar("S", bound=msgspec.Struct)
 
@@ -319,7 +319,7 @@ def _input_audio(audio: schema.AudioData, where: str) -> Content:
     if audio.data.startswith("data:"):
         return _located("audio", audio.data, Path(), where)
     try:
-        data = urls.base64_bytes(audio.data)
+        data = schema.base64_bytes(audio.data)
     except ValueError as error:
         raise CommandError(f"{where}: the data of input_audio {error}.") from error
     return Content("audio", data=data, media_type=f"audio/{audio.format}")
@@ -335,9 +335,9 @@ def _frames(values: Sequence[str], folder: Path, where: str) -> tuple[Content, .
 
 def _located(kind: str, value: str, folder: Path, where: str) -> Content:
     try:
-        found = urls.locate(value, folder)
+        found = schema.locate(value, folder)
     except ValueError as error:
-        raise CommandError(f"{where}: '{urls.shown(value)}' {error}.") from error
+        raise CommandError(f"{where}: '{schema.shown(value)}' {error}.") from error
     if isinstance(found, Path):
         return Content(kind, path=found)
     return Content(kind, data=found.data, media_type=found.media_type)

@@ -14,12 +14,12 @@ import jinja2.nodes
 
 from omnitrace.errors import CommandError, OmniTraceError
 from recorder.models import processing
-from recorder.models.adapter import GENERAL, ModelSpec, Settings, adapter_module
+from recorder.models.adapter import GENERAL, ModelSpec, adapter_module, out_of_reach
 from recorder.models.chat import auto_class
-from recorder.models.families import MEDIA, Family, out_of_reach, read_families
+from recorder.models.families import MEDIA, Family, read_families
 from recorder.models.loading import load_processor
 from recorder.models.render import TEMPLATE_ERRORS
-from recorder.models.weights import first_sentence
+from recorder.models.settings import Settings, first_sentence
 from recorder.passes.decoder import attending_layers
 
 THINKING = ("<think>", "[THINK]", "reasoning_content", "enable_thinking", "<|channel", "thinking")

@@ -6,9 +6,8 @@ model; capture and generation know adapters only through what stands here.
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
 from typing import Any, Protocol
@@ -19,12 +18,9 @@ from safetensors import SafetensorError
 from omnitrace.errors import CommandError
 from omnitrace.prompt import Prompt
 from recorder import fingerprint
-from recorder.config import RecordConfig
 from recorder.inputs.samples import Sample
 from recorder.models.checkpoint import Checkpoint, find_checkpoint
-from recorder.models.families import out_of_reach
-from recorder.models.template import read_chat_template, template_args
-from recorder.models.weights import Weights, first_sentence
+from recorder.models.settings import AS_STORED, Settings, Weights, first_sentence
 
 hf: Any = transformers
 
@@ -119,45 +115,6 @@ class ModelSpec:
         }
 
 
-@dataclass(frozen=True)
-class Settings:
-    """What a recording tells an adapter besides the weights.
-
-    `fps`: frames a second taken from a video; `template_args`: keyword arguments of the chat
-    template; `chat_template`: Jinja source used in place of the checkpoint's, empty: its own;
-    `min_pixels`, `max_pixels`: bounds on the pixels of an image or frame, None: no bound of ours.
-    """
-
-    fps: float = 2.0
-    template_args: Mapping[str, Any] = field(default_factory=dict)
-    chat_template: str = ""
-    min_pixels: int | None = None
-    max_pixels: int | None = None
-
-    @classmethod
-    def of(cls, config: RecordConfig) -> Settings:
-        """CommandError for wrong --template-args and an unreadable --chat-template."""
-        return cls(
-            config.fps,
-            template_args(config.template_args),
-            read_chat_template(config.chat_template),
-            config.min_pixels or None,
-            config.max_pixels or None,
-        )
-
-    @property
-    def identity(self) -> dict[str, Any]:
-        """What of the prompts' form differs from the checkpoint's own, as JSON data."""
-        digest = hashlib.sha256(self.chat_template.encode()).hexdigest()
-        every = {
-            "template_args": dict(self.template_args),
-            "chat_template": self.chat_template and f"sha256:{digest}",
-            "min_pixels": self.min_pixels,
-            "max_pixels": self.max_pixels,
-        }
-        return {name: value for name, value in every.items() if value}
-
-
 class Adapter(Protocol):
     """One loaded model. `decoder` is the configuration key of its text decoder."""
 
@@ -203,6 +160,16 @@ GENERAL = "recorder.models.chat"
 
 TEKKEN, MISTRAL_COMMON = "tekken.json", "recorder.models.voxtral"
 """The tokenizer of Mistral AI's own library, and the module for models that have no other."""
+
+NOT_GENERATIVE = (
+    "ForMaskedLM",
+    "ForSequenceClassification",
+    "ForTokenClassification",
+    "ForQuestionAnswering",
+    "ForMultipleChoice",
+    "ForPreTraining",
+)
+"""Ends of the class names of models that write no answers."""
 
 
 def adapter_module(spec: ModelSpec) -> str:
@@ -274,7 +241,7 @@ def _unreadable(path: str, error: Exception, trusted: bool) -> CommandError:
     )
 
 
-def load_adapter(spec: ModelSpec, weights: Weights, settings: Settings = Settings()) -> Adapter:
+def load_adapter(spec: ModelSpec, weights: Weights, settings: Settings = AS_STORED) -> Adapter:
     """Load weights and processor; CommandError if that cannot be done."""
     _quiet()
     if why := out_of_reach(spec.config):
@@ -286,6 +253,21 @@ def load_adapter(spec: ModelSpec, weights: Weights, settings: Settings = Setting
         raise CommandError(
             f"cannot load the model '{spec.path}': {first_sentence(error)}"
         ) from error
+
+
+def out_of_reach(config: Any) -> str:
+    """Why no model of this transformers configuration can be recorded; empty: it may be."""
+    text = config.get_text_config(decoder=True) if hasattr(config, "get_text_config") else config
+    kinds = [str(name) for name in getattr(config, "architectures", None) or ()]
+    if getattr(config, "is_encoder_decoder", False) or getattr(text, "is_encoder_decoder", False):
+        return "it is an encoder-decoder, whose answers attend to the prompt by cross-attention"
+    if any(getattr(text, name, None) for name in ("cross_attention_layers", "add_cross_attention")):
+        return "its decoder reads images by cross-attention, so that they have no tokens"
+    if hasattr(config, "cross_layer_interval"):
+        return "its decoder reads images by cross-attention, so that they have no tokens"
+    if kinds and all(kind.endswith(NOT_GENERATIVE) for kind in kinds):
+        return f"it is a {kinds[0]}, which writes no answers"
+    return ""
 
 
 def _quiet() -> None:

@@ -26,15 +26,14 @@ from recorder.inputs.loaded import Loaded
 from recorder.inputs.media import Limits
 from recorder.inputs.samples import Content, Sample
 from recorder.models import layout, placing, processing
-from recorder.models.adapter import ModelSpec, Prepared, Settings
-from recorder.models.geometry import Layouts
+from recorder.models.adapter import ModelSpec, Prepared
 from recorder.models.layout import Replacement
 from recorder.models.loading import load_chat
 from recorder.models.placing import Region
-from recorder.models.processing import Processed
+from recorder.models.processing import Layouts, Processed
 from recorder.models.render import TEMPLATE_ERRORS, Rendered, parts_of, render
+from recorder.models.settings import Settings, Weights
 from recorder.models.tokens import Tokens
-from recorder.models.weights import Weights
 
 NO_LIMIT = 1 << 30
 NO_AUDIO_RATE = 16_000

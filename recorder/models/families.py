@@ -1,4 +1,4 @@
-"""Which families of models are tested with what, and which cannot be recorded at all.
+"""Which families of models are tested, and with which media.
 
 The table is data: `recorder/data/families.json`, written by the tests. Loads no torch.
 """
@@ -9,21 +9,11 @@ import json
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
 
 SCHEMA = "omnitrace.families/1"
 PATH = Path(__file__).parents[1] / "data" / "families.json"
 MEDIA = ("text", "image", "video", "audio")
 BEGIN, END = "<!-- models:begin -->", "<!-- models:end -->"
-NOT_GENERATIVE = (
-    "ForMaskedLM",
-    "ForSequenceClassification",
-    "ForTokenClassification",
-    "ForQuestionAnswering",
-    "ForMultipleChoice",
-    "ForPreTraining",
-)
-"""Ends of the class names of models that write no answers."""
 
 
 @dataclass(frozen=True)
@@ -83,18 +73,3 @@ def with_table(page: str, table: str) -> str:
     if not (begin and end):
         raise ValueError(f"the page has no lines {BEGIN} and {END}")
     return f"{head}{BEGIN}\n{table}\n{END}{tail}"
-
-
-def out_of_reach(config: Any) -> str:
-    """Why no model of this transformers configuration can be recorded; empty: it may be."""
-    text = config.get_text_config(decoder=True) if hasattr(config, "get_text_config") else config
-    kinds = [str(name) for name in getattr(config, "architectures", None) or ()]
-    if getattr(config, "is_encoder_decoder", False) or getattr(text, "is_encoder_decoder", False):
-        return "it is an encoder-decoder, whose answers attend to the prompt by cross-attention"
-    if any(getattr(text, name, None) for name in ("cross_attention_layers", "add_cross_attention")):
-        return "its decoder reads images by cross-attention, so that they have no tokens"
-    if hasattr(config, "cross_layer_interval"):
-        return "its decoder reads images by cross-attention, so that they have no tokens"
-    if kinds and all(kind.endswith(NOT_GENERATIVE) for kind in kinds):
-        return f"it is a {kinds[0]}, which writes no answers"
-    return ""

@@ -17,8 +17,8 @@ from omnitrace.arrays import Bool, Float64, Int32
 from omnitrace.errors import SampleError
 from omnitrace.timeline import Modality, Part, Timeline
 from recorder.inputs.samples import Message
-from recorder.models.offsets import Decode, decode_with_offsets
 from recorder.models.render import Rendered
+from recorder.models.tokens import Decode, decode_with_offsets
 
 Indices = npt.NDArray[np.intp]
 

@@ -20,11 +20,10 @@ import transformers
 from safetensors import safe_open
 
 from omnitrace.errors import CommandError
-from recorder.models.adapter import ModelSpec, Settings
+from recorder.models.adapter import ModelSpec
 from recorder.models.checkpoint import ADAPTER_WEIGHTS, has_tokenizer
 from recorder.models.gguf_tokenizer import end_ids, gguf_tokenizer
-from recorder.models.template import read_chat_template
-from recorder.models.weights import Weights, first_sentence
+from recorder.models.settings import Settings, Weights, first_sentence, read_chat_template
 
 TEMPLATE = "chat_template.jinja"
 PROCESSOR = ("processor_config.json", "preprocessor_config.json")
@@ -67,7 +66,7 @@ def load_model(spec: ModelSpec, weights: Weights, auto: Any, **more: Any) -> Any
         model = auto.from_pretrained(**options)
     if found.adapter:
         model = _merged(model, Path(found.adapter))
-    return weights.settle(model)
+    return weights.place(model)
 
 
 def _of_gguf(spec: ModelSpec, weights: Weights) -> dict[str, Any]:

@@ -30,11 +30,11 @@ from recorder.inputs.loaded import load as load_medium
 from recorder.inputs.media import Limits
 from recorder.inputs.samples import Content, Sample
 from recorder.models import layout
-from recorder.models.adapter import ModelSpec, Prepared, Settings
+from recorder.models.adapter import ModelSpec, Prepared
 from recorder.models.loading import load_model, load_processor
 from recorder.models.render import Rendered, parts_of, render
+from recorder.models.settings import Settings, Weights
 from recorder.models.tokens import Tokens
-from recorder.models.weights import Weights
 
 PICTURE, SOUND = "(<image>./</image>)", "(<audio>./</audio>)"
 SLOT = re.compile(f"{re.escape(PICTURE)}|{re.escape(SOUND)}")

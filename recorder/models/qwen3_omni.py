@@ -11,10 +11,10 @@ import torch
 import transformers
 from transformers.models.qwen3_omni_moe import modeling_qwen3_omni_moe
 
-from recorder.models.adapter import ModelSpec, Settings
+from recorder.models.adapter import ModelSpec
 from recorder.models.loading import load_model, load_processor
 from recorder.models.qwen_omni import QwenOmni
-from recorder.models.weights import Weights
+from recorder.models.settings import Settings, Weights
 
 hf: Any = transformers
 _modeling: Any = modeling_qwen3_omni_moe

@@ -20,7 +20,7 @@ from omnitrace.arrays import Int32
 from omnitrace.errors import SampleError
 from omnitrace.timeline import Part
 from recorder.inputs.samples import Content, Message, Sample
-from recorder.models.weights import first_sentence
+from recorder.models.settings import first_sentence
 
 Template = Callable[..., str]
 """Messages as transformers' templates take them, and the template's arguments, to the prompt with a

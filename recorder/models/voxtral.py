@@ -24,11 +24,11 @@ from omnitrace.prompt import Prompt
 from omnitrace.timeline import Part, Timeline
 from recorder.inputs.samples import Sample
 from recorder.models import chat, layout, processing
-from recorder.models.adapter import TEKKEN, Adapter, ModelSpec, Prepared, Settings
+from recorder.models.adapter import TEKKEN, Adapter, ModelSpec, Prepared
 from recorder.models.loading import load_model
 from recorder.models.processing import Processed
 from recorder.models.render import parts_of, render
-from recorder.models.weights import Weights
+from recorder.models.settings import Settings, Weights
 
 BEGIN_AUDIO = "[BEGIN_AUDIO]"
 WINDOW = 30

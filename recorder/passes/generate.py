@@ -31,8 +31,8 @@ from omnitrace.attention import HeadMass, QueryKeys
 from omnitrace.errors import SampleError
 from omnitrace.trace import SignalRows
 from recorder.models.adapter import Adapter, Prepared
-from recorder.models.offsets import decode_with_offsets
-from recorder.models.weights import first_sentence
+from recorder.models.settings import first_sentence
+from recorder.models.tokens import decode_with_offsets
 from recorder.passes.batch import collate, is_out_of_memory
 from recorder.passes.capture import watching
 from recorder.passes.decoder import (

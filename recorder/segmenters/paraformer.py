@@ -19,7 +19,7 @@ from omnitrace.errors import CommandError, SampleError
 from omnitrace.text import one_line
 from omnitrace.timeline import Segments
 from recorder.config import SegmentConfig
-from recorder.models.weights import choose_device
+from recorder.models.settings import choose_device
 from recorder.segmenters import Sound
 from recorder.segmenters.words import Piece, stretches
 

@@ -19,7 +19,7 @@ from omnitrace.timeline import Segments
 from recorder import fingerprint
 from recorder.config import SegmentConfig
 from recorder.models.adapter import hub_commit
-from recorder.models.weights import choose_device
+from recorder.models.settings import choose_device
 from recorder.segmenters import RATE, Sound
 from recorder.segmenters.words import Piece, stretches
 

@@ -15,11 +15,11 @@ import pytest
 import soundfile
 import torch
 
-from recorder.bundled import TINY_OMNI
+from recorder.config import TINY_OMNI
 from recorder.inputs.samples import Sample, read_samples
 from recorder.models.adapter import describe_model, load_adapter
 from recorder.models.qwen_omni import QwenOmni
-from recorder.models.weights import Weights
+from recorder.models.settings import Weights
 from recorder.passes.capture import install
 
 WAV_SECONDS = 2.31

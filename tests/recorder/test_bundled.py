@@ -16,7 +16,7 @@ from transformers import (
     Qwen2_5OmniThinkerForConditionalGeneration,
 )
 
-from recorder.bundled import TINY_OMNI
+from recorder.config import TINY_OMNI
 from recorder.planted.samples import KINDS, SPLITS
 from training.omni_check import answer, measure
 

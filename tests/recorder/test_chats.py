@@ -14,7 +14,8 @@ import pytest
 from omnitrace.errors import OmniTraceError
 from omnitrace.timeline import Modality
 from recorder.inputs.samples import Sample, read_samples
-from recorder.models.adapter import Prepared, Settings
+from recorder.models.adapter import Prepared
+from recorder.models.settings import Settings
 from tests.recorder.families.models import load, media_folder, plain
 from tests.recorder.toys import TOYS
 

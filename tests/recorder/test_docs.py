@@ -17,7 +17,7 @@ from omnitrace.timeline import Modality
 from recorder.inputs.samples import Sample
 from recorder.models import adapter as adapters
 from recorder.models.adapter import Adapter, describe_model, load_adapter
-from recorder.models.weights import Weights
+from recorder.models.settings import Weights
 from recorder.passes.capture import confirm, install
 from recorder.passes.generate import GenerationOptions
 from tests.recorder.answers import answer_one

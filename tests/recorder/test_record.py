@@ -16,14 +16,13 @@ import pytest
 import torch
 
 from omnitrace import CommandError, OmniTraceError, open_run
+from omnitrace.progress import Progress
 from omnitrace.store.writer import RunWriter
 from omnitrace.timeline import Modality
 from recorder import tracer as module
-from recorder.bundled import TINY_OMNI
-from recorder.config import RecordConfig
-from recorder.interrupt import Interruption
+from recorder.config import TINY_OMNI, RecordConfig
 from recorder.models.qwen_omni import QwenOmni
-from recorder.record import Progress, RecordSummary, record
+from recorder.record import Interruption, RecordSummary, record
 from recorder.tracer import Tracer
 from tests.recorder.conftest import user, write_rows
 
@@ -81,7 +80,7 @@ def test_every_modality_is_recorded_whole(bring: Callable[..., Path], tmp_path: 
     assert run["text"].meta["answer"] == "Anna"
     assert run["film"].media[0].name == "film.mp4"
     assert (run["film"].timeline.modality == Modality.AUDIO).sum() == 100
-    assert {p.sample for p in seen} == {"", *run}
+    assert {p.item for p in seen} == {"", *run}
     assert (seen[0].done, seen[-1]) == (0, Progress(5, 5))
     assert max(p.step for p in seen) <= 4
 
@@ -230,7 +229,7 @@ def test_signals_keep_what_is_finished(
     handlers = signal.getsignal(signal.SIGINT), signal.getsignal(signal.SIGTERM)
 
     def interrupt(at: Progress) -> None:
-        if (at.sample, at.step) == ("b", 2):
+        if (at.item, at.step) == ("b", 2):
             os.kill(os.getpid(), number)
 
     samples = bring(texts("a", "b", "c"))

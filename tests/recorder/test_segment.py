@@ -1,4 +1,4 @@
-"""Segmenting a recorded run: which sounds, where their files are, resuming, what is said."""
+"""Segmenting a recorded run: which media, where their files are, resuming, messages."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ import pytest
 
 from omnitrace import CommandError, OmniTraceError, Trace, open_run
 from omnitrace.cli import main
+from omnitrace.progress import Progress
 from omnitrace.store.writer import RunWriter
 from omnitrace.timeline import Modality, Segments
 from recorder import segmenters
@@ -87,7 +88,7 @@ def test_sounds_of_audio_and_films_are_found_by_name_and_heard_once(
     seen: list[str] = []
     shutil.copytree(folder, tmp_path / "deep" / "inside")
     config = SegmentConfig(media=str(tmp_path / "deep"))
-    summary = segment(run, "listener", config, lambda summary, sample: seen.append(sample))
+    summary = segment(run, "listener", config, lambda at: seen.append(at.item))
     assert (summary.total, summary.skipped, summary.added) == (3, 0, 2)
     assert set(summary.failed) == {"gone"}
     assert "the audio 'tone.wav' is not in" in summary.failed["gone"]
@@ -175,8 +176,8 @@ def test_the_command_says_what_failed_and_exits_with_1(
 
 
 def test_stopping_keeps_what_is_finished(run: Path, folder: Path, listener: Listener) -> None:
-    def report(summary: Any, sample: str) -> None:
-        if sample == "second":
+    def report(progress: Progress) -> None:
+        if progress.item == "second":
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):

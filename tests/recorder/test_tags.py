@@ -16,7 +16,8 @@ from spacy.lang.en import English
 from omnitrace.arrays import Int32
 from omnitrace.errors import CommandError, OmniTraceError
 from recorder import tags as tags_module
-from recorder.tags import BUNDLED, Tagger, Tags, align_pos, load_tagger
+from recorder.config import TAGGER
+from recorder.tags import Tagger, Tags, align_pos, load_tagger
 
 UNIVERSAL = (
     *("ADJ", "ADP", "ADV", "AUX", "CCONJ", "DET", "INTJ", "NOUN", "NUM", "PART", "PRON", "PROPN"),
@@ -245,15 +246,15 @@ def test_no_steps_and_no_words() -> None:
 
 
 def test_the_bundled_tagger_is_small_licensed_and_named() -> None:
-    files = [file for file in BUNDLED.rglob("*") if file.is_file()]
+    files = [file for file in TAGGER.rglob("*") if file.is_file()]
     assert sum(file.stat().st_size for file in files) <= 6_000_000
-    assert "Attribution-ShareAlike 4.0" in (BUNDLED / "LICENSE.txt").read_text("utf-8")
-    assert "UD English EWT" in (BUNDLED / "ATTRIBUTION.md").read_text("utf-8")
+    assert "Attribution-ShareAlike 4.0" in (TAGGER / "LICENSE.txt").read_text("utf-8")
+    assert "UD English EWT" in (TAGGER / "ATTRIBUTION.md").read_text("utf-8")
     assert bundled().name == "en_omnitrace_ud_ewt 1.0.0"
 
 
 def test_a_pipeline_of_ones_own_by_path() -> None:
-    assert load_tagger(str(BUNDLED)).tag("A dog runs.").pos == ("DET", "NOUN", "VERB", "PUNCT")
+    assert load_tagger(str(TAGGER)).tag("A dog runs.").pos == ("DET", "NOUN", "VERB", "PUNCT")
 
 
 @pytest.mark.parametrize("name", ["no_such_pipeline", "numpy", ""])
@@ -278,7 +279,7 @@ def test_a_pipeline_that_does_not_tag_or_split_is_refused(tmp_path: Path) -> Non
 def test_a_damaged_bundled_tagger_is_said_so(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(tags_module, "BUNDLED", tmp_path)
+    monkeypatch.setattr(tags_module, "TAGGER", tmp_path)
     with pytest.raises(OmniTraceError, match=r"bundled tagger .* missing or damaged"):
         load_tagger()
 

@@ -133,7 +133,7 @@ def test_another_sample_is_refused_and_the_rest_go_on(
 def test_another_model_is_refused(
     folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    from recorder.bundled import TINY_OMNI
+    from recorder.config import TINY_OMNI
 
     other = Path(shutil.copytree(TINY_OMNI, tmp_path / "tiny_omni"))
     (other / "note.txt").write_text("changed")

@@ -21,7 +21,7 @@ from recorder.identity import RecordedSamples, reload_model
 from recorder.inputs.samples import Sample
 from recorder.models.adapter import describe_model, load_adapter
 from recorder.models.qwen_omni import QwenOmni
-from recorder.models.weights import Weights
+from recorder.models.settings import Weights
 from recorder.passes.decoder_inputs import prompt_embeddings
 from replay.baselines.similarity import chunks_of
 from replay.evaluation import judging_space

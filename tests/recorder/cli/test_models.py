@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from omnitrace.cli import main
-from recorder.bundled import TINY_OMNI
+from recorder.config import TINY_OMNI
 from recorder.models.families import read_families
 from tests.recorder.gguf_files import write_gguf
 from tests.recorder.toys import TOYS, hf

@@ -19,14 +19,14 @@ from omnitrace.engines.resources import Resources
 from omnitrace.errors import CommandError
 from omnitrace.maintenance.gc import collect
 from omnitrace.maintenance.verify import verify
+from omnitrace.progress import Progress, no_report
 from omnitrace.store.files import LocalFiles
 from omnitrace.store.run import open_run
-from recorder.bundled import TINY_OMNI
 from recorder.cluster import on_ray, slurm, work
 from recorder.cluster.on_ray import record_on_ray
 from recorder.cluster.slurm import record_on_slurm
 from recorder.cluster.work import blocks, joined
-from recorder.config import RecordConfig
+from recorder.config import TINY_OMNI, RecordConfig
 from recorder.inputs.samples import read_samples
 from recorder.record import RecordSummary
 from tests.recorder.conftest import user, write_rows
@@ -79,9 +79,7 @@ def test_a_preempted_job_is_queued_again_and_finishes(
     monkeypatch.setattr(slurm, "submit", submitted)
     monkeypatch.setattr(slurm, "LOOK_SECONDS", 0.2)
     seen: list[int] = []
-    record_on_slurm(
-        samples, run, CONFIG, Resources(1), lambda done, total, at: seen.append(done), "local"
-    )
+    record_on_slurm(samples, run, CONFIG, Resources(1), lambda at: seen.append(at.done), "local")
     for job in jobs:
         job._process.wait(60)
     assert_whole(run)
@@ -107,8 +105,8 @@ def test_an_actor_that_is_killed_is_started_again_and_loses_nothing(
     monkeypatch.setattr(on_ray, "blocks", lambda asked: blocks(asked, 4))
     monkeypatch.setattr(on_ray, "LOOK_SECONDS", 0.2)
 
-    def report(done: int, total: int, at: str) -> None:
-        if 0 < done < total and not killed:
+    def report(progress: Progress) -> None:
+        if 0 < progress.done < progress.total and not killed:
             actors = [p for p in psutil.process_iter(["name", "cmdline"]) if is_ours(p)]
             killed.append(actors[0].pid)
             os.kill(actors[0].pid, signal.SIGKILL)
@@ -131,10 +129,10 @@ def test_what_only_one_process_can_do_is_refused(samples: Path, tmp_path: Path) 
     for flag in ({"shard": "1/2"}, {"limit": 3}):
         config = RecordConfig(**flag)
         with pytest.raises(CommandError, match="--shard and --limit"):
-            record_on_slurm(samples, tmp_path / "run", config, Resources(), lambda *_: None)
+            record_on_slurm(samples, tmp_path / "run", config, Resources(), no_report)
     bad = Resources(options={"no_such_option": "1"})
     with pytest.raises(CommandError, match="cannot be submitted"):
-        record_on_slurm(samples, tmp_path / "run", CONFIG, bad, lambda *_: None, "local")
+        record_on_slurm(samples, tmp_path / "run", CONFIG, bad, no_report, "local")
     assert not (tmp_path / "run").exists()
 
 

@@ -15,7 +15,7 @@ from omnitrace.cli import main
 from recorder.config import RecordConfig
 from recorder.datasets import DATASETS, read_dataset
 from recorder.datasets.items import Item, MediaFile, index_of_letter, lettered
-from recorder.datasets.media import MediaFolder, picture_suffix
+from recorder.datasets.media import DatasetMedia, picture_suffix
 from recorder.datasets.write import write_dataset
 from recorder.inputs.samples import read_samples
 from recorder.record import record
@@ -264,13 +264,13 @@ def test_names_are_looked_up_and_never_followed(tmp_path: Path) -> None:
     inside = tmp_path / "media"
     miniatures.sound(inside / "deep" / "a.wav")
     miniatures.sound(tmp_path / "secret.wav")
-    folder = MediaFolder(inside)
+    folder = DatasetMedia(inside)
     assert folder.find("./elsewhere/a.wav", "row 1") == inside / "deep" / "a.wav"
     assert folder.find("../secret.wav", "row 1") is None
     assert folder.find(str(tmp_path / "secret.wav"), "row 1") is None
     miniatures.sound(inside / "other" / "a.wav")
     with pytest.raises(OmniTraceError, match=r"'a.wav' is in .* twice"):
-        MediaFolder(inside).find("a.wav", "row 1")
+        DatasetMedia(inside).find("a.wav", "row 1")
 
 
 def test_two_files_of_a_session_are_refused(tmp_path: Path) -> None:

@@ -6,7 +6,7 @@ import base64
 import io
 import warnings
 from dataclasses import replace
-from functools import cache
+from functools import cache, lru_cache
 from typing import Any
 
 import numpy as np
@@ -198,33 +198,38 @@ def forward(model: Any, inputs: dict[str, Any], before: list[int]) -> Any:
     return model(**given, output_attentions=True, use_cache=False)
 
 
+@lru_cache(maxsize=1)
+def eager_passes(family: str, kind: str) -> list[Any]:
+    """An eager forward pass, with gradients, for each token of the recorded answer."""
+    double = can_double(family, kind)
+    inputs, ids = prepared(family, kind, double).inputs, recorded(family, kind, double).ids.tolist()
+    assert ids
+    return [forward(eager(family, double), dict(inputs), ids[:t]) for t in range(len(ids))]
+
+
 def check_capture(family: str, kind: str) -> None:
     """Rows equal those of eager forward passes to 1e-6, in float32 to 4e-6."""
     double = can_double(family, kind)
-    one, answer = prepared(family, kind, double), recorded(family, kind, double)
-    n, ids = one.prompt.n, answer.ids.tolist()
-    assert ids
+    n, answer = prepared(family, kind, double).prompt.n, recorded(family, kind, double)
+    ids, passes = answer.ids.tolist(), eager_passes(family, kind)
     bound = 1e-6 if double else 4e-6
     means, lasts = (rows_of(answer.signals[name], n, len(ids)) for name in ("attmean", "rawatt"))
-    with torch.no_grad():
-        for t, token in enumerate(ids):
-            out = forward(eager(family, double), dict(one.inputs), ids[:t])
-            assert int(out.logits[0, -1].argmax()) == token
-            last = torch.stack([layer[0, :, -1] for layer in attentions_of(out)])
-            np.testing.assert_allclose(means[t], last.mean((0, 1)), atol=bound, rtol=0)
-            np.testing.assert_allclose(lasts[t], last[-1].mean(0), atol=bound, rtol=0)
+    for t, (token, out) in enumerate(zip(ids, passes, strict=True)):
+        assert int(out.logits[0, -1].argmax()) == token
+        last = torch.stack([layer[0, :, -1].detach() for layer in attentions_of(out)])
+        np.testing.assert_allclose(means[t], last.mean((0, 1)), atol=bound, rtol=0)
+        np.testing.assert_allclose(lasts[t], last[-1].mean(0), atol=bound, rtol=0)
 
 
 def check_gradients(family: str, kind: str) -> None:
     """Gradients equal autograd's on eager forward passes to 1e-5 of the largest product."""
     double = can_double(family, kind)
-    one, answer = prepared(family, kind, double), recorded(family, kind, double)
-    n, ids = one.prompt.n, answer.ids.tolist()
+    n, answer = prepared(family, kind, double).prompt.n, recorded(family, kind, double)
+    ids, passes = answer.ids.tolist(), eager_passes(family, kind)
     rows = {name: rows_of(answer.signals[name], n, len(ids)) for name in GRADIENTS}
-    for t, token in enumerate(ids):
-        out = forward(eager(family, double), dict(one.inputs), ids[:t])
+    for t, (token, out) in enumerate(zip(ids, passes, strict=True)):
         attentions = attentions_of(out)
-        gradient = torch.autograd.grad(out.logits[0, -1, token], attentions)
+        gradient = torch.autograd.grad(out.logits[0, -1, token], attentions, retain_graph=True)
         pairs = zip(attentions, gradient, strict=True)
         signed = torch.stack([(a * g)[0, :, -1].mean(0) for a, g in pairs]).detach()
         bound = 1e-5 * float(signed.abs().max())

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import atexit
+import copy
 import tempfile
 from functools import cache
 from pathlib import Path
@@ -10,10 +11,10 @@ from typing import Any
 
 import pytest
 
-from recorder.bundled import TINY_OMNI
+from recorder.config import TINY_OMNI
 from recorder.inputs.samples import Content, Message, Sample
-from recorder.models.adapter import Adapter, Settings, describe_model, load_adapter
-from recorder.models.weights import Weights
+from recorder.models.adapter import Adapter, describe_model, load_adapter
+from recorder.models.settings import Settings, Weights
 from recorder.passes.capture import Confirmed, confirm, install
 from tests.recorder import conftest as files
 from tests.recorder.toys import TOYS, Toy
@@ -77,9 +78,20 @@ def load(family: str, settings: Settings = SETTINGS) -> Adapter:
 
 
 @cache
+def _untouched(family: str) -> Adapter:
+    """Only to be copied: a model that has run holds hooks, which copies do not survive."""
+    return load(family)
+
+
+def fresh(family: str) -> Adapter:
+    """A family's toy of one's own, quicker than from its folder."""
+    return copy.deepcopy(_untouched(family))
+
+
+@cache
 def plain(family: str) -> Adapter:
     """A family's toy as transformers loads it."""
-    return load(family)
+    return fresh(family)
 
 
 def can_double(family: str, kind: str) -> bool:
@@ -91,7 +103,7 @@ def can_double(family: str, kind: str) -> bool:
 @cache
 def watched(family: str, double: bool = False) -> tuple[Adapter, Confirmed]:
     """A family's toy, ready to record, and which of its layers attend; `double`: in float64."""
-    adapter = load(family)
+    adapter = fresh(family)
     if double:
         adapter.model.double()
     install(adapter.model, adapter.decoder)
@@ -101,7 +113,7 @@ def watched(family: str, double: bool = False) -> tuple[Adapter, Confirmed]:
 @cache
 def eager(family: str, double: bool) -> Any:
     """A family's toy with eager attention in its decoder, and with gradients to be had."""
-    adapter = load(family)
+    adapter = fresh(family)
     if double:
         adapter.model.double()
     adapter.model.set_attn_implementation({adapter.decoder: "eager"})

@@ -33,12 +33,9 @@ def test_tokens_equal_plain_generation(family: str, kind: str) -> None:
 
 
 @every_prompt
-def test_rows_equal_eager_attention(family: str, kind: str) -> None:
+def test_rows_and_gradients_equal_eager_attention(family: str, kind: str) -> None:
+    """Together, since both are compared with the same passes."""
     check_capture(family, kind)
-
-
-@every_prompt
-def test_gradients_equal_autograd(family: str, kind: str) -> None:
     check_gradients(family, kind)
 
 

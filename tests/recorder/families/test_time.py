@@ -13,7 +13,8 @@ import pytest
 
 from omnitrace.timeline import Modality
 from recorder.inputs.samples import Content, Message
-from recorder.models.adapter import Adapter, Prepared, Settings
+from recorder.models.adapter import Adapter, Prepared
+from recorder.models.settings import Settings
 from tests.recorder.families.models import chat, load, media_folder
 
 RATES = (0.5, 1.0, 2.0, 4.0)

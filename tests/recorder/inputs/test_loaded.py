@@ -162,13 +162,13 @@ def test_lists_of_frames_that_make_no_video(
 ) -> None:
     PIL.Image.new("RGB", (20, 40)).save(tmp_path / "turned.png")
     other, gone = (Content("image", path=tmp_path / name) for name in ("turned.png", "gone.png"))
-    said = complaint(Content("video", frames=(*frames, other, other)))
-    assert "frame 6 has 20×40 pixels and the first one 40×20" in said
-    assert "'0.png … turned.png (7 frames)'" in said
+    message = complaint(Content("video", frames=(*frames, other, other)))
+    assert "frame 6 has 20×40 pixels and the first one 40×20" in message
+    assert "'0.png … turned.png (7 frames)'" in message
     assert "gone.png: No such file" in complaint(Content("video", frames=(frames[0], gone)))
     broken = Content("image", data=b"not an image")
-    said = complaint(Content("video", frames=(frames[0], broken)))
-    assert "the data: URL of 12 bytes cannot be decoded; expected an image" in said
+    message = complaint(Content("video", frames=(frames[0], broken)))
+    assert "the data: URL of 12 bytes cannot be decoded; expected an image" in message
     monkeypatch.setattr(media, "MAX_FRAMES", 4)
     assert "more than 4 frames" in complaint(Content("video", frames=tuple(frames)))
 

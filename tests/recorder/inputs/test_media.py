@@ -32,10 +32,10 @@ RATE = 16_000
 def complaint(load: Callable[[], Any], path: Path) -> str:
     with pytest.raises(OmniTraceError) as caught:
         load()
-    said = str(caught.value)
-    assert str(path) in said
-    assert "\n" not in said
-    return said
+    message = str(caught.value)
+    assert str(path) in message
+    assert "\n" not in message
+    return message
 
 
 def test_transparency_lies_over_white(folder: Path) -> None:
@@ -195,8 +195,8 @@ def test_too_large_pictures(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
     PIL.Image.new("L", (100, 100)).save(tmp_path / "big.png")
     for limit in (6000, 3000):  # Pillow warns over its limit and refuses over twice its limit
         monkeypatch.setattr(PIL.Image, "MAX_IMAGE_PIXELS", limit)
-        said = complaint(lambda: load_image(tmp_path / "big.png"), tmp_path / "big.png")
-        assert "too large an image" in said
+        message = complaint(lambda: load_image(tmp_path / "big.png"), tmp_path / "big.png")
+        assert "too large an image" in message
 
 
 def test_sound_without_samples_and_with_broken_ones(tmp_path: Path) -> None:

@@ -12,7 +12,7 @@ from omnitrace.errors import CommandError
 from recorder.config import RecordConfig
 from recorder.inputs.responses import Response, read_responses
 from recorder.inputs.samples import Sample
-from recorder.inputs.select import select
+from recorder.record import select
 
 IDS = ["a", "b", "c"]
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from recorder.inputs.urls import Data, base64_bytes, locate, shown
+from recorder.inputs.schema import Data, base64_bytes, locate, shown
 
 HERE = Path("folder")
 PNG = b"\x89PNG\r\n\x1a\n\x00\xff"

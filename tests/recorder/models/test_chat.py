@@ -16,7 +16,7 @@ from omnitrace.timeline import Modality
 from recorder.inputs.samples import Content, Message
 from recorder.models import processing
 from recorder.models.adapter import describe_model, load_adapter
-from recorder.models.weights import Weights
+from recorder.models.settings import Weights
 from recorder.passes.capture import confirm, install
 from recorder.passes.generate import generate
 from tests.recorder.families.checks import OPTIONS, wanted

@@ -28,7 +28,7 @@ from recorder.inputs.samples import Sample
 from recorder.models.adapter import describe_model, load_adapter
 from recorder.models.gguf import is_gguf, read_metadata
 from recorder.models.gguf_tokenizer import end_ids, gguf_tokenizer
-from recorder.models.weights import Weights
+from recorder.models.settings import Weights
 from recorder.passes.capture import install
 from recorder.passes.generate import GenerationOptions
 from tests.recorder.answers import answer_one

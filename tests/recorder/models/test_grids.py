@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from transformers.image_processing_utils import select_best_resolution
 from transformers.models.got_ocr2.image_processing_got_ocr2 import get_optimal_tiled_canvas
 
-from recorder.models.grids import Places, Runs, places
+from recorder.models.placing import Places, Runs, places
 
 hf: Any = transformers
 """Its functions are untyped."""

@@ -18,12 +18,11 @@ from omnitrace.baseline import BaselineConfig
 from omnitrace.trace import Trace
 from recorder import fingerprint
 from recorder.ablation.ablate import ablate_inputs
-from recorder.bundled import TINY_OMNI
-from recorder.config import AblateConfig, RecordConfig
+from recorder.config import TINY_OMNI, AblateConfig, RecordConfig
 from recorder.identity import reload_model
 from recorder.inputs.samples import Sample
-from recorder.models.adapter import Settings, describe_model, load_adapter
-from recorder.models.weights import Weights
+from recorder.models.adapter import describe_model, load_adapter
+from recorder.models.settings import Settings, Weights
 from recorder.record import record
 from tests.recorder.conftest import user, write_rows
 from tests.recorder.toys import TOYS, hf

@@ -16,9 +16,9 @@ import pytest
 from omnitrace.errors import OmniTraceError
 from omnitrace.timeline import Modality
 from recorder.inputs.samples import Sample, read_samples
-from recorder.models.adapter import Adapter, Prepared, Settings, describe_model, load_adapter
+from recorder.models.adapter import Adapter, Prepared, describe_model, load_adapter
 from recorder.models.qwen_omni import QwenOmni
-from recorder.models.weights import Weights
+from recorder.models.settings import Settings, Weights
 from tests.recorder.toys import TOYS
 
 Make = Callable[..., Sample]

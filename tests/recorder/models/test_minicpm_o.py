@@ -16,7 +16,7 @@ from recorder.config import RecordConfig
 from recorder.inputs.samples import Sample
 from recorder.models.adapter import Adapter, describe_model, load_adapter
 from recorder.models.minicpm_o import MiniCPMO
-from recorder.models.weights import Weights
+from recorder.models.settings import Weights
 from recorder.record import record
 from tests.recorder.conftest import user, write_rows
 from tests.recorder.toys import TOYS

@@ -14,12 +14,12 @@ import torch
 
 from omnitrace.errors import CommandError, OmniTraceError
 from omnitrace.timeline import Modality, Part
-from recorder.bundled import TINY_OMNI
+from recorder.config import TINY_OMNI
 from recorder.inputs import media
 from recorder.inputs.samples import Content, Message, Sample, read_samples
-from recorder.models.adapter import Prepared, Settings, describe_model, load_adapter
+from recorder.models.adapter import Prepared, describe_model, load_adapter
 from recorder.models.qwen_omni import QwenOmni, rope_positions
-from recorder.models.weights import Weights, choose_device
+from recorder.models.settings import Settings, Weights, choose_device
 from tests.recorder.conftest import MP4_SECONDS, WAV_SECONDS, user, write_rows, write_speech
 
 MIXED = (

@@ -8,8 +8,7 @@ import pytest
 
 from omnitrace.errors import CommandError
 from recorder.config import RecordConfig
-from recorder.models.adapter import Settings
-from recorder.models.template import read_chat_template, template_args
+from recorder.models.settings import Settings, read_chat_template, template_args
 
 
 def test_arguments() -> None:

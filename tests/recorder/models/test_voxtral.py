@@ -18,9 +18,9 @@ from omnitrace.timeline import Modality
 from recorder.config import RecordConfig
 from recorder.inputs.samples import Content, Message, Sample
 from recorder.models import chat, voxtral
-from recorder.models.adapter import Settings, describe_model, load_adapter
+from recorder.models.adapter import describe_model, load_adapter
+from recorder.models.settings import Settings, Weights
 from recorder.models.voxtral import MistralChat
-from recorder.models.weights import Weights
 from recorder.passes.capture import confirm, install
 from recorder.passes.generate import GenerationOptions, generate
 from recorder.record import record

@@ -13,7 +13,7 @@ from omnitrace.errors import CommandError
 from recorder.config import RecordConfig
 from recorder.inputs.samples import Sample
 from recorder.models.adapter import Adapter, describe_model, load_adapter
-from recorder.models.weights import Weights
+from recorder.models.settings import Weights
 from recorder.passes.capture import confirm, install
 from recorder.passes.generate import GenerationOptions
 from tests.recorder.answers import ATTENTION, answer_one

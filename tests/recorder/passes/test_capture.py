@@ -12,11 +12,11 @@ import torch
 import transformers
 
 from omnitrace.trace import SignalRows
-from recorder.bundled import TINY_OMNI
+from recorder.config import TINY_OMNI
 from recorder.inputs.samples import Sample
-from recorder.models.adapter import Settings, describe_model
+from recorder.models.adapter import describe_model
 from recorder.models.qwen_omni import QwenOmni, load
-from recorder.models.weights import Weights
+from recorder.models.settings import Settings, Weights
 from recorder.passes import observers
 from recorder.passes.capture import install, watching
 from recorder.passes.generate import GenerationOptions

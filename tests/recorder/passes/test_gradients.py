@@ -10,11 +10,11 @@ import pytest
 import torch
 
 from omnitrace.trace import SignalRows
-from recorder.bundled import TINY_OMNI
+from recorder.config import TINY_OMNI
 from recorder.inputs.samples import Sample
-from recorder.models.adapter import Settings, describe_model
+from recorder.models.adapter import describe_model
 from recorder.models.qwen_omni import QwenOmni, load
-from recorder.models.weights import Weights
+from recorder.models.settings import Settings, Weights
 from recorder.passes import gradients
 from recorder.passes.generate import GenerationOptions
 from recorder.passes.observers import CaptureOptions

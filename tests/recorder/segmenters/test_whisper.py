@@ -10,8 +10,7 @@ import pytest
 
 from omnitrace import CommandError, OmniTraceError
 from omnitrace.timeline import Medium
-from recorder.bundled import TINY_OMNI
-from recorder.config import SegmentConfig
+from recorder.config import TINY_OMNI, SegmentConfig
 from recorder.segmenters import Sound, load_segmenter
 from recorder.segmenters.whisper import words_of
 from tests.recorder.conftest import MP4_SECONDS, WAV_SECONDS

@@ -13,7 +13,7 @@ from typing import Any
 
 import torch
 
-from recorder.bundled import TINY_OMNI
+from recorder.config import TINY_OMNI
 from tests.recorder import minicpm_double
 from tests.recorder.minicpm_double import MiniCPMO, MiniCPMOConfig
 from tests.recorder.toys.common import ROPE, TEXT, Toy, hf, sizes

@@ -5,8 +5,8 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from recorder.models.offsets import decode_with_offsets
 from recorder.models.qwen_omni import QwenOmni
+from recorder.models.tokens import decode_with_offsets
 
 TEXTS = st.text(st.characters(exclude_categories=["Cs"]), max_size=40)
 
