@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from omnitrace.config import option
-from omnitrace.units.pieces import TEXT_UNITS
+from omnitrace.units.text import TEXT_UNITS
 
 
 @dataclass(frozen=True)

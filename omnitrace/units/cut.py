@@ -8,8 +8,7 @@ from omnitrace.units.config import UnitConfig
 from omnitrace.units.data import Cut, Kind, Units
 from omnitrace.units.media import cut_media, speech_of
 from omnitrace.units.naming import Content, collect
-from omnitrace.units.pieces import TEXT_UNITS
-from omnitrace.units.text import cut_text, request_tokens
+from omnitrace.units.text import TEXT_UNITS, cut_text, request_tokens
 from omnitrace.units.user import cut_user, defined_units
 
 
@@ -31,9 +30,10 @@ def cut_units(prompt: Prompt, config: UnitConfig) -> Units:
     its units compete but are not named, unless it is all there is.
     """
     cut = Cut.blank(prompt.n)
-    pieces, speech = TEXT_UNITS[config.text].pieces(prompt), speech_of(prompt, config)
+    text = TEXT_UNITS[config.text]
+    pieces, speech = text.pieces(prompt), speech_of(prompt, config)
     user = defined_units(prompt, config.file)
-    cut_text(cut, prompt, config, pieces)
+    cut_text(cut, prompt, text, pieces)
     cut_media(cut, prompt, config, speech)
     cut_user(cut, prompt, user)
     request = _request(cut, prompt)

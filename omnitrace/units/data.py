@@ -116,6 +116,16 @@ class Cut:
         return np.where(self.kind < 0, -1, packed)
 
 
+@dataclass(frozen=True)
+class Pieces:
+    """Text units before tokens: `ranges` (K, 2) int32 characters of the prompt's text, ascending
+    and disjoint; `group` (parts,) int32: parts of one group may share a unit, each is the first
+    part of its group. A piece ends with its group."""
+
+    ranges: Int32
+    group: Int32
+
+
 def ranges_by_key(keys: Int64) -> tuple[Int32, Int32]:
     """Maximal token ranges by unit, the units in the order of their first token, and offsets.
 

@@ -11,9 +11,8 @@ from omnitrace.arrays import Bool, Float64, Int32, UInt8
 from omnitrace.prompt import Prompt
 from omnitrace.timeline import Modality, Segments
 from omnitrace.units.config import UnitConfig
-from omnitrace.units.data import MODALITY, Cut, Kind, Units, ranges_by_key
+from omnitrace.units.data import MODALITY, Cut, Kind, Pieces, Units, ranges_by_key
 from omnitrace.units.media import patches_of, side_of
-from omnitrace.units.pieces import Pieces
 from omnitrace.units.text import text_bounds
 from omnitrace.units.user import UserUnit
 

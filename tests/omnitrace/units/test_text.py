@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from omnitrace.timeline import Medium, Modality, Part, Timeline
 from omnitrace.trace import Trace
 from omnitrace.units import UnitConfig, Units
-from omnitrace.units.pieces import clauses
+from omnitrace.units.text import clauses
 from tests.build import make_trace
 
 
