@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -50,6 +53,19 @@ def test_replay_prints_what_python_says(demo: Path, capsys: pytest.CaptureFixtur
         printed = [[source["unit"] for source in span["sources"]] for span in sample["spans"]]
         computed = [[attribution.units.id[s.unit] for s in p.sources] for p in attribution.spans]
         assert printed == computed
+
+
+def test_the_readme_shows_what_replay_prints(demo: Path) -> None:
+    arguments = ["replay", str(demo / "run"), "--sample", "mixed-0"]
+    printed = subprocess.run(
+        [sys.executable, "-m", "omnitrace", *arguments],
+        env={**os.environ, "COLUMNS": "118"},
+        capture_output=True,
+        text=True,
+        check=True,
+    ).stdout
+    table = "\n".join(line.rstrip() for line in printed.splitlines())
+    assert table in (Path(__file__).parents[1] / "README.md").read_text("utf-8")
 
 
 def test_a_bad_sample_is_named_and_the_rest_is_recorded(
