@@ -11,9 +11,10 @@ import tempfile
 from pathlib import Path
 
 from benchmarks.common import Claim, print_claims, save
+from omnitrace.progress import Progress
 from recorder.config import RecordConfig
 from recorder.planted.samples import KINDS, SPLITS, make_sample, write_samples
-from recorder.record import Progress, record
+from recorder.record import record
 
 WARM = 50
 QUICK_SAMPLES = 80

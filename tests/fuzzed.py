@@ -20,12 +20,13 @@ from omnitrace.exchange.hdf5_write import export
 from omnitrace.exchange.inseq import read_inseq
 from omnitrace.exchange.safetensors import tensors
 from omnitrace.exchange.vllm_hook import read_vllm_hook
+from omnitrace.progress import no_report
 from omnitrace.store import additions, columns, commit, shards
 from omnitrace.store.additions import Addition
 from omnitrace.store.columns import COLUMNS
 from omnitrace.store.run import Run
 from omnitrace.trace import Trace
-from recorder.ablation.asked import read_asked
+from recorder.ablation.requested import read_requested
 from recorder.inputs.responses import read_responses
 from recorder.inputs.samples import read_samples
 from recorder.segmenters.transcript import PARSERS, read_transcript
@@ -302,7 +303,7 @@ def file_readers(folder: Path) -> list[Reader]:
         of_file("labels or truths", read_golds, lines(LABELS), lines(TRUTH)),
         of_file("grid", lambda p: read_grid(p, ReplayConfig()), GRID),
         of_file("options", read_options, lines(OPTIONS)),
-        of_file("masks", read_asked, lines(MASKS)),
+        of_file("masks", read_requested, lines(MASKS)),
         of_file("inseq", lambda p: list(read_inseq(p)[1]), lines(INSEQ)),
         Reader("safetensors", tensors, [SAFETENSORS]),
         of_file("toml", lambda p: load_toml(ReplayConfig(), p), to_toml(ReplayConfig()).encode()),
@@ -339,11 +340,11 @@ def hdf5_reader(run: Run, folder: Path) -> Reader:
     small = MemoryFiles()
     fill(small, range(1))
     for codec in ("gzip", "none"):
-        export(Run(small), path, codec, lambda done, total, at: None)
+        export(Run(small), path, codec, no_report)
         seeds.append(path.read_bytes())
 
     def read(data: bytes) -> None:
         path.write_bytes(data)
-        import_hdf5(path, MemoryFiles(), 2**24, lambda done, total, at: None)
+        import_hdf5(path, MemoryFiles(), 2**24, no_report)
 
     return Reader("hdf5", read, seeds, share=SLOW)

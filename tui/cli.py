@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from omnitrace import open_run
-from omnitrace.errors import CommandError
+from omnitrace.errors import CommandError, extra
 
 VERBS = {
     "browse": (
@@ -44,14 +44,10 @@ def browse(
         a folder with the media of the prompts, to be seen and heard; a file is taken only if its
         name and its sha256 are those that were recorded
     """
-    try:
+    with extra("tui", "the browser needs"):
         from tui.app import Start
         from tui.app import browse as open_browser
         from tui.labels import Labels
-    except ImportError as error:
-        raise CommandError(
-            f"the browser needs {error.name}: pip install 'omnitrace-replay[tui]'."
-        ) from error
     from omnitrace.config import load_toml
     from replay import PRESETS
 

@@ -103,8 +103,10 @@ def main() -> None:
     parser.add_argument("--json", action="store_true", help="end with one line of claims")
     parser.add_argument("--docs", action="store_true", help="write the tables into docs/")
     options = parser.parse_args()
-    few = PlantedOptions(samples=1, modality=("text",))
-    board = measure(few if options.quick else PlantedOptions(samples=options.samples, split="confirm"))
+    planted = PlantedOptions(samples=options.samples, split="confirm")
+    if options.quick:
+        planted = PlantedOptions(samples=1, modality=("text",))
+    board = measure(planted)
     tables = markdown(board)
     print(tables)
     if not options.quick:

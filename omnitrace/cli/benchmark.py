@@ -9,28 +9,27 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from importlib import import_module
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import Annotated, Any, Literal
 
 from cyclopts import Parameter
 from cyclopts.validators import Number
 
 from omnitrace import Run, open_run
-from omnitrace.cli.console import narrate, out, plain, samples_bar, table
+from omnitrace.cli.console import narrate, out, plain, progress_bar, table
 from omnitrace.config import load_toml
 from omnitrace.errors import CommandError, nearest
-from recorder.cli.record import progress_bar, recorder
-
-if TYPE_CHECKING:
-    from replay.methods.leaderboard import Entry, Standing
+from recorder.cli.output import loading
+from recorder.config import AblateConfig, RecordConfig
+from replay.evaluation import COLUMNS, golds_of_truths, read_truths
+from replay.methods.leaderboard import CAUSAL, ENTRIES, Entry, Standing, leaderboard, to_json
 
 SCHEMA = "omnitrace.leaderboard/1"
 
 
 @dataclass(frozen=True)
-class Making:
-    """What is made, and recorded with the bundled model.
+class PlantedOptions:
+    """Which samples are made, and recorded with the bundled model.
 
     Parameters
     ----------
@@ -58,14 +57,14 @@ class Making:
 def benchmark(
     folder: Path | None = None,
     *,
-    making: Annotated[Making, Parameter(name="*")] = Making(),
+    planted: Annotated[PlantedOptions, Parameter(name="*")] = PlantedOptions(),
     method: tuple[str, ...] = (),
     config: tuple[Path, ...] = (),
     json: bool = False,
 ) -> int:
     """Attribution methods on planted evidence: F1 against true causes, faithfulness, cost.
 
-    Makes prompts of text, pictures, sounds and films that are hard in six ways, records the bundled
+    Makes prompts of text, images, audio and video that are hard in six ways, records the bundled
     model's answers with ablations, and prints a leaderboard (docs/faithfulness.md).
 
     Parameters
@@ -79,46 +78,39 @@ def benchmark(
     json
         print JSON (schema omnitrace.leaderboard/1) instead of tables
     """
-    from replay.evaluation import golds_of_truths, read_truths
-    from replay.methods.leaderboard import leaderboard
-
-    entries = chosen_entries(method) | configured(config)
-    with at(folder) as place:
-        run, seconds = made(place, making)
-        truths = read_truths(place / "truth.jsonl")
-        golds = golds_of_truths(run, truths)
+    entries = entries_of(method) | entries_of_files(config)
+    with kept_or_temporary(folder) as place:
+        run, pass_seconds = record_planted(place, planted)
+        golds = golds_of_truths(run, read_truths(place / "truth.jsonl"))
         standings = leaderboard(run, golds, entries)
     right = sum(int(gold.judged.sum()) for gold in golds.values())
-    said = sum(len(gold.judged) for gold in golds.values())
-    narrate(f"{len(golds)} samples; {right} of {said} sentences are right and count.")
+    sentences = sum(len(gold.judged) for gold in golds.values())
+    narrate(f"{len(golds)} samples; {right} of {sentences} sentences are right and count.")
+    rows = to_json(standings, pass_seconds)
     if json:
-        print_json(standings, seconds, making)
+        print_json(rows, standings, planted)
     else:
-        show(standings, seconds)
+        show(rows)
         show_axes(standings)
     return 0
 
 
-def chosen_entries(names: Sequence[str]) -> dict[str, Entry]:
-    """The entries of these names, all if none is named; CommandError for one that is none."""
-    from replay.methods.leaderboard import ENTRIES
-
+def entries_of(names: Sequence[str]) -> dict[str, Entry]:
+    """The entries of these names, all if none is named; CommandError for an unknown name."""
     for name in names:
         if name not in ENTRIES:
             raise CommandError(f"the leaderboard has no '{name}': {nearest(name, list(ENTRIES))}.")
     return {name: ENTRIES[name] for name in names or ENTRIES}
 
 
-def configured(files: Sequence[Path]) -> dict[str, Entry]:
+def entries_of_files(files: Sequence[Path]) -> dict[str, Entry]:
     """An entry a file, over the default configuration, its request left out."""
-    from replay.methods.leaderboard import CAUSAL, Entry
-
     return {file.stem: Entry(config=load_toml(CAUSAL, file)) for file in files}
 
 
 @contextmanager
-def at(folder: Path | None) -> Iterator[Path]:
-    """That folder, or one that is gone afterwards."""
+def kept_or_temporary(folder: Path | None) -> Iterator[Path]:
+    """The folder, or a temporary one that is removed afterwards."""
     if folder is not None:
         yield folder
         return
@@ -126,25 +118,30 @@ def at(folder: Path | None) -> Iterator[Path]:
         yield Path(name)
 
 
-def made(folder: Path, making: Making) -> tuple[Run, float]:
-    """The run, recorded as far as it is not there, and the seconds of one masked pass."""
-    hard, loop = recorder("planted.hard"), import_module("recorder.record")
-    modalities = checked(making.modality, hard.MODALITIES, "modality")
-    axes = checked(making.axis, tuple(hard.AXES), "axis")
-    planted = import_module("recorder.planted.samples")
-    seeds = list(planted.SPLITS[making.split])[: making.samples]
-    samples = [hard.make_hard(s, m, axis) for m in modalities for axis in axes for s in seeds]
-    planted.write_samples(samples, folder)
-    config = import_module("recorder.config")
-    given, run = folder / "samples.jsonl", folder / "run"
+def record_planted(folder: Path, planted: PlantedOptions) -> tuple[Run, float]:
+    """Write the samples and record their answers and ablations, as far as they are not there.
+
+    Returns the run and the seconds that a masked pass took, NaN if there was none.
+    """
+    with loading():
+        from recorder.ablation.ablate import ablate_inputs
+        from recorder.planted.hard import AXES, MODALITIES, make_hard
+        from recorder.planted.samples import SPLITS, write_samples
+        from recorder.record import record
+
+    modalities = checked(planted.modality, MODALITIES, "modality")
+    axes = checked(planted.axis, tuple(AXES), "axis")
+    seeds = SPLITS[planted.split][: planted.samples]
+    samples = [make_hard(seed, m, axis) for m in modalities for axis in axes for seed in seeds]
+    write_samples(samples, folder)
+    path, run = folder / "samples.jsonl", folder / "run"
     with progress_bar() as report:
-        loop.record(given, run, config.RecordConfig(level="heads"), report)
-    asked = config.AblateConfig(samples=str(given), masks=making.masks)
+        record(path, run, RecordConfig(level="heads"), report)
     began = time.perf_counter()
-    with samples_bar() as tell:
-        summary = import_module("recorder.ablation.ablate").ablate_inputs(run, asked, tell)
-    rows = summary.added * making.masks
-    seconds = (time.perf_counter() - began) / rows if rows else float("nan")
+    with progress_bar() as report:
+        config = AblateConfig(samples=str(path), masks=planted.masks)
+        passes = ablate_inputs(run, config, report).added * planted.masks
+    seconds = (time.perf_counter() - began) / passes if passes else float("nan")
     return open_run(run), seconds
 
 
@@ -156,16 +153,13 @@ def checked(names: Sequence[str], legal: Sequence[str], what: str) -> Sequence[s
     return names or legal
 
 
-def show(standings: Sequence[Standing], seconds: float) -> None:
+def show(rows: Sequence[Mapping[str, Any]]) -> None:
     """A line an entry: F1 by modality (Time-F1 for audio and video), faithfulness, cost."""
-    from replay.evaluation import COLUMNS
-    from replay.methods.leaderboard import to_json
-
     made = table(
         "F1 by modality (audio, video: Time-F1), faithfulness, cost a sample", "method", "text>",
         "image>", "audio>", "video>", "all>", "LDS>", "drop>", "calls>", "s>",
     )  # fmt: skip
-    for row in to_json(standings, seconds):
+    for row in rows:
         f1 = [number(row.get(f"f1_{name}")) for name in COLUMNS]
         made.add_row(
             plain(row["method"]), *f1, number(row["lds"]), number(row["drop-1"], 1),
@@ -181,8 +175,8 @@ def show_axes(standings: Sequence[Standing]) -> None:
     heads = [f"{name.removeprefix('near-')}>" for name in names]
     made = table("F1 by difficulty", "method", *heads)
     for standing in standings:
-        found = standing.by_group(groups)
-        made.add_row(plain(standing.name), *(f"{found[name]:.2f}" for name in names))
+        f1 = standing.by_group(groups)
+        made.add_row(plain(standing.name), *(f"{f1[name]:.2f}" for name in names))
     out().print(made)
 
 
@@ -192,16 +186,16 @@ def axis_of(id: str) -> str:
 
 
 def number(value: Mapping[str, Any] | None, digits: int = 2) -> str:
+    """A value with its interval, as JSON data, without the interval; a dash if there is none."""
     return "–" if value is None or value["value"] is None else f"{value['value']:.{digits}f}"
 
 
-def print_json(standings: Sequence[Standing], seconds: float, making: Making) -> None:
+def print_json(
+    rows: Sequence[dict[str, Any]], standings: Sequence[Standing], planted: PlantedOptions
+) -> None:
     """All rows, each with its F1 by axis."""
-    from replay.methods.leaderboard import to_json
-
-    rows = to_json(standings, seconds)
     for row, standing in zip(rows, standings, strict=True):
         row["f1_by_axis"] = standing.by_group({j.id: axis_of(j.id) for j in standing.judgements})
-    about = {"schema": SCHEMA, "split": making.split, "masks": making.masks}
+    about = {"schema": SCHEMA, "split": planted.split, "masks": planted.masks}
     data = {**about, "samples": len(standings[0].judgements), "methods": rows}
     sys.stdout.write(json_format.dumps(data) + "\n")

@@ -1,28 +1,34 @@
-"""What people read: tables on stdout, narration on stderr. All text is made safe first."""
+"""Output for people: tables on stdout, messages and progress on stderr. All text is made safe."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
-from typing import TYPE_CHECKING, Any
+from typing import Any, TypeVar
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    ProgressColumn,
+    TextColumn,
+    TimeElapsedColumn,
+)
 from rich.progress import Progress as Bar
 from rich.table import Table
 from rich.text import Text
 
+from omnitrace.progress import Progress, Report
 from omnitrace.text import one_line, safe_text
 
-if TYPE_CHECKING:
-    from recorder.adding import Report
+T = TypeVar("T")
 
 STYLES = {"text": "cyan", "image": "magenta", "audio": "yellow", "video": "green"}
 """One colour a modality, as in the browser."""
 
 
 def out() -> Console:
-    """The console of stdout, made when it is needed so that redirection is seen."""
+    """The console of stdout; made for each use, so that a redirected stdout is respected."""
     return Console(highlight=False)
 
 
@@ -46,7 +52,7 @@ def plain(text: str, style: str = "") -> Text:
 
 
 def table(title: str, *columns: str, **options: Any) -> Table:
-    """An empty table in the house style; a column whose name ends in `>` holds numbers."""
+    """An empty table in the style of all verbs; a column whose name ends in `>` holds numbers."""
     made = Table(title=plain(title), title_justify="left", header_style="bold", **options)
     for name in columns:
         if name.endswith(">"):
@@ -57,44 +63,35 @@ def table(title: str, *columns: str, **options: Any) -> Table:
 
 
 def waiting(what: str) -> AbstractContextManager[object]:
-    """A spinner on stderr, where that is a terminal, beside what is going on."""
+    """A spinner on stderr, where that is a terminal, with the text `what`."""
     console = Console(stderr=True)
     return console.status(plain(what)) if console.is_terminal else nullcontext()
 
 
-def tracked(ids: Sequence[str]) -> Iterator[str]:
-    """The ids in turn, beside a bar on stderr where that is a terminal."""
-    console = Console(stderr=True)
-    columns = (BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
-    with Bar(*columns, console=console, transient=True, disable=not console.is_terminal) as bar:
-        yield from bar.track(ids, total=len(ids))
+def tracked(items: Iterable[T]) -> Iterator[T]:
+    """The items in turn; a bar on stderr, where that is a terminal, counts them."""
+    with _bar() as bar:
+        yield from bar.track(items)
 
 
 @contextmanager
-def progress_bar(what: str) -> Iterator[Callable[[int, int, str], None]]:
-    """A bar on stderr, where that is a terminal: how many are done of how many, and the next."""
-    console = Console(stderr=True)
-    columns = (
-        BarColumn(),
-        MofNCompleteColumn(),
-        TimeElapsedColumn(),
-        TextColumn("{task.fields[at]}"),
-    )
-    with Bar(*columns, console=console, transient=True, disable=not console.is_terminal) as bar:
-        task = bar.add_task(what, total=None, at="")
+def progress_bar() -> Iterator[Report]:
+    """A bar on stderr, where that is a terminal: items done, and the one that is worked on."""
+    with _bar(TextColumn("{task.fields[at]}")) as bar:
+        task = bar.add_task("", total=None, at="")
 
-        def report(done: int, total: int, at: str) -> None:
+        def report(progress: Progress) -> None:
+            tokens = f" · {progress.step} tokens" if progress.step else ""
             # Brackets would be read as markup.
-            bar.update(task, completed=done, total=total, at=one_line(at, 40).replace("[", "("))
+            at = one_line(progress.item, 40).replace("[", "(") + tokens
+            bar.update(task, completed=progress.done, total=progress.total, at=at)
 
         yield report
 
 
-@contextmanager
-def samples_bar() -> Iterator[Report]:
-    """A bar of samples to which something is added."""
-    with progress_bar("samples") as report:
-        yield lambda summary, sample: report(summary.done, summary.total, sample)
+def _bar(*columns: ProgressColumn) -> Bar:
+    console, first = Console(stderr=True), (BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+    return Bar(*first, *columns, console=console, transient=True, disable=not console.is_terminal)
 
 
 def size(nbytes: int) -> str:

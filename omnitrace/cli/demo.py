@@ -1,4 +1,4 @@
-"""`omnitrace demo`: the whole thread on bundled samples, with the truth beside what was found."""
+"""`omnitrace demo`: bundled samples recorded and replayed, their sources next to the true ones."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from rich.text import Text
 
 from omnitrace import Trace, open_run
 from omnitrace.cli.console import narrate, out, plain, table
-from omnitrace.errors import CommandError
+from omnitrace.errors import CommandError, extra
 from omnitrace.text import one_line
 from recorder.cli.record import record
 from replay import Attribution, attribute
@@ -19,7 +19,7 @@ from replay.cli.tables import unit_text
 from replay.evaluation.truth import Evidence, Truth, evidence_of, read_truths, true_units
 
 KINDS = ("image", "audio", "video", "mixed")
-SAID_WRONG = "(not what is true)"
+WRONG = "(not what is true)"
 
 
 def demo(folder: Path = Path("omnitrace-demo")) -> int:
@@ -36,8 +36,8 @@ def demo(folder: Path = Path("omnitrace-demo")) -> int:
     run = open_run(run_path)
     for id, truth in read_truths(folder / "truth.jsonl").items():
         out().print(truth_table(attribute(run[id]), run[id], truth))
-    place, beside = shlex.quote(str(run_path)), shlex.quote(str(folder))
-    known = f"--media {beside} --labels {shlex.quote(str(folder / 'truth.jsonl'))}"
+    place, media = shlex.quote(str(run_path)), shlex.quote(str(folder))
+    known = f"--media {media} --labels {shlex.quote(str(folder / 'truth.jsonl'))}"
     narrate(f"Read it in the terminal:     omnitrace browse {place} {known}")
     narrate(f"Other settings, as JSON:     omnitrace replay {place} --preset paper --json")
     return status
@@ -45,12 +45,9 @@ def demo(folder: Path = Path("omnitrace-demo")) -> int:
 
 def write_demo_samples(folder: Path) -> None:
     """The bundled samples as files that a user could have made; CommandError without [record]."""
-    try:
+    with extra("record", "the demo needs"):
         from recorder.planted.samples import SPLITS, make_sample, write_samples
-    except ImportError as error:
-        raise CommandError(
-            f"the demo needs {error.name}: pip install 'omnitrace-replay[record]'."
-        ) from error
+
     try:
         write_samples([make_sample(SPLITS["demo"][0], kind) for kind in KINDS], folder)
     except OSError as error:
@@ -58,15 +55,14 @@ def write_demo_samples(folder: Path) -> None:
 
 
 def truth_table(attribution: Attribution, trace: Trace, truth: Truth) -> Table:
-    """Each sentence of the answer, what OmniTrace says caused it, and what truly did."""
+    """Each span of the answer, its curated sources, and its true ones."""
     made = table(attribution.id, "said", "because of", "truly because of", expand=True)
-    stretches = [(span.start, span.end) for span in attribution.spans]
-    known = evidence_of(attribution.response, stretches, truth)
+    ranges = [(span.start, span.end) for span in attribution.spans]
+    known = evidence_of(attribution.response, ranges, truth)
     for span, evidence in zip(attribution.spans, known, strict=True):
-        found = [source.unit for source in span.sources]
         made.add_row(
             plain(one_line(span.text, 200)),
-            _lines(_marked(attribution, trace, evidence, unit) for unit in found),
+            _lines(_marked(attribution, trace, evidence, s.unit) for s in span.sources),
             _truth(attribution, trace, evidence),
         )
     return made
@@ -78,7 +74,7 @@ def _marked(
     evidence: tuple[Evidence, ...] | None,
     unit: int,
 ) -> Text:
-    """A found source, ticked if it truly is one."""
+    """A source unit after a tick if it truly is one, after a dot otherwise."""
     right = evidence is not None and unit in true_units(attribution.units, trace, evidence)
     mark = plain("✓ ", "bold green") if right else plain("· ", "dim")
     return mark.append_text(unit_text(attribution.units, unit))
@@ -86,7 +82,7 @@ def _marked(
 
 def _truth(attribution: Attribution, trace: Trace, evidence: tuple[Evidence, ...] | None) -> Text:
     if evidence is None:
-        return plain(SAID_WRONG, "dim")
+        return plain(WRONG, "dim")
     true = sorted(true_units(attribution.units, trace, evidence))
     return (
         _lines(unit_text(attribution.units, unit) for unit in true)

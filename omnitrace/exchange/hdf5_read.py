@@ -1,4 +1,4 @@
-"""A run from an HDF5 file that `omnitrace export` wrote, or a stranger.
+"""A run from an HDF5 file that `omnitrace export` wrote, or anybody else.
 
 What HDF5 can do beyond holding numbers is refused before anything is read: links of every kind but
 plain members, storage in other files, virtual data sets, types that are no plain numbers, filters
@@ -8,7 +8,7 @@ beyond gzip, and sizes that the stored bytes cannot fill (docs/hdf5.md).
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -21,6 +21,7 @@ from omnitrace.arrays import Array
 from omnitrace.errors import CommandError, OmniTraceError
 from omnitrace.exchange.hdf5_write import FORMAT, digest
 from omnitrace.maintenance.copy import writing
+from omnitrace.progress import Progress, Report
 from omnitrace.store import additions, commit
 from omnitrace.store.columns import COLUMNS, OFFSET, column
 from omnitrace.store.commit import Marker, Unreadable
@@ -29,8 +30,6 @@ from omnitrace.store.run import ROOT, read_root
 from omnitrace.store.segment import file_name, packed_files
 from omnitrace.store.shards import LARGEST_CHUNK_BYTES
 from omnitrace.text import one_line, safe_text
-
-Report = Callable[[int, int, str], None]
 
 MAX_BYTES = 2**34
 """Of one column of one segment, unless the user allows more."""
@@ -42,7 +41,7 @@ _NUMBERS = {h5py.h5t.INTEGER, h5py.h5t.FLOAT}
 
 
 def import_hdf5(path: Path, files: Files, max_bytes: int, report: Report) -> list[str]:
-    """Make the run in `files` that was exported to `path`, as far as it is not yet.
+    """Import to `files` what it lacks of the run that was exported to `path`.
 
     Identity, UUIDs, sample keys, traces and additions are those of the exported run, bit for bit.
     Gives a sentence for each addition that cannot be used. Raises OmniTraceError naming the member
@@ -69,11 +68,11 @@ class _Import:
         names = _names(segments, _MOST_MEMBERS)
         there = set(self._files.names("commits"))
         for number, name in enumerate(names):
-            self._report(number, len(names), name)
+            self._report(Progress(number, len(names), name))
             if f"{name}.json" not in there:
                 with _at(f"segments/{name}"):
                     self._segment(_group(segments, name), name)
-        self._report(len(names), len(names), "")
+        self._report(Progress(len(names), len(names)))
         return self._additions()
 
     def _join(self, root: bytes) -> None:
@@ -106,10 +105,10 @@ class _Import:
     def _put(
         self, marker: Marker, document: bytes, columns: dict[str, Array], offsets: Array
     ) -> None:
-        """Write the segment; where it is compressed as it was, the marker is the very same."""
+        """Write the segment; its marker is the same bytes if the compressor is the same."""
         entries = {}
         for name, data in packed_files(columns, offsets):
-            entries[name] = commit.vouch([data])
+            entries[name] = commit.file_entry([data])
             self._put_file(file_name(marker.segment, name), data)
         again = commit.amend(document, files=msgspec.to_builtins(entries))
         with writing(self._files):
@@ -153,7 +152,7 @@ class _Import:
 
 
 def _in_order(names: list[str]) -> list[str]:
-    """The columns of a segment as its writer orders them; Unreadable if some are none."""
+    """The columns of a segment in its writer's order; Unreadable if some are unknown."""
     rest = sorted(set(names) - {OFFSET, "marker", *COLUMNS})
     strange = [name for name in rest if column(name) is None]
     if strange or not set(COLUMNS) <= set(names):
@@ -173,7 +172,7 @@ def _names(group: Any, most: int) -> list[str]:
 
 
 def _member(group: Any, name: str) -> Any:
-    """A member that lies in this very file."""
+    """A member of this file, not of another."""
     link = group.get(name, getlink=True)
     if link is None:
         raise Unreadable("it is absent", name)
@@ -190,7 +189,7 @@ def _group(group: Any, name: str) -> Any:
 
 
 def _dataset(group: Any, name: str) -> Any:
-    """A data set of plain numbers that lie in this very file; nothing of it is read yet."""
+    """A data set of plain numbers that are stored in this file; none of them is read yet."""
     found = _member(group, name)
     if not isinstance(found, h5py.Dataset):
         raise Unreadable("it is no data set", name)
@@ -229,7 +228,7 @@ def _bytes(group: Any, name: str) -> bytes:
 
 
 def _attribute(found: Any, name: str, length: int) -> bytes:
-    """A short attribute of bytes; its type is looked at before it is read."""
+    """A short attribute of bytes; its type is checked before it is read."""
     if name not in found.attrs:
         return b""
     held = found.attrs.get_id(name)
@@ -240,7 +239,7 @@ def _attribute(found: Any, name: str, length: int) -> bytes:
 
 @contextmanager
 def _at(name: str) -> Iterator[None]:
-    """Say which member it was, from the outside in."""
+    """Put the name of the enclosing member before that of the error."""
     try:
         yield
     except Unreadable as error:

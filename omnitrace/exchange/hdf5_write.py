@@ -1,4 +1,4 @@
-"""A run as one HDF5 file: a hand-off to MATLAB, Julia or R, or past a quota of inodes.
+"""A run as one HDF5 file: for MATLAB, Julia or R, or where a quota limits inodes.
 
 The packed columns of docs/format.md as they are, one dataset each, and the documents byte for byte
 (docs/hdf5.md). Only what every HDF5 library reads without plugins. Never a live recorder: a file
@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -20,6 +19,7 @@ import numpy as np
 from omnitrace.arrays import Array
 from omnitrace.atomic import atomic_write
 from omnitrace.errors import OmniTraceError
+from omnitrace.progress import Progress, Report
 from omnitrace.store import additions, commit
 from omnitrace.store.columns import OFFSET, column
 from omnitrace.store.commit import Unreadable
@@ -33,14 +33,12 @@ CODECS = ("gzip", "none")
 CHUNK_ELEMENTS = 2**16
 _LEVEL = 4
 
-Report = Callable[[int, int, str], None]
-"""Called with the segments done, their number, and the one that is next."""
 
 
 def export(run: Run, path: Path, codec: str, report: Report) -> list[str]:
     """Write all of `run` to the file `path`, completely or not at all.
 
-    `codec` is `gzip` or `none`. Gives a sentence for each segment or addition that is damaged and
+    `codec` is `gzip` or `none`. Returns a sentence for each segment or addition that is damaged and
     therefore left out. Raises OmniTraceError if the file cannot be written.
     """
     damage = list(run.damage)
@@ -56,7 +54,7 @@ def _write(run: Run, file: Any, codec: str, damage: list[str], report: Report) -
     _put_bytes(file, "run", get_document(run.files, ROOT))
     segments, added = file.create_group("segments"), file.create_group("additions")
     for number, (name, segment) in enumerate(run.segments.items()):
-        report(number, len(run.segments), name)
+        report(Progress(number, len(run.segments), name))
         try:
             _put_segment(segments.create_group(name), run.files, segment, codec)
         except (Unreadable, OSError) as error:
@@ -67,7 +65,7 @@ def _write(run: Run, file: Any, codec: str, damage: list[str], report: Report) -
                 f"segment {name} is left out: {segment.where(error.file)}: "
                 f"{safe_text(str(error))}. Put the file back from a copy and export again."
             )
-    report(len(run.segments), len(run.segments), "")
+    report(Progress(len(run.segments), len(run.segments)))
     for name in filter(None, map(commit.uuid_of, run.files.names(additions.FOLDER))):
         with suppress(Unreadable):  # `Run.damage` names it
             run.additions.read(name)

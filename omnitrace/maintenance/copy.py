@@ -1,17 +1,18 @@
-"""Copies of a run, and several runs made one, on any medium; running the same again resumes.
+"""Copies of a run, and unions of several, on any medium; running the same again resumes.
 
-Segments and additions go over whole under their own UUIDs, each file checked against its marker
-on the way, the marker last: a copy that is killed is a run like any other. Of samples that two
-runs hold the one counts that reading chooses (the smallest segment UUID).
+Segments and additions are copied under their own UUIDs, each file checked against its marker, the
+marker last: a copy that is killed is a run like any other. Where two runs hold the same sample,
+readers use the one that `omnitrace.store.run` chooses (the smallest segment UUID).
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 
 from omnitrace.errors import CommandError, OmniTraceError
+from omnitrace.progress import Progress, Report
 from omnitrace.store import additions, commit
 from omnitrace.store.additions import FOLDER
 from omnitrace.store.commit import FileEntry, Marker, Unreadable
@@ -21,14 +22,11 @@ from omnitrace.store.segment import BLOCK, file_name, reading
 from omnitrace.store.writer import create_or_join
 from omnitrace.text import one_line, safe_text
 
-Report = Callable[[int, int, str], None]
-"""Called with the segments done, their number, and the one that is next."""
-
 
 @dataclass
 class CopySummary:
-    """What went over: numbers of segments, of their samples and bytes, of additions; what was
-    `there` already; and what was left out because it is damaged, a sentence each."""
+    """What was copied: numbers of segments, of their samples and bytes, of additions; how many
+    segments were `there` already; and what was left out because it is damaged, a sentence each."""
 
     segments: int = 0
     samples: int = 0
@@ -39,7 +37,7 @@ class CopySummary:
 
 
 def copy(source: Files, target: Files, report: Report) -> CopySummary:
-    """Make `target` the same run as `source`, as far as it is not yet.
+    """Copy to `target` what it lacks of the run `source`.
 
     Raises CommandError if something else is there, OmniTraceError if it cannot be written.
     """
@@ -58,7 +56,7 @@ def copy(source: Files, target: Files, report: Report) -> CopySummary:
 
 
 def merge(sources: Sequence[Files], target: Files, report: Report) -> CopySummary:
-    """Put all of `sources`, which must have the same identity, into `target`, made if need be.
+    """Copy all of `sources`, which must have the same identity, into `target`, old or new.
 
     Raises OmniTraceError naming what differs, or if `target` cannot be written.
     """
@@ -72,8 +70,8 @@ def merge(sources: Sequence[Files], target: Files, report: Report) -> CopySummar
 
 
 @dataclass(frozen=True)
-class _Over:
-    """One run's way into another place."""
+class _Transfer:
+    """Copies parts of one run to another place."""
 
     source: Files
     target: Files
@@ -109,17 +107,17 @@ class _Over:
             if self.source.size(name) != entry.size:
                 raise Unreadable("its size is not what the marker says")
             data = self.source.get(name)
-        if commit.vouch([data]) != entry:
+        if commit.file_entry([data]) != entry:
             raise Unreadable("its checksums are not what the marker says", name)
         return data
 
     def _put(self, name: str, entry: FileEntry, data: bytes) -> None:
-        """Put a file, complete or not at all: another who copies the same puts the same bytes."""
+        """Put a complete file, unless another process that copies the same has put it."""
         with writing(self.target):
             if self.target.put_if_absent(name, data):
                 return
             starts = range(0, entry.size, BLOCK)
-            if commit.vouch(self.target.get(name, start, BLOCK) for start in starts) != entry:
+            if commit.file_entry(self.target.get(name, start, BLOCK) for start in starts) != entry:
                 raise OmniTraceError(
                     f"{self.target.where(name)} is there with other content: remove it, or wait "
                     "until its writer is done, and copy again."
@@ -129,30 +127,30 @@ class _Over:
 def _take(
     run: Run, target: Files, store_uuid: str, summary: CopySummary, report: Report
 ) -> CopySummary:
-    over = _Over(run.files, target, store_uuid, summary)
+    transfer = _Transfer(run.files, target, store_uuid, summary)
     summary.damage += run.damage
     there = set(target.names("commits"))
     for number, (name, segment) in enumerate(run.segments.items()):
-        report(number, len(run.segments), name)
+        report(Progress(number, len(run.segments), name))
         if f"{name}.json" in there:
             summary.there += 1
             continue
         try:
-            over.segment(segment.marker)
+            transfer.segment(segment.marker)
         except (Unreadable, OSError) as error:
             summary.damage.append(_left_out(run.files, name, error))
-    report(len(run.segments), len(run.segments), "")
-    _take_additions(run, over)
+    report(Progress(len(run.segments), len(run.segments)))
+    _take_additions(run, transfer)
     return summary
 
 
-def _take_additions(run: Run, over: _Over) -> None:
-    """Copy every addition that can be read; of the others `Run.damage` tells."""
-    for file in sorted(set(run.files.names(FOLDER)) - set(over.target.names(FOLDER))):
+def _take_additions(run: Run, transfer: _Transfer) -> None:
+    """Copy every addition that can be read; the others are in `Run.damage`."""
+    for file in sorted(set(run.files.names(FOLDER)) - set(transfer.target.names(FOLDER))):
         addition = commit.uuid_of(file)
         with suppress(Unreadable, OSError):
             if addition and run.additions.read(addition):
-                over.addition(additions.where(addition))
+                transfer.addition(additions.where(addition))
 
 
 def _left_out(source: Files, segment: str, error: Unreadable | OSError) -> str:
@@ -167,7 +165,7 @@ def _left_out(source: Files, segment: str, error: Unreadable | OSError) -> str:
 
 @contextmanager
 def writing(target: Files) -> Iterator[None]:
-    """Turn the medium's refusal into an error naming the file and what to do."""
+    """Convert OSErrors into an OmniTraceError naming the file and what to do."""
     try:
         yield
     except OSError as error:

@@ -1,15 +1,16 @@
-"""Whether a run is whole: every file against what its marker says, and what the files mean.
+"""Verification of a run: every file against its marker, and the content of the files.
 
-Reads everything and changes nothing. What is wrong is told apart from what is only remarkable.
+Reads everything and changes nothing. Damage is distinguished from what is harmless.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 from omnitrace.errors import CommandError, OmniTraceError
 from omnitrace.maintenance.orphans import orphans
+from omnitrace.progress import Progress, Report, no_report
 from omnitrace.store import additions, commit
 from omnitrace.store.additions import FOLDER, Addition
 from omnitrace.store.columns import modality_counts
@@ -20,14 +21,11 @@ from omnitrace.store.segment import BLOCK, Segment, file_name
 from omnitrace.text import one_line, safe_text
 from omnitrace.trace import Trace
 
-Report = Callable[[int, int, str], None]
-"""Called with the segments done, their number, and the segment that is next."""
-
 
 @dataclass(frozen=True)
 class Finding:
-    """One thing that was found: the `file` it is about, a `sentence` that names it, and whether
-    it is `damage`; else it is harmless."""
+    """One result: the `file` that it is about, a `sentence` that names it, and whether it is
+    `damage`; otherwise it is harmless."""
 
     file: str
     sentence: str
@@ -35,12 +33,12 @@ class Finding:
 
 
 def verify(
-    files: Files, deep: bool = False, report: Report = lambda done, total, at: None
+    files: Files, deep: bool = False, report: Report = no_report
 ) -> Iterator[Finding]:
-    """All that is wrong with the run in `files`, and then what is remarkable.
+    """All damage of the run in `files`, and then what is harmless.
 
-    Every file must be there in its size and with its checksums; if `deep`, every chunk must
-    decode, every trace be legal and as its marker says, every addition legal for its sample.
+    Every file must exist with its size and checksums; if `deep`, every chunk must decode, every
+    trace be legal and agree with its marker, every addition be legal for its sample.
     Raises CommandError if there is no run at all.
     """
     try:
@@ -57,12 +55,12 @@ def verify(
         return
     yield from (Finding(files.where(fault.name), fault.sentence) for fault in faults)
     for number, segment in enumerate(run.segments.values()):
-        report(number, len(run.segments), segment.marker.segment)
+        report(Progress(number, len(run.segments), segment.marker.segment))
         yield from _segment_findings(files, segment, deep)
     if deep:
         yield from _addition_findings(run)
     yield from _remarks(files)
-    report(len(run.segments), len(run.segments), "")
+    report(Progress(len(run.segments), len(run.segments)))
 
 
 def _segment_findings(files: Files, segment: Segment, deep: bool) -> Iterator[Finding]:
@@ -72,31 +70,30 @@ def _segment_findings(files: Files, segment: Segment, deep: bool) -> Iterator[Fi
     except Unreadable as error:
         yield _finding(files, marker, "", str(error))
         return
-    sound = True
-    harms = each(
-        files, lambda name: _harm(files, file_name(marker.segment, name), entries[name]), entries
-    )
-    for name, harm in zip(entries, harms, strict=True):
-        if harm:
-            sound = False
-            yield _finding(files, marker, name, harm)
-    listed = {file_name(marker.segment, name) for name in entries}
+    intact = True
+    paths = {name: file_name(marker.segment, name) for name in entries}
+    errors = each(files, lambda name: _file_error(files, paths[name], entries[name]), entries)
+    for name, why in zip(entries, errors, strict=True):
+        if why:
+            intact = False
+            yield _finding(files, marker, name, why)
+    listed = set(paths.values())
     for found in files.walk(f"segments/{marker.segment}"):
         if found.name not in listed:
             where = files.where(found.name)
             yield Finding(where, f"{safe_text(where)} is not part of the run.", damage=False)
-    if deep and sound:
+    if deep and intact:
         yield from _deep_findings(files, segment)
 
 
-def _harm(files: Files, name: str, entry: FileEntry) -> str:
-    """What is wrong with a file; empty if it is what the marker says."""
+def _file_error(files: Files, name: str, entry: FileEntry) -> str:
+    """What is wrong with a file; empty if it agrees with the marker."""
     try:
         size = files.size(name)
         if size != entry.size:
             return f"it has {size} bytes, not {entry.size}"
         starts = range(0, size, BLOCK)
-        if commit.vouch(files.get(name, start, BLOCK) for start in starts) != entry:
+        if commit.file_entry(files.get(name, start, BLOCK) for start in starts) != entry:
             return "its checksums are not what the marker says"
     except OSError as error:
         return error.strerror or str(error)
@@ -119,11 +116,11 @@ def _deep_findings(files: Files, segment: Segment) -> Iterator[Finding]:
         except OmniTraceError as error:
             yield Finding(segment.where(_file_of(error)), str(error))
         else:
-            yield from _told_otherwise(files, marker, row, trace)
+            yield from _marker_findings(files, marker, row, trace)
 
 
 def _read_all(trace: Trace) -> None:
-    """Touch what a trace leaves on disk."""
+    """Read the signals and arrays, which a trace leaves on disk."""
     for stored in (trace.signals, trace.arrays):
         for name in stored:
             stored[name]
@@ -133,13 +130,13 @@ def _file_of(error: OmniTraceError) -> str:
     return error.__cause__.file if isinstance(error.__cause__, Unreadable) else ""
 
 
-def _told_otherwise(files: Files, marker: Marker, row: int, trace: Trace) -> Iterator[Finding]:
-    """The marker repeats for listings what the segment says."""
+def _marker_findings(files: Files, marker: Marker, row: int, trace: Trace) -> Iterator[Finding]:
+    """Whether the facts that the marker repeats for listings agree with the segment."""
     entry = marker.samples[row]
     preview = one_line(trace.response, PREVIEW_CHARS)
     if entry.modalities != modality_counts(trace) or safe_text(entry.preview) != preview:
-        said = f"it describes sample '{one_line(entry.id)}' otherwise than its segment"
-        yield _finding(files, marker, "", said)
+        why = f"it describes sample '{one_line(entry.id)}' otherwise than its segment"
+        yield _finding(files, marker, "", why)
 
 
 def _addition_findings(run: Run) -> Iterator[Finding]:
@@ -149,7 +146,7 @@ def _addition_findings(run: Run) -> Iterator[Finding]:
         try:
             found = run.additions.read(name)
         except (OSError, Unreadable):
-            continue  # a fault, which is reported
+            continue  # reported as a fault of the run
         for number, sample in enumerate(found.samples):
             if keys.get(sample.id) == sample.key:
                 yield from _added_findings(run, found, number)
@@ -167,13 +164,13 @@ def _added_findings(run: Run, found: Addition, number: int) -> Iterator[Finding]
             f"({safe_text(str(error))}). Delete it and make it again.",
         )
     except OmniTraceError:
-        return  # the sample itself is damaged, which is reported
+        return  # the sample itself is damaged: reported with its segment
 
 
 def _remarks(files: Files) -> Iterator[Finding]:
     for orphan in orphans(files):
         where = files.where(orphan.name)
-        if orphan.is_whole:
+        if orphan.is_complete:
             marker = files.where(commit.marker_name(orphan.segment))
             yield Finding(
                 marker,
@@ -182,8 +179,8 @@ def _remarks(files: Files) -> Iterator[Finding]:
                 "`omnitrace gc` removes the rest.",
             )
         else:
-            said = f"{where} was left by a writer that was killed, or is at work."
-            yield Finding(where, safe_text(said), damage=False)
+            sentence = f"{where} was left by a writer that was killed, or is at work."
+            yield Finding(where, safe_text(sentence), damage=False)
 
 
 def _finding(files: Files, marker: Marker, name: str, why: str) -> Finding:

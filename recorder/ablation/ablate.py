@@ -22,7 +22,7 @@ from omnitrace.progress import Report, no_report
 from omnitrace.store.adder import Adder
 from omnitrace.store.kinds import ABLATIONS
 from omnitrace.trace import Trace
-from recorder.ablation.asked import Asked, read_asked
+from recorder.ablation.requested import RequestedMasks, read_requested
 from recorder.ablation.base import Base, base_units
 from recorder.ablation.design import Design, design
 from recorder.adding import AddSummary, add_to_run
@@ -48,7 +48,7 @@ def ablate_inputs(run_path: Path, config: AblateConfig, report: Report = no_repo
     written.
     """
     run = open_run(run_path)
-    asked = read_asked(Path(config.asked)) if config.asked else None
+    asked = read_requested(Path(config.asked)) if config.asked else None
     if asked and config.mode == "remove":
         raise CommandError("--asked names single units; mode remove takes whole parts away.")
     samples = RecordedSamples.read(config.samples)
@@ -77,7 +77,7 @@ def ablate(run: Run, ids: Sequence[str], maker: Maker, report: Report) -> AddSum
         return add_to_run(adder, ids, maker.make, report)
 
 
-def _about(config: AblateConfig, asked: Asked | None) -> dict[str, Any]:
+def _about(config: AblateConfig, asked: RequestedMasks | None) -> dict[str, Any]:
     if asked is not None:
         return {"mode": config.mode, "asked": asked.sha256, "of": asked.of}
     drawn = {"masks": config.masks, "seed": config.seed, "units": to_dict(config.units)}
@@ -91,7 +91,7 @@ class Maker:
     adapter: Adapter
     samples: RecordedSamples
     config: AblateConfig
-    asked: Asked | None = None
+    asked: RequestedMasks | None = None
 
     @property
     def name(self) -> str:

@@ -11,7 +11,7 @@ from importlib import import_module
 from typing import Any
 
 from omnitrace.baseline import Answerer, BaselineConfig, Comparer
-from omnitrace.errors import CommandError
+from omnitrace.errors import extra
 
 Load = Callable[[Mapping[str, Any], BaselineConfig], Comparer | Answerer]
 """What a module's `load` is: from the run's identity and the options to the method, ready."""
@@ -51,10 +51,6 @@ def load_method(
     name: str, identity: Mapping[str, Any], config: BaselineConfig
 ) -> Comparer | Answerer:
     """The method, ready; CommandError where the [record] extra is not installed."""
-    try:
+    with extra("record", f"the baseline '{name}' needs"):
         load: Load = import_module(METHODS[name].module).load
         return load(identity, config)
-    except ImportError as error:
-        raise CommandError(
-            f"the baseline '{name}' needs {error.name}: pip install 'omnitrace-replay[record]'."
-        ) from error

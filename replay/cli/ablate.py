@@ -81,7 +81,7 @@ def ablate(
     check_added(opened, chosen)
     cache = MassCache(default_folder(), memory=0)
     work = Work(opened, golds, tuple(ablated(chosen).values()), options.seconds, cache)
-    with progress_bar("samples") as report:
+    with progress_bar() as report:
         rows, damaged = ablate_run(work, options.jobs, report)
     cache.prune()
     if options.json:

@@ -107,7 +107,7 @@ def sweep(
         check_added(opened, config)
     aim = Aim(options.metric, options.modality, options.holdout, options.jobs, cluster)
     cache = MassCache(default_folder(), memory=0)
-    with progress_bar("samples") as report:
+    with progress_bar() as report:
         swept = sweep_run(Work(opened, golds, made.configs, options.seconds, cache), aim, report)
     write_files(swept, options)
     cache.prune()

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from omnitrace.errors import CommandError, SampleError
+from omnitrace.errors import CommandError, SampleError, extra
 from omnitrace.text import one_line
 from replay.judge.config import JudgeConfig
 
@@ -156,12 +156,9 @@ def body_of(config: JudgeConfig, messages: Sequence[Message]) -> dict[str, Any]:
 
 
 def _client(config: JudgeConfig, key: str) -> OpenAI:
-    try:
+    with extra("judge", "judging needs"):
         from openai import OpenAI
-    except ImportError as error:
-        raise CommandError(
-            f"judging needs {error.name}: pip install 'omnitrace-replay[judge]'."
-        ) from error
+
     return OpenAI(base_url=config.base_url, api_key=key, timeout=config.timeout, max_retries=0)
 
 

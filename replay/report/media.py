@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path, PurePosixPath
 
-from omnitrace.errors import CommandError
+from omnitrace.errors import CommandError, extra
 from omnitrace.media.folder import MediaFolder
 from omnitrace.text import one_line
 from omnitrace.timeline import Medium
@@ -111,12 +111,9 @@ def _some(names: set[str]) -> str:
 
 
 def _thumbnail(path: Path) -> str | None:
-    try:
+    with extra("report", "thumbnails need"):
         from PIL import Image, ImageOps
-    except ImportError as error:
-        raise CommandError(
-            f"thumbnails need {error.name}: pip install 'omnitrace-replay[report]'."
-        ) from error
+
     written = io.BytesIO()
     try:
         with warnings.catch_warnings(action="error"), Image.open(path) as image:

@@ -15,7 +15,7 @@ from functools import lru_cache
 from importlib import resources
 from typing import TYPE_CHECKING, Any
 
-from omnitrace.errors import CommandError
+from omnitrace.errors import extra
 from omnitrace.text import one_line, safe_text
 from omnitrace.version import __version__
 from replay.analyses.figure import inline_svg
@@ -76,12 +76,9 @@ def page(front: Front, samples: Iterable[SampleView], notes: Sequence[str] = ())
 
 @lru_cache(maxsize=1)
 def _environment() -> Environment:
-    try:
+    with extra("report", "a page needs"):
         from jinja2 import Environment, FunctionLoader, StrictUndefined
-    except ImportError as error:
-        raise CommandError(
-            f"a page needs {error.name}: pip install 'omnitrace-replay[report]'."
-        ) from error
+
     environment = Environment(
         autoescape=True,
         finalize=_finalize,

@@ -13,7 +13,7 @@ from typing import Any, TextIO
 
 import numpy as np
 
-from omnitrace.errors import CommandError
+from omnitrace.errors import extra
 from omnitrace.text import safe_text
 from omnitrace.timeline import Modality
 from omnitrace.trace import Trace
@@ -80,13 +80,10 @@ def write_csv(samples: Iterable[list[Row]], file: TextIO) -> None:
 
 def write_parquet(samples: Iterable[list[Row]], path: Path) -> None:
     """The rows as Parquet, a row group a sample; CommandError without pyarrow."""
-    try:
+    with extra("report", "Parquet needs"):
         import pyarrow
         import pyarrow.parquet
-    except ImportError as error:
-        raise CommandError(
-            f"Parquet needs {error.name}: pip install 'omnitrace-replay[report]'."
-        ) from error
+
     schema = pyarrow.schema([(name, getattr(pyarrow, kind)()) for name, kind in COLUMNS.items()])
     with pyarrow.parquet.ParquetWriter(path, schema) as writer:
         for rows in samples:

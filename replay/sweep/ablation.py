@@ -11,10 +11,11 @@ from functools import partial
 import numpy as np
 
 from omnitrace.errors import OmniTraceError
+from omnitrace.progress import Report, no_report
 from replay.config import UPOS, CurationConfig, ReplayConfig
 from replay.evaluation.scores import Score, scores_of
 from replay.sweep.blocks import Work, Worker, blocks_of, team
-from replay.sweep.sweep import DRAWS, Counter, Report
+from replay.sweep.sweep import DRAWS, Counter
 
 ROWS: dict[str, dict[str, object]] = {
     "full": {},
@@ -47,7 +48,7 @@ def ablated(config: ReplayConfig) -> dict[str, ReplayConfig]:
 
 
 def ablate(
-    work: Work, jobs: int = 0, report: Report = lambda _done, _of, _at: None
+    work: Work, jobs: int = 0, report: Report = no_report
 ) -> tuple[list[Row], list[str]]:
     """The table's rows for `work.configs`, which are those of `ablated`; what could not be read.
 

@@ -6,7 +6,7 @@ not. Knows how samples are split and what wins; not how they are scored.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from hashlib import sha256
@@ -16,6 +16,7 @@ import numpy as np
 
 from omnitrace.arrays import Float64
 from omnitrace.errors import OmniTraceError
+from omnitrace.progress import Progress, Report, no_report
 from replay.config import ReplayConfig
 from replay.evaluation.scores import Score, prf, scores_of
 from replay.evaluation.space import COLUMNS
@@ -28,8 +29,6 @@ BEST = 10
 """How many configurations are reported with intervals."""
 DRAWS = 1000
 
-Report = Callable[[int, int, str], None]
-"""Called with the samples done, the samples in all, and nothing more to say."""
 
 
 @dataclass(frozen=True)
@@ -86,7 +85,7 @@ class Swept:
     damaged: list[str]
 
 
-def sweep(work: Work, aim: Aim, report: Report = lambda _done, _of, _at: None) -> Swept:
+def sweep(work: Work, aim: Aim, report: Report = no_report) -> Swept:
     """Score all configurations on all samples that have labels; bounded by a block of samples.
 
     OmniTraceError if too few samples have labels to choose on some and report on others.
@@ -140,11 +139,11 @@ class Counter:
 
     def __init__(self, report: Report, total: int) -> None:
         self._report, self._total, self._done = report, total, 0
-        report(0, total, "")
+        report(Progress(0, total))
 
     def add(self, samples: int) -> None:
         self._done += samples
-        self._report(self._done, self._total, "")
+        self._report(Progress(self._done, self._total))
 
 
 def _half(blocks: Iterable[Scored], damaged: list[str], count: Counter) -> Half:

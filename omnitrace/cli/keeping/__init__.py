@@ -28,7 +28,7 @@ VERBS = {
     ),
     "merge": (
         "Keep",
-        "omnitrace.cli.keeping.merge:merge",
+        "omnitrace.cli.keeping.copy:merge",
         "Unite runs that were recorded alike.",
     ),
     "export": (

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Literal
 
-from omnitrace.cli.console import narrate, progress_bar, size
+from omnitrace.cli.console import narrate, narrate_failures, progress_bar, size
 from omnitrace.errors import CommandError
 from omnitrace.exchange.hdf5_write import export as export_run
 from omnitrace.store.run import open_run
@@ -28,9 +28,8 @@ def export(run: Path, to: Path, *, codec: Literal["gzip", "none"] = "gzip") -> i
     if to.is_dir() or not to.parent.is_dir():
         raise CommandError(f"{to} cannot be a file: it is a folder, or there is none to hold it.")
     opened = open_run(run)
-    with progress_bar("segments") as report:
+    with progress_bar() as report:
         damage = export_run(opened, to, codec, report)
-    for sentence in damage:
-        narrate(f"omnitrace: {sentence}")
+    status = narrate_failures(damage)
     narrate(f"{to}: {len(opened)} samples, {size(to.stat().st_size)}.")
-    return 1 if damage else 0
+    return status

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from omnitrace.cli.console import narrate, out, plain, size
 from omnitrace.errors import CommandError
-from omnitrace.maintenance.gc import Left, Superseded, collect, superseded
+from omnitrace.maintenance.gc import Leftover, Superseded, collect, superseded
 from omnitrace.store.run import Run, run_files
 
 
@@ -53,7 +53,7 @@ def gc(run: Path, *, older_than: float = 24.0, dry_run: bool = False, json: bool
     return 0
 
 
-def _left(one: Left, dry_run: bool) -> str:
+def _left(one: Leftover, dry_run: bool) -> str:
     did = ("would be removed" if dry_run else "removed") if one.old else "kept, it is too young"
     return f"{one.where}: {did}; {one.files} files, {size(one.nbytes)}, {one.hours:.1f} h old"
 

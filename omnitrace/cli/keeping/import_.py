@@ -8,7 +8,7 @@ from itertools import chain, islice
 from pathlib import Path
 from typing import Any, Literal
 
-from omnitrace.cli.console import narrate, progress_bar
+from omnitrace.cli.console import narrate, narrate_failures, progress_bar
 from omnitrace.errors import CommandError
 from omnitrace.exchange.hdf5_read import MAX_BYTES, import_hdf5
 from omnitrace.exchange.inseq import read_inseq
@@ -25,8 +25,8 @@ Source = Literal["auto", "hdf5", "inseq", "vllm-hook"]
 
 
 @dataclass(frozen=True)
-class Given:
-    """What the user gave: where to read, and how much memory that may take."""
+class Origin:
+    """The file to read, the tokens that go with it, and the most memory in bytes."""
 
     file: Path
     tokens: Path | None
@@ -74,17 +74,16 @@ def import_(
             "--source vllm-hook, and with that alone; docs/importing.md says how to write it."
         )
     target = new_files(run)
-    damage = IMPORTERS[chosen](Given(file, tokens, max_bytes), target)
-    with progress_bar("segments checked") as report:
+    damage = IMPORTERS[chosen](Origin(file, tokens, max_bytes), target)
+    with progress_bar() as report:
         damage += [found.sentence for found in verify(target, True, report) if found.damage]
-    for sentence in damage:
-        narrate(f"omnitrace: {sentence}")
+    status = narrate_failures(damage)
     narrate(f"{run}: {len(Run(target))} samples.")
-    return 1 if damage else 0
+    return status
 
 
 def kind_of(file: Path) -> str:
-    """Which tool's it is, as far as its first bytes tell."""
+    """The tool that wrote the file, by its first bytes; a folder is vLLM-Hook's."""
     if file.is_dir():
         return "vllm-hook"
     with file.open("rb") as opened:
@@ -92,25 +91,25 @@ def kind_of(file: Path) -> str:
     return "inseq" if head.startswith((b"{", b"\x1f\x8b")) else "hdf5"
 
 
-def _hdf5(given: Given, target: Files) -> list[str]:
-    with progress_bar("segments") as report:
-        return import_hdf5(given.file, target, given.max_bytes, report)
+def _hdf5(origin: Origin, target: Files) -> list[str]:
+    with progress_bar() as report:
+        return import_hdf5(origin.file, target, origin.max_bytes, report)
 
 
-def _inseq(given: Given, target: Files) -> list[str]:
-    return _write(target, *read_inseq(given.file))
+def _inseq(origin: Origin, target: Files) -> list[str]:
+    return _write(target, *read_inseq(origin.file))
 
 
-def _vllm_hook(given: Given, target: Files) -> list[str]:
-    assert given.tokens is not None  # import_ has seen to it
-    return _write(target, *read_vllm_hook(given.file, given.tokens, given.max_bytes))
+def _vllm_hook(origin: Origin, target: Files) -> list[str]:
+    assert origin.tokens is not None  # import_ has checked it
+    return _write(target, *read_vllm_hook(origin.file, origin.tokens, origin.max_bytes))
 
 
 def _write(
     target: Files, identity: dict[str, Any], traces: Iterator[tuple[Trace, str]]
 ) -> list[str]:
-    """Add the samples that are not there yet; no damage is found on the way. Where the first
-    cannot be read, no run is made."""
+    """Add the samples that the run lacks; returns no damage. No run is made if the first sample
+    cannot be read."""
     first = [*islice(traces, 1)]
     with RunWriter(target, identity) as writer:
         for trace, key in chain(first, traces):
@@ -121,7 +120,7 @@ def _write(
     return []
 
 
-IMPORTERS: dict[str, Callable[[Given, Files], list[str]]] = {
+IMPORTERS: dict[str, Callable[[Origin, Files], list[str]]] = {
     "hdf5": _hdf5,
     "inseq": _inseq,
     "vllm-hook": _vllm_hook,

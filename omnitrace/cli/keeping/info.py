@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from omnitrace import Run, open_run
-from omnitrace.cli.console import narrate, out, plain, table
+from omnitrace.cli.console import narrate_failures, out, plain, table
 from omnitrace.text import one_line
 from omnitrace.timeline import Modality
 
@@ -35,9 +35,7 @@ def info(run: Path, *, json: bool = False) -> int:
         print(json_format.dumps(describe(opened)))
     else:
         show(opened)
-    for damage in opened.damage:
-        narrate(f"omnitrace: {damage}")
-    return 1 if opened.damage else 0
+    return narrate_failures(opened.damage)
 
 
 def describe(run: Run) -> dict[str, Any]:

@@ -25,7 +25,7 @@ def verify(run: Path, *, deep: bool = False, json: bool = False) -> int:
     json
         print JSON (schema omnitrace.verify/1)
     """
-    with progress_bar("segments") as report:
+    with progress_bar() as report:
         found = list(findings_of(run_files(run), deep, report))
     damage = [finding for finding in found if finding.damage]
     if json:

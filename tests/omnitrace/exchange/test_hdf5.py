@@ -19,6 +19,7 @@ from omnitrace.errors import CommandError, OmniTraceError
 from omnitrace.exchange.hdf5_read import MAX_BYTES, import_hdf5
 from omnitrace.exchange.hdf5_write import CODECS, export
 from omnitrace.maintenance.verify import verify
+from omnitrace.progress import no_report
 from omnitrace.store import shards
 from omnitrace.store.files import LocalFiles
 from omnitrace.store.run import Run, open_run
@@ -31,10 +32,6 @@ from tests.omnitrace.store.test_run import traces
 Change = Callable[[Any, Path], None]
 
 
-def quiet(done: int, total: int, at: str) -> None:
-    pass
-
-
 def recorded(*samples: Trace) -> MemoryFiles:
     files = MemoryFiles()
     with RunWriter(files, {"model": "m"}) as writer:
@@ -45,7 +42,7 @@ def recorded(*samples: Trace) -> MemoryFiles:
 
 def imported(path: Path, max_bytes: int = MAX_BYTES) -> MemoryFiles:
     files = MemoryFiles()
-    assert import_hdf5(path, files, max_bytes, quiet) == []
+    assert import_hdf5(path, files, max_bytes, no_report) == []
     return files
 
 
@@ -60,7 +57,7 @@ def store() -> MemoryFiles:
 @pytest.fixture(scope="module")
 def exported(store: MemoryFiles, tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("exported") / "run.h5"
-    assert export(Run(store), path, "gzip", quiet) == []
+    assert export(Run(store), path, "gzip", no_report) == []
     return path
 
 
@@ -74,7 +71,7 @@ def test_a_run_comes_back_byte_for_byte(
 ) -> None:
     path = tmp_path_factory.mktemp("any") / "run.h5"
     files = recorded(*samples)
-    assert export(Run(files), path, codec, quiet) == []
+    assert export(Run(files), path, codec, no_report) == []
     assert imported(path).content == files.content
 
 
@@ -97,15 +94,15 @@ def test_an_import_that_was_stopped_goes_on(store: MemoryFiles, exported: Path) 
     for name in list(files.content)[20:]:
         if not name.endswith("zarr.json"):
             del files.content[name]
-    import_hdf5(exported, files, MAX_BYTES, quiet)
+    import_hdf5(exported, files, MAX_BYTES, no_report)
     assert files.content == store.content
 
 
 def test_something_else_is_not_written_over(exported: Path) -> None:
     with pytest.raises(CommandError, match="holds something else"):
-        import_hdf5(exported, recorded(sample(9)), MAX_BYTES, quiet)
+        import_hdf5(exported, recorded(sample(9)), MAX_BYTES, no_report)
     with pytest.raises(CommandError, match="holds something else"):
-        import_hdf5(exported, MemoryFiles({"notes.txt": b"x"}), MAX_BYTES, quiet)
+        import_hdf5(exported, MemoryFiles({"notes.txt": b"x"}), MAX_BYTES, no_report)
 
 
 def test_the_example_of_the_docs_reads_it_with_plain_h5py(
@@ -306,12 +303,12 @@ def test_what_is_no_plain_export_is_refused_naming_the_member(
     with h5py.File(path, "r+") as file:
         change(file, tmp_path)
     with pytest.raises(OmniTraceError, match=f"{path}.*{words}"):
-        import_hdf5(path, MemoryFiles(), MAX_BYTES, quiet)
+        import_hdf5(path, MemoryFiles(), MAX_BYTES, no_report)
 
 
 def test_the_cap_is_before_the_allocation(exported: Path) -> None:
     with pytest.raises(OmniTraceError, match=r"larger than 1000 bytes.*--max-bytes"):
-        import_hdf5(exported, MemoryFiles(), 1000, quiet)
+        import_hdf5(exported, MemoryFiles(), 1000, no_report)
 
 
 def test_a_file_harmed_anywhere_is_an_error_or_harmless(
@@ -328,7 +325,7 @@ def test_a_file_harmed_anywhere_is_an_error_or_harmless(
         path.write_bytes(harmed)
         files = MemoryFiles()
         try:
-            damage = import_hdf5(path, files, MAX_BYTES, quiet)
+            damage = import_hdf5(path, files, MAX_BYTES, no_report)
         except OmniTraceError as error:
             errors += str(path) in str(error)
             continue
@@ -342,9 +339,9 @@ def test_a_full_disk_is_not_the_file_s_fault(store: MemoryFiles, exported: Path)
     for operations in (0, 5, 40):
         disk = FullDisk(operations_left=operations)
         with pytest.raises(OmniTraceError, match=r"^cannot write memory/.*No space left"):
-            import_hdf5(exported, disk, MAX_BYTES, quiet)
+            import_hdf5(exported, disk, MAX_BYTES, no_report)
         rest = MemoryFiles(disk.content)
-        import_hdf5(exported, rest, MAX_BYTES, quiet)
+        import_hdf5(exported, rest, MAX_BYTES, no_report)
         assert rest.content == store.content
 
 
@@ -354,7 +351,7 @@ def test_damage_of_the_run_is_left_out_of_the_export(tmp_path: Path) -> None:
     run = open_run(tmp_path / "run")
     harmed = tmp_path / "run" / "segments" / run.segment_of("s0") / "prompt" / "c.0.0"
     harmed.write_bytes(harmed.read_bytes()[:-1])
-    [sentence] = export(open_run(tmp_path / "run"), tmp_path / "run.h5", "none", quiet)
+    [sentence] = export(open_run(tmp_path / "run"), tmp_path / "run.h5", "none", no_report)
     assert str(harmed) in sentence
     assert set(Run(imported(tmp_path / "run.h5"))) == {"s2", "s3"}
 

@@ -14,6 +14,7 @@ from omnitrace.cli import main
 from omnitrace.errors import CommandError, OmniTraceError
 from omnitrace.maintenance.copy import copy, merge
 from omnitrace.maintenance.verify import verify
+from omnitrace.progress import no_report
 from omnitrace.store import commit
 from omnitrace.store.files import LocalFiles
 from omnitrace.store.run import Run, open_run
@@ -21,10 +22,6 @@ from omnitrace.store.writer import RunWriter
 from tests.omnitrace.maintenance.runs import IDENTITY, add_both, all_of, fill, sample
 from tests.omnitrace.store.stores import FullDisk, MemoryFiles, describe, read_all
 from tests.omnitrace.store.test_run_damage import flip
-
-
-def quiet(done: int, total: int, at: str) -> None:
-    pass
 
 
 @pytest.fixture(scope="module")
@@ -39,10 +36,10 @@ def content(path: Path) -> dict[str, bytes]:
 
 
 def test_a_copy_is_the_run_byte_for_byte(store: Path, tmp_path: Path) -> None:
-    summary = copy(LocalFiles(store), LocalFiles(tmp_path / "copy"), quiet)
+    summary = copy(LocalFiles(store), LocalFiles(tmp_path / "copy"), no_report)
     assert (summary.segments, summary.samples, summary.additions) == (2, 4, 4)
     assert content(tmp_path / "copy") == content(store)
-    again = copy(LocalFiles(store), LocalFiles(tmp_path / "copy"), quiet)
+    again = copy(LocalFiles(store), LocalFiles(tmp_path / "copy"), no_report)
     assert (again.segments, again.there, again.additions) == (0, 2, 0)
 
 
@@ -51,13 +48,13 @@ def test_a_copy_goes_on_where_it_stopped_at_any_operation(store: Path) -> None:
     for operations in range(len(expected)):
         disk = FullDisk(operations_left=operations)
         with pytest.raises(OmniTraceError, match="No space left on device"):
-            copy(LocalFiles(store), disk, quiet)
+            copy(LocalFiles(store), disk, no_report)
         rest = MemoryFiles(disk.content)
         if rest.content:
             assert set(Run(rest)) <= {f"s{number}" for number in range(4)}
             damage = [one.sentence for one in verify(rest) if one.damage]
-            assert all("is absent, but all that it vouched for" in said for said in damage)
-        copy(LocalFiles(store), rest, quiet)
+            assert all("is absent, but all that it vouched for" in message for message in damage)
+        copy(LocalFiles(store), rest, no_report)
         assert rest.content == expected
 
 
@@ -68,7 +65,7 @@ def test_a_damaged_segment_is_left_out_and_named(store: Path, tmp_path: Path) ->
     harmed.write_bytes(flip(harmed.read_bytes(), random.Random(1)))
     addition = sorted((source / "additions").iterdir())[0]
     addition.write_bytes(b"{}")
-    summary = copy(LocalFiles(source), LocalFiles(tmp_path / "copy"), quiet)
+    summary = copy(LocalFiles(source), LocalFiles(tmp_path / "copy"), no_report)
     assert set(open_run(tmp_path / "copy")) == {"s2", "s3"}
     assert summary.additions == 3
     assert any(str(addition) in sentence for sentence in summary.damage)
@@ -79,23 +76,23 @@ def test_a_damaged_segment_is_left_out_and_named(store: Path, tmp_path: Path) ->
 def test_another_run_or_other_files_are_not_written_over(store: Path, tmp_path: Path) -> None:
     fill(LocalFiles(tmp_path / "other"), range(1))
     with pytest.raises(CommandError, match="holds another run"):
-        copy(LocalFiles(store), LocalFiles(tmp_path / "other"), quiet)
+        copy(LocalFiles(store), LocalFiles(tmp_path / "other"), no_report)
     (tmp_path / "files").mkdir()
     (tmp_path / "files" / "notes.txt").write_text("x")
     with pytest.raises(CommandError, match="holds other files"):
-        copy(LocalFiles(store), LocalFiles(tmp_path / "files"), quiet)
-    copy(LocalFiles(store), LocalFiles(tmp_path / "copy"), quiet)
+        copy(LocalFiles(store), LocalFiles(tmp_path / "files"), no_report)
+    copy(LocalFiles(store), LocalFiles(tmp_path / "copy"), no_report)
     file = next((tmp_path / "copy" / "segments").rglob("prompt/c.*"))
     next((tmp_path / "copy" / "commits").glob(f"{file.parent.parent.name}.json")).unlink()
     file.write_bytes(b"another writer's")
     with pytest.raises(OmniTraceError, match=f"{file} is there with other content"):
-        copy(LocalFiles(store), LocalFiles(tmp_path / "copy"), quiet)
+        copy(LocalFiles(store), LocalFiles(tmp_path / "copy"), no_report)
 
 
 def test_merged_runs_hold_every_sample_with_what_was_added(store: Path, tmp_path: Path) -> None:
     fill(LocalFiles(tmp_path / "b"), range(4, 7))
     out = LocalFiles(tmp_path / "out")
-    summary = merge([LocalFiles(store), LocalFiles(tmp_path / "b")], out, quiet)
+    summary = merge([LocalFiles(store), LocalFiles(tmp_path / "b")], out, no_report)
     assert (summary.segments, summary.samples, summary.additions) == (4, 7, 4)
     merged = Run(out)
     parts = [open_run(store), open_run(tmp_path / "b")]
@@ -105,7 +102,7 @@ def test_merged_runs_hold_every_sample_with_what_was_added(store: Path, tmp_path
     assert all_of(merged)["samples"] == {**first, **second}
     assert list(merged) == [f"s{number}" for number in range(7)]
     assert list(verify(out, deep=True)) == []
-    assert merge([LocalFiles(store)], out, quiet).there == 2
+    assert merge([LocalFiles(store)], out, no_report).there == 2
 
 
 def test_of_a_sample_in_several_runs_the_smallest_segment_counts() -> None:
@@ -124,7 +121,7 @@ def test_of_a_sample_in_several_runs_the_smallest_segment_counts() -> None:
     merged = []
     for order in orders:
         out = MemoryFiles()
-        merge(order, out, quiet)
+        merge(order, out, no_report)
         merged.append(Run(out))
     assert len({json.dumps(read_all(run)) for run in merged}) == 1
     assert describe(merged[0]["twin"]) == by_segment[min(by_segment)]
@@ -138,7 +135,7 @@ def test_runs_recorded_otherwise_are_refused_before_anything_is_copied(
     fill(other, range(9, 10), {"model": "m2", "options": {"seed": 1}})
     out = LocalFiles(tmp_path / "out")
     with pytest.raises(OmniTraceError, match="model is 'm' there, 'm2' here"):
-        merge([LocalFiles(store), other], out, quiet)
+        merge([LocalFiles(store), other], out, no_report)
     assert list(Run(out)) == []
 
 

@@ -16,6 +16,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from omnitrace.errors import CommandError, OmniTraceError, SampleError
+from omnitrace.progress import no_report
 from omnitrace.store import commit, kinds
 from omnitrace.store.adder import Adder
 from omnitrace.store.additions import Addition
@@ -140,10 +141,10 @@ def test_a_trace_takes_what_was_added_with_it_when_it_is_pickled(store: Path) ->
 
 
 def test_text_is_made_safe_as_it_is_read(store: Path) -> None:
-    said = Segmentation("odd", {1: Segments.of([(0, 1, "\x1b[2J \u202e 日本")])})
+    added = Segmentation("odd", {1: Segments.of([(0, 1, "\x1b[2J \u202e 日本")])})
     run = open_run(store)
     with Adder.open(store, SEGMENTATION, "odd", {"by\x1b": "\x07"}) as adder:
-        adder.add(run["s0"], said)
+        adder.add(run["s0"], added)
     run.refresh()
     assert run["s0"].segmentations["odd"].media[1].text == ("�[2J � 日本",)
     assert [added.about for added in run.additions if added.name == "odd"] == [{"by�": "�"}]
@@ -313,7 +314,7 @@ def test_a_killed_writer_keeps_its_batches_and_resumes(store: Path) -> None:
         pytest.raises(KeyboardInterrupt),
         Adder.open(store, SEGMENTATION, "again", {}, batch=2) as adder,
     ):
-        add_to_run(adder, IDS, stopped, lambda summary, sample: None)
+        add_to_run(adder, IDS, stopped, no_report)
     assert Adder.open(store, SEGMENTATION, "again", {}).done == {"s0", "s1", "s2"}
 
 

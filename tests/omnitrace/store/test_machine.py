@@ -144,8 +144,8 @@ class RunMachine(RuleBasedStateMachine):
             self.writers[1].commit()
             self.model |= self.buffers[1]
         except OmniTraceError as error:
-            told = str(error)
-            assert "No space left on device" in told
+            message = str(error)
+            assert "No space left on device" in message
         self.buffers[1] = {}
         self.disk.left = ENDLESS
 
@@ -198,7 +198,7 @@ class RunMachine(RuleBasedStateMachine):
             assert describe(run[id]) == describe(trace_of(number))
         assert {id for id in run if run[id].segmentations} == self.added
         harm = [found.sentence for found in verify(self.files) if found.damage]
-        assert all("is absent, but all that it vouched for" in said for said in harm)
+        assert all("is absent, but all that it vouched for" in message for message in harm)
 
 
 TestRunMachine: Any = RunMachine.TestCase

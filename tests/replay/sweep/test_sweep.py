@@ -141,7 +141,7 @@ def test_blocks_hold_every_sample_once_and_in_order() -> None:
 
 def test_progress_ends_at_the_number_of_samples() -> None:
     seen: list[tuple[int, int]] = []
-    sweep(work(samples(40)), ALONE, lambda done, of, _: seen.append((done, of)))
+    sweep(work(samples(40)), ALONE, lambda at: seen.append((at.done, at.total)))
     assert seen[0] == (0, 37)
     assert seen[-1] == (37, 37)
     assert seen == sorted(seen)

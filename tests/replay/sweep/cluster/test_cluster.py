@@ -20,6 +20,7 @@ import ray
 
 from omnitrace.engines.resources import Resources, jobs_folder, located
 from omnitrace.errors import CommandError, OmniTraceError
+from omnitrace.progress import Progress, Report, no_report
 from omnitrace.store.run import Run, open_run
 from omnitrace.store.writer import RunWriter
 from omnitrace.trace import Trace
@@ -27,7 +28,7 @@ from replay.sweep.blocks import Scored, Work, Worker
 from replay.sweep.cluster import on_jobs
 from replay.sweep.cluster.packed import packed, worker
 from replay.sweep.cluster.team import Cluster
-from replay.sweep.sweep import Aim, Report, Swept, sweep
+from replay.sweep.sweep import Aim, Swept, sweep
 from tests.replay.sweep.cluster.golds import Striking, Stuck
 from tests.replay.sweep.golds import Seeded
 from tests.replay.sweep.test_sweep import ALONE, CONFIGS, samples
@@ -66,7 +67,7 @@ def small_blocks(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
 def swept_on(
     engine: Literal["ray", "local", "slurm"],
     work: Work,
-    report: Report = lambda _done, _of, _at: None,
+    report: Report = no_report,
     **options: str,
 ) -> Swept:
     resources = Resources(2, options=options)
@@ -112,7 +113,7 @@ def test_an_actor_that_is_killed_is_started_again_and_nothing_is_lost(
     run: Run, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     work, seen = work_of(run, Striking(mark=tmp_path / "killed")), list[int]()
-    assert_same(swept_on("ray", work, lambda done, _of, _at: seen.append(done)), work)
+    assert_same(swept_on("ray", work, lambda at: seen.append(at.done)), work)
     assert (tmp_path / "killed").exists()
     assert_block_by_block(seen)
     assert capsys.readouterr().out == ""
@@ -120,7 +121,7 @@ def test_an_actor_that_is_killed_is_started_again_and_nothing_is_lost(
 
 def test_a_preempted_job_is_queued_again_and_goes_on_where_it_was(run: Run, tmp_path: Path) -> None:
     work, seen = work_of(run, Striking(signal.SIGUSR2, tmp_path / "preempted")), list[int]()
-    assert_same(swept_on("local", work, lambda done, _of, _at: seen.append(done)), work)
+    assert_same(swept_on("local", work, lambda at: seen.append(at.done)), work)
     logs = "".join(path.read_text() for path in tmp_path.glob("kitchen-jobs/*_log.out"))
     assert logs.count("Requeued job") == 1
     assert_block_by_block(seen)
@@ -161,8 +162,8 @@ def test_a_worker_that_always_dies_ends_the_sweep(
 
 @pytest.mark.parametrize("engine", ENGINES)
 def test_ctrl_c_leaves_no_worker(engine: Literal["ray", "local"]) -> None:
-    def interrupt(done: int, _of: int, _at: str) -> None:
-        if done:
+    def interrupt(progress: Progress) -> None:
+        if progress.done:
             assert children()
             raise KeyboardInterrupt
 
@@ -257,8 +258,8 @@ def test_slurm_gets_an_array_a_task_and_ctrl_c_cancels_it(run: Run, slurm: None)
     assert len(Path("arrays").read_text().splitlines()) == 2
     assert not Path("cancelled").exists()
 
-    def interrupt(done: int, _of: int, _at: str) -> None:
-        if done:
+    def interrupt(progress: Progress) -> None:
+        if progress.done:
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
