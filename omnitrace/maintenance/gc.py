@@ -1,6 +1,6 @@
 """Removing what killed writers left in a run. Never touches anything that is committed.
 
-What has no marker is left alone until it is old: its writer may be at work. Ages are told by the
+What has no marker is left alone until it is old: its writer may be at work. Ages are by the
 medium's own clock, so that a machine whose clock is wrong removes nothing too early.
 """
 

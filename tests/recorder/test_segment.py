@@ -21,7 +21,7 @@ from recorder import segmenters
 from recorder.config import SegmentConfig
 from recorder.inputs.media import file_sha256
 from recorder.segment import segment
-from recorder.segmenters import RATE, Sound, load_segmenter
+from recorder.segmenters import RATE, AudioClip, load_segmenter
 from recorder.segmenters.words import sentences
 from tests.build import make_trace
 from tests.recorder.conftest import MP4_SECONDS, WAV_SECONDS, user, write_rows
@@ -29,14 +29,14 @@ from tests.recorder.conftest import MP4_SECONDS, WAV_SECONDS, user, write_rows
 
 @dataclass(frozen=True)
 class Listener:
-    """A segmenter that hears: one stretch, as long as what it heard."""
+    """A segmenter that reads files: one stretch, as long as the audio."""
 
     heard: list[str] = field(default_factory=list)
     name: str = "heard"
-    hears: bool = True
+    needs_files: bool = True
     about: Any = field(default_factory=lambda: {"segmenter": "listener"})
 
-    def segments(self, sound: Sound) -> Segments:
+    def segments(self, sound: AudioClip) -> Segments:
         self.heard.append(sound.medium.name)
         return Segments.of([(0.0, len(sound.samples()) / RATE, sound.sample)])
 
@@ -225,4 +225,4 @@ def test_words_join_to_sentences_until_a_stop_or_a_pause() -> None:
 def test_a_film_without_sound_is_said(folder: Path) -> None:
     film = make_trace().media[2]
     with pytest.raises(OmniTraceError, match=r"silent\.mp4 holds no sound"):
-        Sound(film, 4.0, folder / "silent.mp4").samples()
+        AudioClip(film, 4.0, folder / "silent.mp4").samples()

@@ -1,4 +1,4 @@
-"""Folders as vLLM-Hook writes them, from chunks of queries and keys; and the tokens beside."""
+"""Folders as vLLM-Hook writes them, from chunks of queries and keys; and the file of tokens."""
 
 from __future__ import annotations
 

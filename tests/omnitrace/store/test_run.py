@@ -429,7 +429,7 @@ def test_of_a_sample_committed_twice_the_smallest_segment_counts() -> None:
     third.commit()
     run.refresh()
     assert run.damage
-    assert all("'a' was recorded twice from different inputs" in said for said in run.damage)
+    assert all("'a' was recorded twice from different inputs" in message for message in run.damage)
 
 
 def test_another_identity_is_refused_naming_what_differs(tmp_path: Path) -> None:

@@ -124,7 +124,7 @@ def assert_only_first_segment_fails(store: Path, file: Path) -> None:
     assert list(run) == list(EXPECTED)
     for id in ("s0", "s1"):
         message = outcome(run, id)
-        assert isinstance(message, str), f"{file} was harmed and nobody noticed"
+        assert isinstance(message, str), f"damage of {file} was not detected"
         assert f"sample '{id}' cannot be read" in message
         assert str(file) in message
         assert "delete" in message
