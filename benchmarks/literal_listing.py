@@ -1,4 +1,4 @@
-"""The paper's mapping and curation in plain Python: what benchmarks.replay_speed measures against.
+"""The paper's mapping and curation in plain Python, for benchmarks.replay_speed and the tests.
 
 `curate_sources_with_conf` is Appendix A.1's listing (arXiv 2604.13073), transcribed; `map_steps` is
 lines 9 and 10 of Algorithm 1 as loops.

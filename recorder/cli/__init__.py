@@ -19,7 +19,7 @@ VERBS = {
     "segment": (
         "Record",
         "recorder.cli.segment:segment",
-        "Cut a recorded run's sound into words, sentences or bins to choose from.",
+        "Cut a recorded run's audio into words, sentences or bins to choose from.",
     ),
     "tag": (
         "Record",

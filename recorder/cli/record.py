@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 
 @dataclasses.dataclass(frozen=True)
-class How:
+class RecordOptions:
     """What to do with the samples, and where."""
 
     plan: Annotated[
@@ -45,7 +45,7 @@ def record(
     run: Path,
     *,
     config: Path | None = None,
-    how: Annotated[How, Parameter(name="*")] = How(),
+    options: Annotated[RecordOptions, Parameter(name="*")] = RecordOptions(),
     on: Annotated[Workers, Parameter(name="*")] = HERE,
     given: dict[str, Any] | None = None,
 ) -> int:
@@ -65,10 +65,10 @@ def record(
     """
     chosen = layered(RecordConfig(), config, given)
     read = refuse_early(samples, chosen)
-    if how.plan:
-        return show_plan(samples, chosen, how.json)
+    if options.plan:
+        return show_plan(samples, chosen, options.json)
     if on.cluster:
-        summary = record_on_cluster(samples, run, chosen, on.cluster, on.resources(how.gpus))
+        summary = record_on_cluster(samples, run, chosen, on.cluster, on.resources(options.gpus))
     else:
         with loading():
             from recorder.record import record as record_run

@@ -32,7 +32,7 @@ SCHEMA = "omnitrace.ablation/1"
 
 
 @dataclass(frozen=True)
-class Options:
+class AblateOptions:
     """How time is judged, and how the table is printed.
 
     Parameters
@@ -57,7 +57,7 @@ def ablate(
     labels: Path,
     preset: str = "default",
     config: Path | None = None,
-    options: Annotated[Options, Parameter(name="*")] = Options(),
+    options: Annotated[AblateOptions, Parameter(name="*")] = AblateOptions(),
     given: dict[str, Any] | None = None,
 ) -> int:
     """Score a run with each part of curation left out: Table 3 of the paper.

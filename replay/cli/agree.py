@@ -1,4 +1,4 @@
-"""`omnitrace agree A B`: how far two label files agree."""
+"""`omnitrace agree A B`: the agreement of two label files."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ def agree(
         print JSON (schema omnitrace.agreement/1) instead of a table
     """
     first, second = read_labels(a), read_labels(b)
-    kinds = {} if run is None else checked(run, first, second)
+    kinds = {} if run is None else check_files(run, first, second)
     judgements = agreement(first, second, kinds, seconds)
     groups = {"all": score(judgements, DRAWS)} | (grouped(judgements, by, DRAWS) if by else {})
     show(groups, json)
@@ -64,8 +64,8 @@ def agree(
     return 0 if judgements else 1
 
 
-def checked(path: Path, *files: Rows[Labels]) -> Mapping[str, str]:
-    """Hold the files against their run; what `audio/video_source` means in its samples."""
+def check_files(path: Path, *files: Rows[Labels]) -> Mapping[str, str]:
+    """Check the files against their run; returns what `audio/video_source` means in its samples."""
     run = open_run(path)
     for file in map(GoldFile, files):
         file.check_known(run)

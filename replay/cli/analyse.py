@@ -1,4 +1,4 @@
-"""`omnitrace analyse RUN NAME`: one question about a run's attributions: table, figure or JSON."""
+"""`omnitrace analyse RUN NAME`: one analysis of a run's attributions: table, figure or JSON."""
 
 from __future__ import annotations
 
@@ -23,8 +23,8 @@ from replay.run import check_added
 
 
 @dataclass(frozen=True)
-class Options:
-    """What to ask with, and what to print and draw.
+class AnalyseOptions:
+    """What the analysis reads, and what to print and draw.
 
     Parameters
     ----------
@@ -51,7 +51,7 @@ def analyse(
     *,
     preset: str = "default",
     config: Path | None = None,
-    options: Annotated[Options, Parameter(name="*")] = Options(),
+    options: Annotated[AnalyseOptions, Parameter(name="*")] = AnalyseOptions(),
     given: dict[str, Any] | None = None,
 ) -> int:
     """Ask a question about how a run's answers were attributed.
@@ -71,8 +71,8 @@ def analyse(
         return show_list(options.json)
     if not name:
         raise CommandError(f"name an analysis: {', '.join(ANALYSES)}.")
-    question = analysis(name)
-    if question.needs_gold and options.labels is None:
+    chosen_analysis = analysis(name)
+    if chosen_analysis.needs_gold and options.labels is None:
         raise CommandError(f"the analysis {name} needs what is true: give --labels FILE.")
     if options.figure is not None:
         check_format(options.figure)
@@ -82,7 +82,7 @@ def analyse(
     golds = None if options.labels is None else read_golds(options.labels)
     with waiting(f"{name} of {len(opened):,} samples …"):
         material = material_of(opened, chosen, golds)
-        result = question.run(material)
+        result = chosen_analysis.run(material)
     if options.json:
         print(json_format.dumps(document(name, result, material)))
     else:
@@ -94,7 +94,7 @@ def analyse(
 
 
 def show_list(json: bool) -> int:
-    """Print the names of the analyses and what they ask."""
+    """Print the names of the analyses and their questions."""
     if json:
         known = [
             {"name": name, "asks": one.help, "needs_labels": one.needs_gold}
@@ -110,7 +110,7 @@ def show_list(json: bool) -> int:
 
 
 def show(result: Result) -> None:
-    """The result as a table on stdout, or one line where nothing in the run speaks to it."""
+    """The result as a table on stdout, or one line on stderr where the run has no data for it."""
     if result.empty:
         narrate(f"{result.title}: nothing in this run speaks to it.")
         return

@@ -30,7 +30,7 @@ WIDTH = 32
 
 
 @dataclass(frozen=True)
-class Comparing:
+class CompareOptions:
     """What is compared.
 
     Parameters
@@ -55,7 +55,7 @@ def compare(
     b: str,
     *,
     config: Path | None = None,
-    comparing: Annotated[Comparing, Parameter(name="*")] = Comparing(),
+    options: Annotated[CompareOptions, Parameter(name="*")] = CompareOptions(),
     given: dict[str, Any] | None = None,
 ) -> int:
     """Show where two attributions part ways: a signal, and what leaving units out says.
@@ -84,18 +84,18 @@ def compare(
     failed: dict[str, str] = {}
 
     def compare_sample(trace: Trace) -> tuple[AttributionTask, list[Comparison]]:
-        tasks = [AttributionTask(trace, one.config, comparing.ablations) for one in sides]
+        tasks = [AttributionTask(trace, one.config, options.ablations) for one in sides]
         methods = sides[0].method, sides[1].method
         return tasks[0], compare_tasks(tasks[0], tasks[1], methods)
 
-    ids = tracked(comparing.sample or tuple(opened))
+    ids = tracked(options.sample or tuple(opened))
     for _, (task, found) in each_sample(opened, ids, compare_sample, failed):
         every += found
-        if comparing.json:
+        if options.json:
             samples.append(to_json(task, found))
         else:
             show(task, found, (a, b))
-    if comparing.json:
+    if options.json:
         head = {"schema": SCHEMA, "a": a, "b": b, "summary": summary(every), "samples": samples}
         sys.stdout.write(json_format.dumps(head) + "\n")
     elif every:

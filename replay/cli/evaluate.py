@@ -35,7 +35,7 @@ SEED = 0
 
 
 @dataclass(frozen=True)
-class Scoring:
+class EvaluateOptions:
     """What is scored, and how the scores are put together.
 
     Parameters
@@ -69,7 +69,7 @@ def evaluate(
     *,
     preset: str = "default",
     config: Path | None = None,
-    scoring: Annotated[Scoring, Parameter(name="*")] = Scoring(),
+    options: Annotated[EvaluateOptions, Parameter(name="*")] = EvaluateOptions(),
     given: dict[str, Any] | None = None,
 ) -> int:
     """Score a run's attributions against labels: precision, recall, F1, by modality.
@@ -90,8 +90,8 @@ def evaluate(
     """
     chosen = layered(preset_of(preset), config, given)
     opened, golds = open_run(run), read_golds(labels)
-    predicted = None if scoring.predictions is None else read_golds(scoring.predictions)
-    groups = read_groups(scoring.groups)
+    predicted = None if options.predictions is None else read_golds(options.predictions)
+    groups = read_groups(options.groups)
     check_added(opened, chosen)
     for file in (golds, predicted):
         if file is not None:
@@ -100,11 +100,11 @@ def evaluate(
     ids = labelled if predicted is None else [id for id in labelled if id in predicted]
     failed: dict[str, str] = {}
     predictor = chosen if predicted is None else predicted
-    judged = judge_run(opened, tracked(ids), golds, predictor, scoring.seconds, failed)
+    judged = judge_run(opened, tracked(ids), golds, predictor, options.seconds, failed)
     judgements = [replace(one, task=groups.get(one.id, one.task)) for one in judged]
     unlabelled, unpredicted = len(opened) - len(labelled), len(labelled) - len(ids)
-    head = {"labels": str(labels), **source_json(scoring, chosen), "unlabelled": unlabelled}
-    show(judgements, head, scoring)
+    head = {"labels": str(labels), **source_json(options, chosen), "unlabelled": unlabelled}
+    show(judgements, head, options)
     narrate(summary(judgements, unlabelled, unpredicted, len(failed)))
     return narrate_failures(failed.values()) or int(not judgements)
 
@@ -119,19 +119,19 @@ def read_groups(path: Path | None) -> dict[str, str]:
         raise OmniTraceError(f"{path}: {error}; expected {{sample id: group}}.") from error
 
 
-def source_json(scoring: Scoring, config: ReplayConfig) -> dict[str, Any]:
+def source_json(options: EvaluateOptions, config: ReplayConfig) -> dict[str, Any]:
     """What was scored, and in what bins."""
-    by = scoring.predictions
+    by = options.predictions
     what = {"config": to_dict(config)} if by is None else {"predictions": str(by)}
-    return {**what, "seconds": scoring.seconds}
+    return {**what, "seconds": options.seconds}
 
 
-def show(judgements: Sequence[Judgement], head: dict[str, Any], scoring: Scoring) -> None:
+def show(judgements: Sequence[Judgement], head: dict[str, Any], options: EvaluateOptions) -> None:
     """The scores on stdout, as JSON or as a table."""
-    draws, by = scoring.bootstrap, scoring.by
+    draws, by = options.bootstrap, options.by
     total = score(judgements, draws, SEED)
     groups = grouped(judgements, by, draws, SEED) if by else {}
-    if not scoring.json:
+    if not options.json:
         out().print(score_table(total, groups))
         return
     document = {"schema": SCHEMA, **head}

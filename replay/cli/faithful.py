@@ -28,7 +28,7 @@ SCHEMA, MASKS = "omnitrace.faithfulness/1", "omnitrace.masks/1"
 
 
 @dataclass(frozen=True)
-class Measuring:
+class FaithfulOptions:
     """What is measured.
 
     Parameters
@@ -61,7 +61,7 @@ def faithful(
     *,
     preset: str = "default",
     config: Path | None = None,
-    measuring: Annotated[Measuring, Parameter(name="*")] = Measuring(),
+    options: Annotated[FaithfulOptions, Parameter(name="*")] = FaithfulOptions(),
     given: dict[str, Any] | None = None,
 ) -> int:
     """Measure whether an attribution is what caused the answers, from recorded ablations.
@@ -79,21 +79,21 @@ def faithful(
         a TOML file of configuration keys, as the browser saves it
     """
     chosen = layered(preset_of(preset), config, given)
-    opened, how = open_run(run), method(measuring.method)
-    names = measuring.metric or tuple(METRICS)
+    opened, how = open_run(run), method(options.method)
+    names = options.metric or tuple(METRICS)
     for name in names:
         metric(name)
     check_added(opened, chosen)
-    check_addition(opened, ABLATIONS, measuring.ablations)
-    task_of = partial(AttributionTask, config=chosen, ablations=measuring.ablations)
+    check_addition(opened, ABLATIONS, options.ablations)
+    task_of = partial(AttributionTask, config=chosen, ablations=options.ablations)
     ids = tracked(tuple(opened))
-    found = measure(opened, ids, task_of, how, names, measuring.sensitive)
-    if measuring.json:
-        about = {"schema": SCHEMA, "method": measuring.method, "config": to_dict(chosen)}
+    found = measure(opened, ids, task_of, how, names, options.sensitive)
+    if options.json:
+        about = {"schema": SCHEMA, "method": options.method, "config": to_dict(chosen)}
         sys.stdout.write(json_format.dumps({**about, **to_json(found)}) + "\n")
     else:
-        show(found, measuring.method)
-    write_missing(found, measuring)
+        show(found, options.method)
+    write_missing(found, options)
     return narrate_failures(found.failed.values())
 
 
@@ -114,13 +114,13 @@ def show(found: Faithfulness, name: str) -> None:
             narrate(f"{each}: no answer for {spans:,} spans: {one_line(why, 200)}.")
 
 
-def write_missing(found: Faithfulness, measuring: Measuring) -> None:
+def write_missing(found: Faithfulness, options: FaithfulOptions) -> None:
     """Write the masks that were missing to a file, or say which option does."""
     count = sum(map(len, found.missing.values()))
-    if measuring.ask is None:
+    if options.ask is None:
         if count:
             narrate(f"{count:,} masks were missing; --ask FILE writes them down.")
         return
-    document = {"schema": MASKS, "of": measuring.ablations, "removed": found.missing}
-    measuring.ask.write_text(json_format.dumps(document) + "\n", "utf-8")
-    narrate(f"{measuring.ask}: {count:,} masks, for `omnitrace ablate-inputs --asked`.")
+    document = {"schema": MASKS, "of": options.ablations, "removed": found.missing}
+    options.ask.write_text(json_format.dumps(document) + "\n", "utf-8")
+    narrate(f"{options.ask}: {count:,} masks, for `omnitrace ablate-inputs --asked`.")

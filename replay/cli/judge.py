@@ -25,8 +25,8 @@ from replay.judge.labelling import open_labels
 
 
 @dataclass(frozen=True)
-class Spending:
-    """How much is asked, and what it may cost.
+class SpendingOptions:
+    """How many samples are labelled, and what it may cost.
 
     Parameters
     ----------
@@ -55,7 +55,7 @@ def judge(
     *,
     server: Annotated[JudgeConfig, Parameter(name="*")],
     media: Path | None = None,
-    spending: Annotated[Spending, Parameter(name="*")] = Spending(),
+    spending: Annotated[SpendingOptions, Parameter(name="*")] = SpendingOptions(),
 ) -> int:
     """Let a model label which sources support each sentence of a run's answers.
 
@@ -106,7 +106,7 @@ def with_media(
         yield trace
 
 
-def estimate_sentence(expected: Estimate, spending: Spending) -> str:
+def estimate_sentence(expected: Estimate, spending: SpendingOptions) -> str:
     """The estimate in words."""
     cost = expected.price(spending.price_prompt, spending.price_answer)
     money = f", {cost:.2f} at the prices given" if cost else ""
@@ -117,7 +117,7 @@ def estimate_sentence(expected: Estimate, spending: Spending) -> str:
     )
 
 
-def confirm(spending: Spending) -> None:
+def confirm(spending: SpendingOptions) -> None:
     """CommandError unless the user agrees."""
     if spending.yes:
         return

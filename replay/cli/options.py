@@ -17,7 +17,7 @@ from omnitrace.text import one_line
 from replay import PRESETS, Attribution, ReplayConfig
 from replay import preset as preset_of
 from replay.cli.tables import percent
-from replay.evaluation.options import Choice, Options, choose, consistency, read_options
+from replay.evaluation.options import AnswerOptions, Choice, choose, consistency, read_options
 from replay.evaluation.rows import Rows
 from replay.run import attribute_all, check_added
 
@@ -69,7 +69,7 @@ def options(
     return narrate_failures(failed.values()) or int(len(choices) == silent)
 
 
-def choose_among(rows: Rows[Options], trace: Trace, attribution: Attribution) -> Choice:
+def choose_among(rows: Rows[AnswerOptions], trace: Trace, attribution: Attribution) -> Choice:
     """`choose` among the options of the file's row; OmniTraceError naming its line."""
     try:
         return choose(attribution, trace, rows.by_id[trace.id])

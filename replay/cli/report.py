@@ -24,7 +24,7 @@ MEGABYTE = 10**6
 
 
 @dataclass(frozen=True)
-class Options:
+class ReportOptions:
     """What to report.
 
     Parameters
@@ -36,7 +36,7 @@ class Options:
     limit
         the most samples that a page shows; tables and figures are of all
     embed_media
-        the most megabytes of sound and films to put into the page, to be played there
+        the most megabytes of audio and video to put into the page, to be played there
     format
         html, json, csv, parquet or md; empty: by the suffix of OUT
     """
@@ -55,7 +55,7 @@ def report(
     *,
     preset: str = "default",
     config: Path | None = None,
-    options: Annotated[Options, Parameter(name="*")] = Options(),
+    options: Annotated[ReportOptions, Parameter(name="*")] = ReportOptions(),
     given: dict[str, Any] | None = None,
 ) -> int:
     """Write a run's attributions to one file: a page, rows, JSON, or tables for a paper.

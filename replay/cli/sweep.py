@@ -27,7 +27,7 @@ from replay.evaluation.report import modalities_json
 from replay.evaluation.sources import read_golds
 from replay.run import check_added
 from replay.sweep.blocks import Work
-from replay.sweep.cluster.team import Cluster
+from replay.sweep.cluster.pool import Cluster
 from replay.sweep.grid import Grid, read_grid
 from replay.sweep.sweep import Aim, Best, Swept
 from replay.sweep.sweep import sweep as sweep_run
@@ -37,7 +37,7 @@ SCHEMA = "omnitrace.sweep/1"
 
 
 @dataclass(frozen=True)
-class Options:
+class SweepOptions:
     """What is best, on which samples, and where it goes.
 
     Parameters
@@ -81,7 +81,7 @@ def sweep(
     *,
     labels: Path,
     grid: Path,
-    options: Annotated[Options, Parameter(name="*")] = Options(),
+    options: Annotated[SweepOptions, Parameter(name="*")] = SweepOptions(),
     on: Annotated[Workers, Parameter(name="*")] = HERE,
 ) -> int:
     """Try every configuration of a grid on a run, and report the best on held-out samples.
@@ -121,7 +121,7 @@ def sweep(
 
 
 def cluster_of(on: Workers, run: Path, jobs: int) -> Cluster | None:
-    """Where the work is done, None for here; CommandError if both are asked for."""
+    """The cluster that does the work, None for this machine; CommandError with --jobs as well."""
     if on.cluster is None:
         return None
     if jobs:
@@ -132,16 +132,16 @@ def cluster_of(on: Workers, run: Path, jobs: int) -> Cluster | None:
     return Cluster(on.cluster, on.resources(), jobs_folder(run))
 
 
-def check_files(options: Options) -> None:
-    """CommandError if what is asked for cannot be written, before any work."""
+def check_files(options: SweepOptions) -> None:
+    """CommandError if a file of the options cannot be written; called before any work."""
     if options.out is not None:
         check_suffix(options.out)
     if options.save_best is not None and not options.save_best.parent.is_dir():
         raise CommandError(f"there is no folder {options.save_best.parent} to save the best to.")
 
 
-def write_files(swept: Swept, options: Options) -> None:
-    """Write the files that were asked for, each whole or not at all."""
+def write_files(swept: Swept, options: SweepOptions) -> None:
+    """Write the files of the options, each completely or not at all."""
     if options.out is not None:
         write_rows(options.out, rows(swept))
     if options.save_best is not None:
@@ -149,7 +149,7 @@ def write_files(swept: Swept, options: Options) -> None:
             temporary.write_text(to_toml(swept.configs[swept.best[0].number]), "utf-8")
 
 
-def best_table(swept: Swept, grid: Grid, options: Options) -> Table:
+def best_table(swept: Swept, grid: Grid, options: SweepOptions) -> Table:
     """A line for each of the best: what varies, its score where it was chosen and where not."""
     held_out = swept.held_out is not swept.chosen_on
     last = ["held out>", "95 %>"] if held_out else ["95 %>"]
@@ -180,7 +180,7 @@ def winner_table(best: Best, swept: Swept) -> Table:
     return made
 
 
-def to_json(swept: Swept, options: Options) -> dict[str, Any]:
+def to_json(swept: Swept, options: SweepOptions) -> dict[str, Any]:
     """What `--json` prints; `held_out` is null where no sample was."""
     held_out = swept.held_out is not swept.chosen_on
     return {
@@ -215,7 +215,7 @@ def summary(swept: Swept) -> str:
     return f"{len(swept.configs):,} configurations, {samples}."
 
 
-def _reported(best: Best, options: Options) -> tuple[str, str]:
+def _reported(best: Best, options: SweepOptions) -> tuple[str, str]:
     """The metric of one of the best, with its interval."""
     macro = options.metric.startswith("macro_")
     rate = options.metric.removeprefix("macro_")

@@ -26,11 +26,11 @@ from replay.evaluation.space import prompt_sentences
 from replay.stats import Estimate, pooled
 
 
-class Options(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class AnswerOptions(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """The options of one question, as their texts in the prompt or as text ids (of its sentences).
 
     `chosen`: the index of the model's choice, where it need not be parsed; `answer`: that of the
-    right one, which consistency does not ask for.
+    right one, which consistency does not need.
     """
 
     id: str
@@ -51,7 +51,7 @@ class Options(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 class Choice:
     """One question: the option that the model chose, None if its response names none; the mass of
     each option (O,); the option with the largest, None if no one has it alone; whether options
-    lie in one source unit, whose mass is then nobody's."""
+    lie in one source unit, whose mass then counts for none."""
 
     id: str
     chosen: int | None
@@ -65,12 +65,12 @@ class Choice:
         return self.chosen is not None and self.attributed == self.chosen
 
 
-def read_options(path: Path) -> Rows[Options]:
+def read_options(path: Path) -> Rows[AnswerOptions]:
     """The options of a file of JSON lines; errors as of `read_rows`."""
-    return read_rows(path, Options)
+    return read_rows(path, AnswerOptions)
 
 
-def choose(attribution: Attribution, trace: Trace, options: Options) -> Choice:
+def choose(attribution: Attribution, trace: Trace, options: AnswerOptions) -> Choice:
     """Mass(S_o) = Σ_{t ∈ T_k} w_t · 1[ŝ(t) ∈ S_o] of each option, and the option that has most.
 
     App. B.3: T_k are the steps of the span that states the answer, ŝ(t) and w_t the source and the
@@ -106,9 +106,9 @@ def consistency(choices: Sequence[Choice]) -> tuple[Estimate, float]:
 
 
 def parse_option(response: str, options: Sequence[str]) -> int | None:
-    """The index of the option that a response chooses; None if that cannot be told.
+    """The index of the option that a response chooses; None if that is not clear.
 
-    In this order: the last letter that is said to be the answer ("answer: B", "option (C)"), a
+    In this order: the last letter that is called the answer ("answer: B", "option (C)"), a
     letter at the beginning that stands alone ("B", "(B) …", "B. …"), the last letter in
     parentheses; then the option whose text the response holds, if there is only one such that is
     no part of another. Capital letters only, for "a" is a word; so are A and I before a word in
@@ -119,9 +119,9 @@ def parse_option(response: str, options: Sequence[str]) -> int | None:
         found = [letter for letter in pattern.findall(response) if letter in letters]
         if found:
             return letters.index(found[-1])
-    said = _held(response)
-    texts = [_held(_LETTER.sub("", option)) for option in options]
-    inside = [i for i, text in enumerate(texts) if text.strip() and text in said]
+    words = _words(response)
+    texts = [_words(_LETTER.sub("", option)) for option in options]
+    inside = [i for i, text in enumerate(texts) if text.strip() and text in words]
     longest = [i for i in inside if not any(i != j and texts[i] in texts[j] for j in inside)]
     return longest[0] if len(longest) == 1 else None
 
@@ -137,13 +137,13 @@ _PATTERNS = (
 _LETTER = re.compile(r"\A\s*\(?[A-Z][).:]\s*")
 
 
-def _held(text: str) -> str:
+def _words(text: str) -> str:
     """Words alone, in small letters, one space around each, so that only whole words are found."""
     words = " ".join(re.findall(r"\w+", text.casefold()))
     return f" {words} "
 
 
-def _texts(trace: Trace, options: Options) -> list[str]:
+def _texts(trace: Trace, options: AnswerOptions) -> list[str]:
     """The options' words; SampleError if there is no text of that id."""
     texts = prompt_sentences(trace)[1]
     for option in options.options:
@@ -155,12 +155,12 @@ def _texts(trace: Trace, options: Options) -> list[str]:
 
 
 def _answer_span(attribution: Attribution, chosen: int, texts: Sequence[str]) -> Span:
-    """C_k: the last span that states the choice, else the last that says anything."""
+    """C_k: the last span that states the choice, else the last that is not blank."""
     stating = [s for s in attribution.spans if parse_option(s.text, texts) == chosen]
     return (stating or [s for s in attribution.spans if s.text] or list(attribution.spans))[-1]
 
 
-def _units_of(attribution: Attribution, trace: Trace, options: Options) -> Bool:
+def _units_of(attribution: Attribution, trace: Trace, options: AnswerOptions) -> Bool:
     """(O, m+1) bool: the units that hold any of each option; the last column is of no unit."""
     units = attribution.units
     owner = np.full(trace.n, len(units))
@@ -173,7 +173,7 @@ def _units_of(attribution: Attribution, trace: Trace, options: Options) -> Bool:
     return held
 
 
-def _tokens_of(trace: Trace, options: Options) -> list[Bool]:
+def _tokens_of(trace: Trace, options: AnswerOptions) -> list[Bool]:
     """(n,) bool each: the tokens of the options. Texts are looked up from the prompt's end, each
     before the one after it, for the same words may stand in the question."""
     of_token, _ = prompt_sentences(trace)

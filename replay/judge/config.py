@@ -10,7 +10,7 @@ from omnitrace.errors import CommandError
 
 @dataclass(frozen=True)
 class JudgeConfig:
-    """Which model is asked, and how patiently. CommandError if a value is not legal.
+    """The model, its server and how long to wait. CommandError if a value is not legal.
 
     Parameters
     ----------
@@ -27,7 +27,7 @@ class JudgeConfig:
     tries
         how often a sample is asked, when the server fails and when the answer is not legal
     frames
-        most pictures that are taken from a film, one a second or fewer
+        most images that are taken from a video, one a second or fewer
     text_only
         attach no media and ask about texts alone
     """

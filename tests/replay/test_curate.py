@@ -6,9 +6,9 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
+from benchmarks.literal_listing import curate_sources_with_conf
 from replay import CurationConfig, curate_sources
 from replay.curate import Curation, Dropped, Source, curate, votes
-from tests.replay.literal import listing
 
 Step = tuple[int, str, float]
 
@@ -41,7 +41,9 @@ configs = st.builds(
 )
 def test_curation_is_the_listing(steps: list[Step], config: CurationConfig) -> None:
     ids, pos, conf = columns(steps)
-    assert curate_sources(ids, pos, conf, config) == listing(ids, pos, conf, config)
+    assert curate_sources(ids, pos, conf, config) == curate_sources_with_conf(
+        ids, pos, conf, config
+    )
 
 
 @given(steps, configs)

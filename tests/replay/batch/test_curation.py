@@ -10,6 +10,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
+from benchmarks.literal_listing import curate_sources_with_conf
 from omnitrace.units import UnitConfig
 from replay import CurationConfig, ReplayConfig, Replayer
 from replay.batch.curation import CurationPlan, _totals, curate_many
@@ -18,7 +19,6 @@ from replay.chunk import chunk
 from replay.curate import curate, votes
 from replay.mapping import voting_steps
 from tests.build import make_trace
-from tests.replay.literal import listing
 from tests.replay.test_attribution import thinking_trace
 from tests.replay.test_curate import Step, columns, configs, steps
 
@@ -55,7 +55,7 @@ def test_sources_are_the_listings_in_its_order(made: Cells, chosen: list[Curatio
     found = curate_many(table_of(made), CurationPlan(chosen))
     for g, config in enumerate(chosen):
         for number, cell in enumerate(made):
-            assert found.sources(g, number) == listing(*rounded(cell), config)
+            assert found.sources(g, number) == curate_sources_with_conf(*rounded(cell), config)
 
 
 @given(cells, st.lists(configs, min_size=1, max_size=3), st.integers(0, 4))

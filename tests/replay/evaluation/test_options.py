@@ -14,8 +14,8 @@ from omnitrace.errors import OmniTraceError
 from omnitrace.units import UnitConfig
 from replay import PRESETS, Attribution, attribute
 from replay.evaluation.options import (
+    AnswerOptions,
     Choice,
-    Options,
     choose,
     consistency,
     parse_option,
@@ -76,13 +76,13 @@ def test_mass_is_that_of_the_span_which_states_the_answer() -> None:
     trace = make_trace()
     # Steps 0 to 5 say the first sentence, which is option 0; the other steps do not count.
     attribution = mapped(trace, {0: "text-0", 1: "text-0", 2: "text-1", 7: "text-1", 8: "text-1"})
-    choice = choose(attribution, trace, Options("sample-0", FACTS))
+    choice = choose(attribution, trace, AnswerOptions("sample-0", FACTS))
     assert choice == Choice("sample-0", 0, choice.mass, 0, False)
     assert choice.mass.tolist() == [1.0, 0.5]
     assert choice.consistent
-    by_id = choose(attribution, trace, Options("sample-0", (0, 1)))
+    by_id = choose(attribution, trace, AnswerOptions("sample-0", (0, 1)))
     assert by_id.mass.tolist() == choice.mass.tolist()
-    given = choose(attribution, trace, Options("sample-0", FACTS, chosen=1))
+    given = choose(attribution, trace, AnswerOptions("sample-0", FACTS, chosen=1))
     # No sentence states option 1, so the last one is the answer's; nothing in it is mapped.
     assert given.mass.tolist() == [0, 0]
     assert (given.attributed, given.consistent) == (None, False)
@@ -90,15 +90,15 @@ def test_mass_is_that_of_the_span_which_states_the_answer() -> None:
 
 def test_an_attribution_that_prefers_no_option_is_not_consistent() -> None:
     trace = make_trace()
-    tie = choose(mapped(trace, {0: "text-0", 1: "text-1"}), trace, Options("sample-0", FACTS))
+    tie = choose(mapped(trace, {0: "text-0", 1: "text-1"}), trace, AnswerOptions("sample-0", FACTS))
     assert (tie.chosen, tie.attributed, tie.consistent) == (0, None, False)
-    other = choose(mapped(trace, {0: "text-1"}), trace, Options("sample-0", FACTS))
+    other = choose(mapped(trace, {0: "text-1"}), trace, AnswerOptions("sample-0", FACTS))
     assert (other.chosen, other.attributed, other.consistent) == (0, 1, False)
 
 
 def test_a_unit_that_options_share_belongs_to_none() -> None:
     trace, whole = make_trace(), UnitConfig(text="part")
-    choice = choose(mapped(trace, {0: "text-0"}, whole), trace, Options("sample-0", FACTS))
+    choice = choose(mapped(trace, {0: "text-0"}, whole), trace, AnswerOptions("sample-0", FACTS))
     assert choice.shared
     assert choice.mass.tolist() == [0, 0]
 
@@ -106,9 +106,9 @@ def test_a_unit_that_options_share_belongs_to_none() -> None:
 def test_a_response_that_names_no_option_is_left_out() -> None:
     trace = make_trace()
     attribution = mapped(trace, {0: "text-0"})
-    silent = choose(attribution, trace, Options("sample-0", ("Oslo", "What is known?")))
+    silent = choose(attribution, trace, AnswerOptions("sample-0", ("Oslo", "What is known?")))
     assert silent.chosen is None
-    said = choose(attribution, trace, Options("sample-0", FACTS))
+    said = choose(attribution, trace, AnswerOptions("sample-0", FACTS))
     share, chance = consistency([silent, said, said])
     assert (share.value, share.low, share.high, chance) == (1, 1, 1, 0.5)
     assert np.isnan(consistency([silent])[0].value)
@@ -124,7 +124,7 @@ def test_options_that_the_prompt_lacks() -> None:
         ((0, 3), "has no text 3; ids go from 0 to 2"),
     ):
         with pytest.raises(OmniTraceError, match=says):
-            choose(attribution, trace, Options("sample-0", options))
+            choose(attribution, trace, AnswerOptions("sample-0", options))
 
 
 @pytest.mark.parametrize(
