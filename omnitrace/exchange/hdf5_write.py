@@ -34,7 +34,6 @@ CHUNK_ELEMENTS = 2**16
 _LEVEL = 4
 
 
-
 def export(run: Run, path: Path, codec: str, report: Report) -> list[str]:
     """Write all of `run` to the file `path`, completely or not at all.
 

@@ -135,10 +135,10 @@ def _traces(
             yield _trace(request, _sharded(files, request.run_id), max_bytes)
         except (Unreadable, OSError) as error:
             where = files.where(one_line(request.run_id, 100))
-            raise OmniTraceError(f"{where}: {one_line(_said(error), 400)}.") from error
+            raise OmniTraceError(f"{where}: {one_line(_message(error), 400)}.") from error
 
 
-def _said(error: Exception) -> str:
+def _message(error: Exception) -> str:
     if isinstance(error, OSError) and error.filename:
         return f"cannot read {error.filename}: {error.strerror}"
     return str(error)

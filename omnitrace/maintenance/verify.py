@@ -32,9 +32,7 @@ class Finding:
     damage: bool = True
 
 
-def verify(
-    files: Files, deep: bool = False, report: Report = no_report
-) -> Iterator[Finding]:
+def verify(files: Files, deep: bool = False, report: Report = no_report) -> Iterator[Finding]:
     """All damage of the run in `files`, and then what is harmless.
 
     Every file must exist with its size and checksums; if `deep`, every chunk must decode, every
