@@ -48,7 +48,7 @@ from replay.evaluation.gold import Gold, steps_of_sentences
 from replay.evaluation.space import judging_space
 from replay.mass import mass
 from replay.rows import rows_of
-from replay.sweep.blocks import Work, Worker, blocks_of, team
+from replay.sweep.blocks import Work, Worker, blocks_of, process_pool
 from replay.sweep.sweep import Aim, sweep
 
 SAMPLES, QUICK, STEPS, PROMPT = 759, 48, 256, 2000
@@ -293,7 +293,7 @@ def peak_memory(run: Path, count: int) -> float:
 
 def print_peak(run: Path, count: int) -> None:
     cache = MassCache(run.parent / "masses", memory=0)
-    with team(Work(open_run(run), RandomGolds(count), GRID, cache=cache), 1) as workers:
+    with process_pool(Work(open_run(run), RandomGolds(count), GRID, cache=cache), 1) as workers:
         ids = [f"sample-{seed}" for seed in range(count)]
         for _ in workers(Worker.summed, blocks_of(ids, len(GRID))):
             pass

@@ -61,7 +61,7 @@ class Attribution:
     """What caused each span of a response, and what each step was traced to.
 
     - `mass` (T, m) float32; `unit` (T,) int32, -1 for none, `confidence`, `vote` (T,) float32: the
-      mapping with all units competing together, whatever `config.competition` says. A step that
+      mapping with all units competing together, whatever `config.competition` is. A step that
       wrote nothing visible (an end marker, a newline) is in no sentence and has no vote, nor has
       one outside the part of the response that `config.response` chooses;
     - `spans`: in order; every step of the chosen part lies in exactly one, the others in none.

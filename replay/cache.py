@@ -1,7 +1,7 @@
 """Masses kept, in memory and on disk, so that a recording is read and reduced once.
 
-Rebuildable and never authoritative. A file of the cache is used only if it says to be exactly
-what is asked for: the key stands for the recorded bytes (by the checksums that the run's marker
+Rebuildable and never authoritative. A file of the cache is used only if it is exactly the
+wanted one: the key stands for the recorded bytes (by the checksums that the run's marker
 vouches for), the very token ranges of the units, the configuration, and the code that computes
 masses. The cache is the user's own and never part of a run: a run from a stranger cannot bring
 numbers that its recording does not give. Knows no trace.
@@ -73,7 +73,7 @@ class MassCache:
     def get(self, id: bytes, shape: tuple[int, int], make: Callable[[], Float32]) -> Float32:
         """The mass of that id, float32 of that shape, read-only; made and kept if it is not there.
 
-        A file that is damaged, or cannot be read or written, is as good as none.
+        A file that is damaged, or cannot be read or written, counts as absent.
         """
         found = self._remembered(id)
         if found is None:
@@ -150,7 +150,7 @@ def _sealed(id: bytes, found: Float32) -> bytes:
 
 
 def _parse(data: bytes, id: bytes, shape: tuple[int, int]) -> Float32 | None:
-    """The mass in a file; None unless it is whole and exactly what was asked for."""
+    """The mass in a file; None unless it is complete and exactly the wanted one."""
     head = len(_MAGIC) + 4 + len(id) + 16
     wanted = id + np.array(shape, "<i8").tobytes()
     if len(data) != head + 4 * shape[0] * shape[1] or data[12:head] != wanted:

@@ -1,4 +1,4 @@
-"""Attributions as JSON data, schema `omnitrace.attribution/1` (DESIGN §3). Writes no file."""
+"""Attributions as JSON data, schema `omnitrace.attribution/1`. Writes no file."""
 
 from __future__ import annotations
 

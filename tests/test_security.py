@@ -44,7 +44,7 @@ def test_the_tests_that_the_page_names_exist() -> None:
         assert re.search(rf"^(async )?def {name}\(", (ROOT / file).read_text("utf-8"), re.M), name
 
 
-BETWEEN_OUR_PROCESSES = ROOT / "replay" / "sweep" / "cluster" / "packed.py"
+BETWEEN_OUR_PROCESSES = ROOT / "replay" / "sweep" / "cluster" / "pickled.py"
 
 
 def test_nothing_unpickles_or_evaluates() -> None:

@@ -1,4 +1,4 @@
-"""Analyses: one file a question about how a run's answers were attributed, one registry.
+"""Analyses: one file per question about how a run's answers were attributed, one registry.
 
 Each is a pure function to a frozen `Result` of arrays, with a table, a figure and JSON data
 (docs/analyses.md). Knows no terminal; matplotlib is loaded only to draw.
@@ -16,7 +16,7 @@ from replay.analyses.confidence import confidence
 from replay.analyses.judged import with_gold
 from replay.analyses.material import Material, material_of
 from replay.analyses.position import position
-from replay.analyses.quality import Quality, all_said_right, quality, rouge_l
+from replay.analyses.quality import Quality, all_sentences_right, quality, rouge_l
 from replay.analyses.result import Result, Table
 from replay.analyses.segmentation import segmentation
 from replay.analyses.stability import stability
@@ -28,15 +28,15 @@ __all__ = ["ANALYSES", "Analysis", "Material", "Result", "Table", "analysis", "m
 
 @dataclass(frozen=True)
 class Analysis:
-    """An entry of the registry: `run` answers the question that `help` asks.
+    """An entry of the registry: `run` answers the question in `help`.
 
-    `needs_gold`: from golds; `dear`: it replays every sample many times.
+    `needs_gold`: from golds; `expensive`: it replays every sample many times.
     """
 
     help: str
     run: Callable[[Material], Result]
     needs_gold: bool = False
-    dear: bool = False
+    expensive: bool = False
 
 
 def _quality(material: Material) -> Quality:
@@ -47,7 +47,7 @@ def _quality(material: Material) -> Quality:
     ]
     judgements = [judge(attribution, material.golds[trace.id]) for trace, attribution in known]
     responses = {trace.id: trace.response for trace, _ in known}
-    right = {**all_said_right(material.golds.values()), **material.correct}
+    right = {**all_sentences_right(material.golds.values()), **material.correct}
     return quality(judgements, right, rouge_l(responses, material.answers))
 
 
@@ -71,14 +71,14 @@ ANALYSES: dict[str, Analysis] = {
         needs_gold=True,
     ),
     "segmentation": Analysis(
-        "Time-F1 of sound cut into tokens, bins, and the segmentations added (Fig. 2a)",
+        "Time-F1 of audio cut into tokens, bins, and the segmentations added (Fig. 2a)",
         lambda material: segmentation(
             material.readable(), material.config, material.golds, material.segmentations
         ),
         needs_gold=True,
     ),
     "streams": Analysis(
-        "Time-F1 of films by vision and sound, or by either alone (Fig. 2b)",
+        "Time-F1 of videos by vision and audio, or by either alone (Fig. 2b)",
         lambda material: streams(material.readable(), material.config, material.golds),
         needs_gold=True,
     ),
@@ -90,7 +90,7 @@ ANALYSES: dict[str, Analysis] = {
     "stability": Analysis(
         "how far the sources stay the same when one option of the configuration changes",
         lambda material: stability(material.readable(), material.config),
-        dear=True,
+        expensive=True,
     ),
 }
 

@@ -1,7 +1,7 @@
 """Modality budget: what the signal's mass is spent on, and what the votes are cast for.
 
-Every row a_t is shared out, without rest, among the kinds of tokens before it: the words, images,
-sound and films of the prompt, what the chat template adds, and the answer's own earlier tokens.
+Every row a_t is divided completely among the kinds of tokens before it: the text, images,
+audio and video of the prompt, what the chat template adds, and the answer's own earlier tokens.
 """
 
 from __future__ import annotations

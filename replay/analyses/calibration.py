@@ -86,7 +86,7 @@ def calibration(judged: Iterable[Judged]) -> Calibration:
 
     Predicted: of the votes that the curated text and image sources hold of the spans which share
     a step with the sentence; true: of the sentence's true text and image labels, an image being
-    one label. A prompt needs both, and a gold that looked at both.
+    one label. A prompt needs both, and a gold that covers both.
     """
     pairs = [_pairs(one) for one in judged]
     known = [pair[np.isfinite(pair).all(axis=1)] for pair in pairs]

@@ -120,7 +120,7 @@ def ranked_right(score: Float64, right: Float64) -> float:
 
 
 def _candidates(one: Judged) -> Iterator[tuple[float, float, bool, bool]]:
-    """Share, confidence, kept, right of each candidate of the spans of which all is known."""
+    """Share, confidence, kept, right of each candidate of the spans that are judged completely."""
     _, attribution, gold = one
     claims = gold.space.claims(attribution.units)
     looked_at = gold.scored[gold.space.kind]

@@ -1,4 +1,4 @@
-"""The house style of figures, and figures as SVG or PNG. The only place that imports matplotlib.
+"""The style of figures, and figures as SVG or PNG. The only place that imports matplotlib.
 
 Knows results only by their `draw`. Nothing is drawn on a screen: figures are made without pyplot.
 """
@@ -27,7 +27,7 @@ HUES = {
     "video": "#14b886",
     "special": "#9a9a9a",
 }
-"""One hue a modality, told apart by colour-blind readers too; the browser's."""
+"""One hue per modality, which colour-blind readers can distinguish too; the browser's."""
 ACCENT, QUIET = "#3a6ea5", "#9aa0a6"
 INK, LINE = "#24292f", "#d8dce0"
 """The colours of text and of the grid; a page may put its own in their place (`inline_svg`)."""
@@ -81,7 +81,7 @@ def save(result: Result, path: Path) -> None:
 
 
 def check_format(path: Path) -> str:
-    """The figure format that a name asks for; CommandError naming the legal ones."""
+    """The figure format that a file's name has; CommandError naming the legal ones."""
     kind = path.suffix.lower().removeprefix(".")
     if kind not in FORMATS:
         raise CommandError(f"a figure ends in .svg or .png, '{path.name}' does not.")
@@ -90,7 +90,7 @@ def check_format(path: Path) -> str:
 
 def render(result: Result, kind: str) -> bytes:
     """The figure of `result` as the bytes of an SVG or PNG file, the same for the same result."""
-    with _house_style(type(result).__name__):
+    with _style(type(result).__name__):
         from matplotlib.figure import Figure
 
         figure = Figure()
@@ -122,7 +122,7 @@ def new_axes(figure: Figure, title: str) -> Axes:
 
 
 @contextmanager
-def _house_style(salt: str) -> Iterator[None]:
+def _style(salt: str) -> Iterator[None]:
     try:
         import matplotlib
     except ImportError as error:

@@ -1,4 +1,4 @@
-"""Attributions beside their golds: which spans say which sentences. Knows no statistic."""
+"""Attributions with their golds: which spans share steps with which sentences."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def shared_steps(attribution: Attribution, gold: Gold) -> Bool:
 
 
 def truth_of_spans(attribution: Attribution, gold: Gold) -> tuple[Bool, Bool]:
-    """(S, L) bool: the labels that are true of each span; (S,) bool: spans of which all is known.
+    """(S, L) bool: the labels that are true of each span; (S,) bool: spans judged completely.
 
     A span is known if every sentence that it shares a step with was judged, and there is one.
     """

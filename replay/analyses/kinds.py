@@ -1,4 +1,4 @@
-"""What tokens and units are, by kind: a film's sound is `video`. Knows no score."""
+"""What tokens and units are, by kind: the audio of a video is `video`. Knows no score."""
 
 from __future__ import annotations
 

@@ -49,7 +49,7 @@ class Material:
 
 
 def material_of(run: Run, config: ReplayConfig, file: GoldFile | None = None) -> Material:
-    """The material of a run, with what the file says is true of its samples.
+    """The material of a run, with what is true of its samples according to the file.
 
     OmniTraceError naming the line that does not fit the run.
     """

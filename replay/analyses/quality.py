@@ -110,8 +110,8 @@ def quality(
     )
 
 
-def all_said_right(golds: Iterable[Gold]) -> dict[str, bool]:
-    """By sample: does every sentence of the answer say what is true? For planted truths."""
+def all_sentences_right(golds: Iterable[Gold]) -> dict[str, bool]:
+    """By sample: is every sentence of the answer true? For planted truths."""
     return {gold.id: bool(gold.judged.all()) for gold in golds if len(gold.judged)}
 
 
@@ -135,7 +135,7 @@ def rouge_l(responses: Mapping[str, str], references: Mapping[str, str]) -> dict
 
 
 def _correlation(rouges: Float64, f1: Float64) -> Estimate:
-    """Spearman's, over the samples whose F1 is known; two always correlate, and say nothing."""
+    """Spearman's, over the samples whose F1 is known; two always correlate."""
     known = np.isfinite(f1)
     one, other = rouges[known], f1[known]
     if len(one) < 3:

@@ -1,4 +1,4 @@
-"""What an analysis hands back: arrays with a table, a figure and JSON data. Knows no analysis."""
+"""The result of an analysis: arrays with a table, a figure and JSON data. Knows no analysis."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ class Result(ABC):
     @property
     @abstractmethod
     def empty(self) -> bool:
-        """Nothing in the run speaks to the question."""
+        """Whether nothing in the run answers the question."""
 
     @abstractmethod
     def table(self) -> Table:

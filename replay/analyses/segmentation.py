@@ -1,4 +1,4 @@
-"""Segmentation effect: Time-F1 of sound under several ways to cut it (paper §4.2.2, Fig. 2a)."""
+"""Segmentation effect: Time-F1 of audio under several segmentations (paper §4.2.2, Fig. 2a)."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def segmentation(
     golds: Mapping[str, Gold],
     added: Iterable[str] = (),
 ) -> Segmentation:
-    """`config` with the sound cut into single tokens, bins, and the `added` segmentations."""
+    """`config` with the audio cut into single tokens, bins, and the `added` segmentations."""
     configs = segmentations(config, added)
     scores = scored(score_variants(traces, golds, configs), "audio")
     return Segmentation(

@@ -1,4 +1,4 @@
-"""Vision and sound: Time-F1 of films by both streams or one of them (paper §4.2.3, Fig. 2b)."""
+"""Vision and audio: Time-F1 of videos by both streams or one of them (paper §4.2.3, Fig. 2b)."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ VISION, SOUND = "vision alone", "sound alone"
 
 @dataclass(frozen=True)
 class Streams(Variants):
-    """Scores of `video` with the chosen units of film, of vision alone, of sound alone."""
+    """Scores of `video` with the chosen units of video, of vision alone, of audio alone."""
 
     title: ClassVar[str] = "What of a film is a source"
 
 
 def streams(traces: Iterable[Trace], config: ReplayConfig, golds: Mapping[str, Gold]) -> Streams:
-    """`config` as it is, and with one stream of each film as its only source."""
+    """`config` as it is, and with one stream of each video as its only source."""
     configs = stream_configs(config)
     scores = scored(score_variants(traces, golds, configs), "video")
     return Streams(
@@ -36,9 +36,13 @@ def streams(traces: Iterable[Trace], config: ReplayConfig, golds: Mapping[str, G
 def stream_configs(config: ReplayConfig) -> dict[str, ReplayConfig]:
     """The variants by name; both streams as chosen, united where only one of them was."""
 
-    def film(video: str) -> ReplayConfig:
+    def with_video(video: str) -> ReplayConfig:
         return replace(config, units=replace(config.units, video=video))
 
     chosen = config.units.video
     both = chosen if chosen in ("united", "apart") else "united"
-    return {f"both, {both}": film(both), VISION: film("vision"), SOUND: film("sound")}
+    return {
+        f"both, {both}": with_video(both),
+        VISION: with_video("vision"),
+        SOUND: with_video("sound"),
+    }

@@ -63,7 +63,7 @@ class Curations:
 
 
 class CurationPlan:
-    """G curation configurations, sorted out once so that equal parts of them are computed once.
+    """G curation configurations, grouped once so that equal parts of them are computed once.
 
     V distinct ways to vote, A distinct ways to rank (a vote and an alpha), G ways to cut.
     """

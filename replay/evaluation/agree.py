@@ -1,6 +1,6 @@
 """Agreement of two label files (paper, Table 4): symmetric F1 over what both labelled.
 
-Works on what the files say, so no run is needed; a run tells more (`kinds_of`). Knows no
+Works on the files alone; a run adds which media are meant (`kinds_of`). Knows no
 attribution.
 """
 
@@ -30,10 +30,10 @@ def agreement(
     seconds: float = 1.0,
 ) -> list[Judgement]:
     """A judgement for each sample that both files label, the first's labels as found, the second's
-    as true: F1 is the same either way. A modality counts where both speak of it.
+    as true: F1 is the same either way. A modality counts where both label it.
 
     `kinds`: by sample whether `audio/video_source` means audio or video (`kinds_of`). Raises
-    OmniTraceError naming the lines where the files do not speak of the same sentences.
+    OmniTraceError naming the lines where the files do not label the same sentences.
     """
     return [
         _agree(first, second, id, (kinds or {}).get(id, ""), seconds)
@@ -54,11 +54,11 @@ def _agree(
     one, other = first.by_id[id], second.by_id[id]
     where = f"{first.where(id)} and {second.where(id)}"
     _check_same(one, other, where)
-    looked = [_looked_at(labels, kind, where) for labels in (one, other)]
-    scored = np.array([all(name in names for names in looked) for name in MODALITIES])
+    labelled = [_labelled(labels, kind, where) for labels in (one, other)]
+    scored = np.array([all(name in names for names in labelled) for name in MODALITIES])
     named = {name for name, both in zip(MODALITIES, scored, strict=True) if both}
     counts = [
-        _counts(*(_said(supports, kind, seconds, named) for supports in pair))
+        _counts(*(_labels_in(supports, kind, seconds, named) for supports in pair))
         for pair in zip(one.labels, other.labels, strict=True)
     ]
     return Judgement(
@@ -81,9 +81,9 @@ def _check_same(one: Labels, other: Labels, where: str) -> None:
         raise OmniTraceError(f"{where}: the sentences differ; files agree only about the same.")
 
 
-def _looked_at(labels: Labels, kind: str, where: str) -> set[str]:
-    """The modalities of which the labels speak."""
-    keys = labels.labels[0].given if labels.labels else {}
+def _labelled(labels: Labels, kind: str, where: str) -> set[str]:
+    """The modalities that are labelled."""
+    keys = labels.labels[0].lists if labels.labels else {}
     if EITHER in keys and not kind:
         raise CommandError(
             f"{where}: {EITHER} does not say whether audio or video is meant; name the run."
@@ -95,11 +95,11 @@ def _modality(key: str, kind: str) -> str:
     return kind if key == EITHER else key.removesuffix("_source")
 
 
-def _said(supports: Supports, kind: str, seconds: float, named: Container[str]) -> set[Label]:
+def _labels_in(supports: Supports, kind: str, seconds: float, named: Container[str]) -> set[Label]:
     """The labels of one sentence in the modalities `named`; time in bins, however it is cut."""
     return {
         (_modality(key, kind), *place)
-        for key, sources in supports.given.items()
+        for key, sources in supports.lists.items()
         if _modality(key, kind) in named
         for source in sources
         for place in (_bins(source, seconds) if isinstance(source, tuple) else [(0, source)])

@@ -22,11 +22,11 @@ class Gold:
     """The truth about the K recorded sentences of one response, over the L labels of `space`.
 
     - `sentences` (K, 2) int32: characters of the response; `steps` (K, 2) int32: half-open, the
-      steps that say it, never empty where there are steps at all;
+      steps that write it, never empty where there are steps at all;
     - `true` (K, L) bool; `judged` (K,) bool: a sentence without a known truth is not scored;
-    - `scored` (4,) bool: which of `MODALITIES` are scored: the prompt has them, and whoever made
-      the gold looked at them;
-    - `task`: what the sample was about, for grouping; empty if nobody said.
+    - `scored` (4,) bool: which of `MODALITIES` are scored: the prompt has them, and the gold covers
+      them;
+    - `task`: what the sample was about, for grouping; empty if unknown.
     """
 
     id: str
@@ -108,7 +108,7 @@ def golds_of_truths(
 
 
 def gold_of_truth(trace: Trace, truth: Truth, seconds: float = 1.0) -> Gold:
-    """The gold of a planted truth; a sentence that does not say what is true is not judged.
+    """The gold of a planted truth; a sentence that is not true is not judged.
 
     OmniTraceError if the truth does not fit the prompt.
     """

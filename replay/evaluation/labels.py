@@ -31,7 +31,7 @@ _FUZZ = 1e-6
 
 
 class Supports(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """What supports one sentence: an absent key says that nobody looked, an empty list: nothing.
+    """What supports one sentence: an absent key means not labelled, an empty list: nothing.
 
     Ids from 0, ascending, each once: of the prompt's text sentences, of its images in order.
     Spans in seconds, in order, not overlapping.
@@ -46,8 +46,8 @@ class Supports(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     )
 
     @property
-    def given(self) -> dict[str, tuple[Any, ...]]:
-        """The lists that are there, by their key in the file."""
+    def lists(self) -> dict[str, tuple[Any, ...]]:
+        """The lists that are present, by their key in the file."""
         every = {field.encode_name: getattr(self, field.name) for field in FIELDS}
         return {name: value for name, value in every.items() if value is not msgspec.UNSET}
 
@@ -84,7 +84,7 @@ def write_labels(path: Path, labels: Iterable[Labels]) -> None:
 
 
 def gold_of_labels(trace: Trace, labels: Labels, seconds: float = 1.0) -> Gold:
-    """What the labels say is true; SampleError saying what does not fit the trace."""
+    """The gold of the labels; SampleError naming what does not fit the trace."""
     space = judging_space(trace, seconds)
     check_labels(trace, space, labels)
     rows = [_true(trace, space, supports) for supports in labels.labels]
@@ -95,13 +95,13 @@ def gold_of_labels(trace: Trace, labels: Labels, seconds: float = 1.0) -> Gold:
         steps=steps_of_sentences(trace),
         true=np.array(rows, np.bool_).reshape(len(rows), len(space)),
         judged=np.ones(len(rows), np.bool_),
-        scored=space.present & _looked_at(labels),
+        scored=space.present & _labelled(labels),
         task=labels.task,
     )
 
 
 def labels_of(trace: Trace, space: Space, found: Bool, scored: Bool) -> tuple[Supports, ...]:
-    """The labels that say what `found` (K, L) does, in the modalities `scored` (4,): the inverse
+    """The labels that claim what `found` (K, L) does, in the modalities `scored` (4,): the inverse
     of `gold_of_labels`. Neighbouring bins become one span."""
     named = [name for name, is_scored in zip(MODALITIES, scored, strict=True) if is_scored]
     return tuple(
@@ -116,7 +116,7 @@ def sentences_of(trace: Trace) -> tuple[str, ...]:
 
 
 def check_labels(trace: Trace, space: Space, labels: Labels) -> None:
-    """SampleError saying what is wrong with the labels of this trace, if anything is."""
+    """SampleError naming what is wrong with the labels of this trace, if anything is."""
     wanted = len(trace.sentences)
     if len(labels.labels) != wanted:
         raise SampleError(
@@ -125,20 +125,20 @@ def check_labels(trace: Trace, space: Space, labels: Labels) -> None:
         )
     _check_sentences(trace, labels)
     images = len(media_of(trace, "image_source"))
-    keys = list(labels.labels[0].given) if labels.labels else []
+    keys = list(labels.labels[0].lists) if labels.labels else []
     for number, supports in enumerate(labels.labels):
         try:
             _check_keys(keys, supports)
-            _check_ids("text_source", supports.given, space.texts)
-            _check_ids("image_source", supports.given, images)
+            _check_ids("text_source", supports.lists, space.texts)
+            _check_ids("image_source", supports.lists, images)
             for name in TIMED:
-                _check_spans(trace, name, supports.given.get(name, ()))
+                _check_spans(trace, name, supports.lists.get(name, ()))
         except ValueError as error:
             raise SampleError(f"labels of sentence {number}: {error}") from error
 
 
 def media_of(trace: Trace, key: str) -> list[int]:
-    """The indices of the media that a key of the format speaks of, in order."""
+    """The indices of the media that a key of the format names, in order."""
     kinds = key.removesuffix("_source").split("/")
     return [index for index, medium in enumerate(trace.media) if medium.kind in kinds]
 
@@ -149,28 +149,28 @@ def last_second(trace: Trace, medium: int) -> int:
 
 
 def _check_sentences(trace: Trace, labels: Labels) -> None:
-    said = sentences_of(trace)
-    if labels.sentences is None or labels.sentences == said:
+    recorded = sentences_of(trace)
+    if labels.sentences is None or labels.sentences == recorded:
         return
-    if len(labels.sentences) != len(said):
+    if len(labels.sentences) != len(recorded):
         raise SampleError(
-            f"there are {len(labels.sentences)} sentences; the response has {len(said)}"
+            f"there are {len(labels.sentences)} sentences; the response has {len(recorded)}"
         )
-    pairs = zip(labels.sentences, said, strict=True)
+    pairs = zip(labels.sentences, recorded, strict=True)
     number = next(index for index, (one, other) in enumerate(pairs) if one != other)
     raise SampleError(
         f"sentence {number} is '{one_line(labels.sentences[number])}'; the run says "
-        f"'{one_line(said[number])}'"
+        f"'{one_line(recorded[number])}'"
     )
 
 
 def _check_keys(keys: Sequence[str], supports: Supports) -> None:
     """ValueError unless the keys are those of the first sentence, and legal together."""
-    if not supports.given:
+    if not supports.lists:
         raise ValueError(f"it has none of the keys {', '.join(KEYS)}")
-    if list(supports.given) != list(keys):
+    if list(supports.lists) != list(keys):
         raise ValueError(
-            f"its keys are {', '.join(supports.given)}, those of sentence 0 {', '.join(keys)}; "
+            f"its keys are {', '.join(supports.lists)}, those of sentence 0 {', '.join(keys)}; "
             "they must be the same in all sentences of a response"
         )
     if EITHER in keys and {"audio_source", "video_source"} & {*keys}:
@@ -214,7 +214,7 @@ def _written(spans: Sequence[Span]) -> str:
 
 
 def _placed(name: str, span: Span, media: Sequence[int]) -> tuple[int, float, float]:
-    """(ordinal, start, end) of a span; ValueError if it does not say what it must."""
+    """(ordinal, start, end) of a span; ValueError if it has not the form that it must have."""
     if not media:
         raise ValueError(f"{name} has a span; the prompt has no such source")
     if len(media) == 1:
@@ -229,16 +229,16 @@ def _placed(name: str, span: Span, media: Sequence[int]) -> tuple[int, float, fl
     return int(span[0]), span[1], span[2]
 
 
-def _looked_at(labels: Labels) -> Bool:
-    """(4,): the modalities that the labels speak of."""
-    keys = " ".join(labels.labels[0].given) if labels.labels else ""
+def _labelled(labels: Labels) -> Bool:
+    """(4,): the modalities that are labelled."""
+    keys = " ".join(labels.labels[0].lists) if labels.labels else ""
     return np.array([name in keys for name in MODALITIES])
 
 
 def _true(trace: Trace, space: Space, supports: Supports) -> Bool:
     """(L,): what checked labels claim."""
     true = np.zeros(len(space), np.bool_)
-    given, images = supports.given, media_of(trace, "image_source")
+    given, images = supports.lists, media_of(trace, "image_source")
     true[list(given.get("text_source", ()))] = True
     for id in given.get("image_source", ()):
         true |= space.stretch(images[id])

@@ -26,7 +26,7 @@ class Score:
     Micro: of the pooled counts; 1 if there was nothing to find and nothing was found. Macro: the
     mean of the sentences' own, where one with nothing to find and nothing found has 1, and one
     with either alone has 0. `low` and `high` bound precision, recall and F1; None where no
-    bootstrap was asked for.
+    bootstrap was run.
     """
 
     precision: float
@@ -93,12 +93,12 @@ def judge(attribution: Attribution, gold: Gold) -> Judgement:
 
 
 def judge_prediction(gold: Gold, predicted: Gold) -> Judgement:
-    """What another labels file found, in the modalities that both speak of."""
+    """What another labels file found, in the modalities that both label."""
     return judgement(replace(gold, scored=gold.scored & predicted.scored), predicted.true)
 
 
 def judgement(gold: Gold, found: Bool) -> Judgement:
-    """What the labels `found` (K, L) are worth."""
+    """How many of the labels `found` (K, L) are right."""
     return Judgement(
         id=gold.id,
         task=gold.task,

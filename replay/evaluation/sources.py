@@ -1,4 +1,4 @@
-"""Where golds come from: a labels file, or a planted truth file; told apart by their keys."""
+"""Where golds come from: a labels file, or a planted truth file; distinguished by their keys."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from replay.evaluation.truth import Truth
 
 @dataclass(frozen=True)
 class GoldFile:
-    """A file that says what is true of samples; `gold` holds it against a trace."""
+    """A file of what is true of samples; `gold` compares it with a trace."""
 
     rows: Rows[Labels] | Rows[Truth]
 
@@ -37,15 +37,15 @@ class GoldFile:
             self.rows.check_known(samples)
 
     def gold(self, trace: Trace, seconds: float = 1.0) -> Gold:
-        """What the file says is true of this trace; OmniTraceError naming the line otherwise."""
+        """The gold of this trace; OmniTraceError naming the line that does not fit it."""
         row = self.rows.by_id[trace.id]
         try:
             if isinstance(row, Truth):
                 return gold_of_truth(trace, row, seconds)
             return gold_of_labels(trace, row, seconds)
         except OmniTraceError as error:
-            said = str(error).rstrip(".")
-            raise OmniTraceError(f"{self.rows.where(trace.id)}: {said}.") from error
+            message = str(error).rstrip(".")
+            raise OmniTraceError(f"{self.rows.where(trace.id)}: {message}.") from error
 
 
 def read_golds(path: Path) -> GoldFile:

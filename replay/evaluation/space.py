@@ -29,7 +29,7 @@ class Space:
     """The L labels of one prompt: its recorded sentences, then its media in order.
 
     A label is (text, sentence), (image, medium), or (audio | video, medium, bin of time); a
-    film's sound and vision share its bins.
+    video's audio and vision share its bins.
 
     - `kind` (L,) uint8: a `Modality`, that of the medium; `medium` (L,) int32, -1 for text;
     - `start_s`, `end_s` (L,) float64: the bin, NaN for text and images;

@@ -1,7 +1,7 @@
 """Truth files: which parts, sentences and seconds of the prompt caused each sentence of an answer.
 
-Read strictly; `evidence_of` says what caused each stretch of a response, `true_units` which source
-units of a trace hold it. Knows no score.
+Read strictly; `evidence_of` gives what caused each stretch of a response, `true_units` the source
+units of a trace that hold it. Knows no score.
 """
 
 from __future__ import annotations
@@ -55,7 +55,7 @@ def read_truths(path: Path) -> dict[str, Truth]:
 def evidence_of(
     response: str, stretches: Sequence[Sequence[int]], truth: Truth
 ) -> list[tuple[Evidence, ...] | None]:
-    """What causes each stretch (start, end) of a response, None if it does not say what is true.
+    """What causes each stretch (start, end) of a response, None if it is not true.
 
     As many stretches as true sentences: one by one, and the texts must be equal. Otherwise the
     true sentences are looked up in the response, in order; a stretch that they fill has the
@@ -71,7 +71,7 @@ def evidence_of(
 
 
 def _locate(response: str, sentences: Sequence[TrueSentence]) -> list[tuple[int, TrueSentence]]:
-    """Where the true sentences that the response says begin."""
+    """Where the true sentences that the response contains begin."""
     found, after = [], 0
     for sentence in sentences:
         start = response.find(sentence.text, after)
@@ -130,10 +130,10 @@ def tokens_of(trace: Trace, one: Evidence) -> Bool:
     held: Bool = line.part == one.part
     if one.stream is not None:
         held &= line.modality == (Modality.VIDEO if one.stream == "vision" else Modality.AUDIO)
-    return held if one.text is None else _saying(trace, held, one)
+    return held if one.text is None else _quoting(trace, held, one)
 
 
-def _saying(trace: Trace, part: Bool, one: Evidence) -> Bool:
+def _quoting(trace: Trace, part: Bool, one: Evidence) -> Bool:
     """(n,): which tokens of `part` overlap the sentence that the evidence quotes."""
     line, quoted = trace.timeline, one.text or ""
     words = part & (line.modality == Modality.TEXT)

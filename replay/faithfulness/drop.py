@@ -29,7 +29,7 @@ def chance(case: Case, k: int) -> float:
     """
     top = case.top(k)
     drops = []
-    for gone in alike(case, top):
+    for gone in similar_sets(case, top):
         try:
             lp = case.logprob([case.top(0), gone])
         except Unanswerable:
@@ -40,7 +40,7 @@ def chance(case: Case, k: int) -> float:
     return float(np.mean(drops))
 
 
-def alike(case: Case, top: Bool) -> list[Bool]:
+def similar_sets(case: Case, top: Bool) -> list[Bool]:
     """Different sets of other units, drawn, that each come as close as they can to the tokens of
     `top` and have between half and twice as many."""
     tokens = case.recorded.tokens

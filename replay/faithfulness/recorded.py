@@ -33,7 +33,7 @@ class Recorded:
     that were recorded in the same way under other names.
 
     `basis` (m, U) bool: the base units of each of m source units; `tokens` (m,): how many prompt
-    tokens each has. `missing` collects the masks that were looked for in vain, as base units.
+    tokens each has. `missing` collects the masks that were not found, as base units.
     """
 
     first: Ablations
@@ -49,8 +49,8 @@ class Recorded:
         SampleError if there are none; Unanswerable where a unit is no union of base units.
         """
         first = trace.ablation(name)
-        alike = (other for other in trace.ablations.values() if other is not first)
-        more = [a for a in alike if a.mode == first.mode and _equal(a.unit_of, first.unit_of)]
+        others = (other for other in trace.ablations.values() if other is not first)
+        more = [a for a in others if a.mode == first.mode and _equal(a.unit_of, first.unit_of)]
         basis = _basis(trace, units, first)
         tokens = basis.astype(np.int64) @ first.tokens.astype(np.int64)
         return cls(first, tuple(more), basis, tokens)
@@ -106,7 +106,7 @@ class Recorded:
         return self._rows_of(self.first.held_out, LEAST_JUDGED)
 
     def fitting(self) -> tuple[Bool, Float64]:
-        """The like of them for fitting: none that is held out; where random rows are too few, also
+        """The same for fitting: none that is held out; where random rows are too few, also
         those that leave out one thing, or nothing, or all."""
         return self._rows_of(~self.first.held_out, LEAST_FITTED, structured=True)
 

@@ -134,9 +134,9 @@ def parse_answer(trace: Trace, config: JudgeConfig, text: str) -> tuple[Supports
         raise SampleError(f"it is not the JSON that was asked for ({error})") from error
     wanted = [f"{name}_source" for name in modalities_of(trace, config.text_only)]
     for number, one in enumerate(supports):
-        if list(one.given) != wanted:
+        if list(one.lists) != wanted:
             raise SampleError(
-                f"object {number} has the keys {', '.join(one.given) or 'none'}; it must have "
+                f"object {number} has the keys {', '.join(one.lists) or 'none'}; it must have "
                 f"exactly {', '.join(wanted)}"
             )
     check_labels(trace, judging_space(trace), Labels(trace.id, supports))

@@ -1,4 +1,4 @@
-"""What says nothing: units at random, and units by their length. The floor of every table."""
+"""Uninformed methods: units at random, and units by their length. The baseline of every table."""
 
 from __future__ import annotations
 

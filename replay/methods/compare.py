@@ -1,4 +1,4 @@
-"""Disagreement: where two attributions of the same units part ways, and what may explain it.
+"""Disagreement: where two attributions of the same units differ, and what may explain it.
 
 Made for a signal against a cause: a unit that attention names and that nothing depends on, or the
 other way round. Knows tasks and methods; no terminal.
@@ -23,7 +23,7 @@ ALWAYS = 1.25
 LONG = 0.75
 """A unit whose tokens get less than this share of what the prompt's tokens get, on average."""
 DETOUR = 2.0
-"""A unit that gets this many times its mass when earlier steps are followed."""
+"""A unit that gets this many times its mass under the rollout of earlier steps."""
 
 REASONS = {
     "sink": "it gets as much in the other sentences",
@@ -31,7 +31,7 @@ REASONS = {
     "indirect": "it is reached by way of what was generated before",
     "request": "it is what was asked",
 }
-"""What may explain that the signal and the other part ways at a unit."""
+"""What may explain a disagreement."""
 
 
 @dataclass(frozen=True)
@@ -143,13 +143,13 @@ def _reasons(task: AttributionTask) -> dict[str, Bool]:
     here, usual = steps @ sums / per_step, sums.mean(axis=0)
     sizes = task.units.sizes
     a_token = here.sum(axis=1, keepdims=True) / sizes.sum()
-    followed = steps @ _masses(task, 1.0) / per_step
-    asked = _asks(task)
+    rolled_out = steps @ _masses(task, 1.0) / per_step
+    request = _in_request(task)
     return {
         "sink": (here > 0) & (here < ALWAYS * usual) & (len(task.spans) > 1),
         "length": (here > 0) & (here / sizes < LONG * a_token),
-        "indirect": followed > DETOUR * np.maximum(here, 1e-12),
-        "request": np.tile(asked, (len(steps), 1)),
+        "indirect": rolled_out > DETOUR * np.maximum(here, 1e-12),
+        "request": np.tile(request, (len(steps), 1)),
     }
 
 
@@ -159,14 +159,14 @@ def _masses(task: AttributionTask, indirect: float) -> Float64:
     return task.replayer.mass(config).astype(np.float64)
 
 
-def _asks(task: AttributionTask) -> Bool:
+def _in_request(task: AttributionTask) -> Bool:
     """(m,) units that are left out where the request is."""
     without = replace(task.config.units, request="leave-out")
     left = task.trace.units(without).owner_of_tokens(task.trace.n)
     owner = task.units.owner_of_tokens(task.trace.n)
-    asks = np.ones(len(task.units), bool)
-    asks[owner[(owner >= 0) & (left >= 0)]] = False
-    return asks
+    inside = np.ones(len(task.units), bool)
+    inside[owner[(owner >= 0) & (left >= 0)]] = False
+    return inside
 
 
 def summary(found: Iterable[Comparison]) -> dict[str, Any]:

@@ -88,7 +88,7 @@ def leaderboard(
     entries: Mapping[str, Entry],
     ablations: str = "mask",
 ) -> list[Standing]:
-    """How every entry stands on the samples that have a gold, in the order of the entries."""
+    """The standings of the entries on the samples that have a gold, in the order of the entries."""
     standings = [Standing(name) for name in entries]
     for id in golds:
         trace = traces[id]

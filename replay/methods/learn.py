@@ -47,7 +47,7 @@ class Example:
 @dataclass(frozen=True)
 class Learned:
     """`weights` (layers, heads), at least 0, that sum to 1; ρ on the masks that were learned from
-    before, with all heads alike, and after; and from how many samples and spans."""
+    before, with equal weights, and after; and from how many samples and spans."""
 
     weights: Float64
     before: float

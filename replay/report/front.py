@@ -65,7 +65,7 @@ def analyses_of(material: Material, cheap: bool) -> Iterator[Result]:
     `cheap`: without those that replay every sample many times.
     """
     for one in ANALYSES.values():
-        if (one.needs_gold and not material.golds) or (one.dear and cheap):
+        if (one.needs_gold and not material.golds) or (one.expensive and cheap):
             continue
         result = one.run(material)
         if not result.empty:

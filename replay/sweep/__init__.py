@@ -1,4 +1,4 @@
-"""Sweeps: thousands of configurations over a run, the dear steps done once, the best held out.
+"""Sweeps: thousands of configurations over a run, the expensive steps done once, the best held out.
 
 Knows traces, golds and configurations; no model, no terminal.
 """

@@ -1,6 +1,6 @@
 """Ablations: Table 3 of the paper, what each part of curation is worth (docs/sweeps.md).
 
-Knows configurations and how a team of workers scores them; no terminal.
+Knows configurations and how a pool of workers scores them; no terminal.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from omnitrace.errors import OmniTraceError
 from omnitrace.progress import Report, no_report
 from replay.config import UPOS, CurationConfig, ReplayConfig
 from replay.evaluation.scores import Score, scores_of
-from replay.sweep.blocks import Work, Worker, blocks_of, team
+from replay.sweep.blocks import Work, Worker, blocks_of, process_pool
 from replay.sweep.sweep import DRAWS, Counter
 
 ROWS: dict[str, dict[str, object]] = {
@@ -47,9 +47,7 @@ def ablated(config: ReplayConfig) -> dict[str, ReplayConfig]:
     }
 
 
-def ablate(
-    work: Work, jobs: int = 0, report: Report = no_report
-) -> tuple[list[Row], list[str]]:
+def ablate(work: Work, jobs: int = 0, report: Report = no_report) -> tuple[list[Row], list[str]]:
     """The table's rows for `work.configs`, which are those of `ablated`; what could not be read.
 
     Every sample that has labels is scored: nothing is chosen. OmniTraceError if there is none.
@@ -57,8 +55,8 @@ def ablate(
     ids = [id for id in work.samples if id in work.golds]
     count, damaged, parts = Counter(report, len(ids)), list[str](), []
     task = partial(Worker.each, numbers=range(len(work.configs)))
-    with team(work, jobs) as workers:
-        for block in workers(task, blocks_of(ids, len(work.configs))):
+    with process_pool(work, jobs) as map_blocks:
+        for block in map_blocks(task, blocks_of(ids, len(work.configs))):
             parts.append(block.tallies)
             damaged += block.damaged
             count.add(block.seen)

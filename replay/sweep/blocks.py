@@ -1,7 +1,7 @@
 """Blocks of samples, each under all configurations, in this process or in several.
 
 A block is the unit of work and of memory: what comes back of one is a few numbers a
-configuration. Knows how samples are read and scored; not which block is held out, nor what wins.
+configuration. Knows how samples are read and scored; not which block is held out, nor what is best.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ from replay.sweep.scorer import Scorer
 
 BLOCK, SCORES = 16, 2**14
 """The most samples, and samples times configurations, of a block: enough to be worth a process's
-while, few enough to end soon when the work is broken off."""
+while, few enough to end soon when the work is interrupted."""
 AHEAD = 2
 """Blocks handed out beyond those that are being worked on, a process each."""
 _THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
@@ -118,7 +118,7 @@ class Worker:
 Task = Callable[[Worker, Sequence[str]], Scored]
 Block = Sequence[str]
 """Ids of a few samples."""
-Team = Callable[[Task, Sequence[Block]], Iterator[Scored]]
+MapBlocks = Callable[[Task, Sequence[Block]], Iterator[Scored]]
 """What a task, such as `Worker.summed`, makes of each block, in order."""
 
 
@@ -129,7 +129,7 @@ def blocks_of(ids: Sequence[str], configs: int) -> list[Block]:
 
 
 @contextmanager
-def team(work: Work, jobs: int) -> Iterator[Team]:
+def process_pool(work: Work, jobs: int) -> Iterator[MapBlocks]:
     """Workers in `jobs` processes, 0 for one a core; in this process where that is one.
 
     An error ends the work, and so does Ctrl-C, after the blocks that are being worked on.

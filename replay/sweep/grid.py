@@ -37,7 +37,10 @@ class Grid:
 
 
 def read_grid(path: Path, base: ReplayConfig) -> Grid:
-    """The grid of a file, laid over `base`; CommandError naming the key and the legal values."""
+    """The grid of a file; CommandError naming the key and the legal values.
+
+    Values of its table `[base]` replace those of `base`.
+    """
     try:
         document = tomllib.loads(path.read_text("utf-8"))
     except OSError as error:
@@ -50,8 +53,8 @@ def read_grid(path: Path, base: ReplayConfig) -> Grid:
 def parse_grid(document: Mapping[str, Any], base: ReplayConfig, where: str) -> Grid:
     """As `read_grid`, of a parsed file.
 
-    `[base]` is laid over `base`; `[grid]` has a list of values by key, and every combination is
-    tried; `[random]` has `samples` draws from lists or ranges; with both, every combination with
+    `[base]` replaces values of `base`; `[grid]` has a list of values by key, and every combination
+    is tried; `[random]` has `samples` draws from lists or ranges; with both, every combination with
     every draw.
     """
     for name in document:

@@ -1,6 +1,6 @@
-"""Many configurations on one sample: what is dear is done once for all that share it.
+"""Many configurations on one sample: what is expensive is computed once for all that share it.
 
-Knows traces, golds and configurations; not which samples there are, nor what is made of scores.
+Knows traces, golds and configurations; not which samples there are, nor what the scores are for.
 """
 
 from __future__ import annotations

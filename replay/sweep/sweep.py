@@ -1,7 +1,7 @@
 """A sweep: every configuration scored on one half of the samples, the best reported on the other.
 
-The winner of thousands is partly lucky; what it scores on samples that it was not chosen on is
-not. Knows how samples are split and what wins; not how they are scored.
+The score of the best of thousands is biased upwards on the samples that it was chosen on, not on
+others. Knows how samples are split and what is best; not how they are scored.
 """
 
 from __future__ import annotations
@@ -20,15 +20,14 @@ from omnitrace.progress import Progress, Report, no_report
 from replay.config import ReplayConfig
 from replay.evaluation.scores import Score, prf, scores_of
 from replay.evaluation.space import COLUMNS
-from replay.sweep.blocks import Block, Scored, Team, Work, Worker, blocks_of, team
-from replay.sweep.cluster.team import Cluster, cluster_team
+from replay.sweep.blocks import Block, MapBlocks, Scored, Work, Worker, blocks_of, process_pool
+from replay.sweep.cluster.pool import Cluster, cluster_pool
 
 METRICS = ("precision", "recall", "f1", "macro_precision", "macro_recall", "macro_f1")
 """In the order of `rates`."""
 BEST = 10
 """How many configurations are reported with intervals."""
 DRAWS = 1000
-
 
 
 @dataclass(frozen=True)
@@ -94,11 +93,12 @@ def sweep(work: Work, aim: Aim, report: Report = no_report) -> Swept:
     damaged: list[str] = []
     count = Counter(report, len(choosing) + len(reporting))
     first, rest = (blocks_of(ids, len(work.configs)) for ids in (choosing, reporting))
-    with cluster_team(work, aim.cluster) if aim.cluster else team(work, aim.jobs) as workers:
-        scored = workers(Worker.summed, [*first, *rest])  # a cluster is asked once for both halves
+    pool = cluster_pool(work, aim.cluster) if aim.cluster else process_pool(work, aim.jobs)
+    with pool as map_blocks:
+        scored = map_blocks(Worker.summed, [*first, *rest])  # one call of a cluster for both halves
         chosen_on = _half(islice(scored, len(first)), damaged, count)
         held_out = _half(scored, damaged, count) if rest else chosen_on
-        best = _best(workers, ranked(chosen_on, aim)[:BEST], rest or first)
+        best = _best(map_blocks, ranked(chosen_on, aim)[:BEST], rest or first)
     return Swept(work.configs, chosen_on, held_out, tuple(best), damaged)
 
 
@@ -135,7 +135,7 @@ def ranked(half: Half, aim: Aim) -> list[int]:
 
 
 class Counter:
-    """Tells how many samples are done."""
+    """Reports how many samples are done."""
 
     def __init__(self, report: Report, total: int) -> None:
         self._report, self._total, self._done = report, total, 0
@@ -160,10 +160,10 @@ def _half(blocks: Iterable[Scored], damaged: list[str], count: Counter) -> Half:
     return Half(total.tallies, total.samples)
 
 
-def _best(workers: Team, numbers: Sequence[int], blocks: Sequence[Block]) -> list[Best]:
+def _best(map_blocks: MapBlocks, numbers: Sequence[int], blocks: Sequence[Block]) -> list[Best]:
     """The configurations `numbers` again on the blocks, sample by sample."""
     task = partial(Worker.each, numbers=numbers)
-    tallies = np.concatenate([block.tallies for block in workers(task, blocks)])
+    tallies = np.concatenate([block.tallies for block in map_blocks(task, blocks)])
     return [
         Best(number, *scores_of(tallies[:, place], DRAWS)) for place, number in enumerate(numbers)
     ]

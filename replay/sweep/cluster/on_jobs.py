@@ -20,8 +20,8 @@ from omnitrace.engines.jobs import cancel, failure, queued_again, submit
 from omnitrace.engines.resources import Resources
 from omnitrace.engines.signals import held_back
 from omnitrace.errors import CommandError, OmniTraceError
-from replay.sweep.blocks import Block, Scored, Task, Team, Work, single_threads
-from replay.sweep.cluster.packed import ADVICE, outcome, packed, worker
+from replay.sweep.blocks import Block, MapBlocks, Scored, Task, Work, single_threads
+from replay.sweep.cluster.pickled import ADVICE, outcome, pickled, worker
 
 LOOK_SECONDS = 0.5
 """Between two looks for the next block."""
@@ -46,28 +46,28 @@ class Part:
             for number in list(self.blocks):
                 scored = self.task(own, self.blocks[number])
                 with atomic_write(self.folder / str(number)) as temporary:
-                    temporary.write_bytes(packed(scored))
+                    temporary.write_bytes(pickled(scored))
                 del self.blocks[number]
         except OmniTraceError as error:
             return error
         return None
 
     def checkpoint(self) -> Any:
-        """What is to be queued when the machine is taken away: the blocks that are left."""
+        """What is to be queued when the machine is withdrawn: the blocks that are left."""
         return queued_again(self)
 
 
 @contextmanager
-def job_team(work: Work, resources: Resources, engine: str, logs: Path) -> Iterator[Team]:
+def job_pool(work: Work, resources: Resources, engine: str, logs: Path) -> Iterator[MapBlocks]:
     """Jobs, an array for every task; cancelled where the block is left before they are done.
 
     `engine` is `slurm` or `local`. CommandError if `logs` cannot be written; errors of `submit`.
     """
     with _folder(logs) as folder, single_threads():
-        (folder / _WORK).write_bytes(packed(work))
+        (folder / _WORK).write_bytes(pickled(work))
         jobs: list[Any] = []
 
-        def team(task: Task, blocks: Sequence[Block]) -> Iterator[Scored]:
+        def map_blocks(task: Task, blocks: Sequence[Block]) -> Iterator[Scored]:
             place = Path(mkdtemp(dir=folder))
             numbered = list(enumerate(blocks))
             count = min(resources.workers, len(blocks))
@@ -81,7 +81,7 @@ def job_team(work: Work, resources: Resources, engine: str, logs: Path) -> Itera
             jobs.clear()
 
         try:
-            yield team
+            yield map_blocks
         finally:
             cancel(jobs, engine)
 
@@ -121,7 +121,7 @@ def _still(jobs: Sequence[Any]) -> list[Any]:
 
 
 def _taken(path: Path) -> Scored | None:
-    """What a job wrote, taken away; None if it is not there yet."""
+    """What a job wrote, its file removed; None if it is not there yet."""
     with suppress(FileNotFoundError):
         scored = outcome(path.read_bytes())
         path.unlink()

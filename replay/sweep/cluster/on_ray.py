@@ -11,8 +11,8 @@ from typing import Any
 from omnitrace.engines.actors import actor_pool
 from omnitrace.engines.resources import Resources
 from omnitrace.errors import OmniTraceError
-from replay.sweep.blocks import AHEAD, Block, Scored, Task, Team, Work, Worker
-from replay.sweep.cluster.packed import ADVICE, Outcome, outcome, packed, worker
+from replay.sweep.blocks import AHEAD, Block, MapBlocks, Scored, Task, Work, Worker
+from replay.sweep.cluster.pickled import ADVICE, Outcome, outcome, pickled, worker
 
 
 class Actor:
@@ -26,8 +26,8 @@ class Actor:
 
     def score(self, work: list[Any], task: Task, block: Block) -> bytes:
         """What the task makes of a block, an `Outcome` as bytes: of arrays the sweep would get
-        views into memory that goes with Ray. `work` holds a reference to the packed work."""
-        return packed(self._outcome(work, task, block))
+        views into memory that goes with Ray. `work` holds a reference to the pickled work."""
+        return pickled(self._outcome(work, task, block))
 
     def _outcome(self, work: list[Any], task: Task, block: Block) -> Outcome:
         try:
@@ -46,19 +46,19 @@ def _fetched(reference: Any) -> bytes:
 
 
 @contextmanager
-def ray_team(work: Work, resources: Resources) -> Iterator[Team]:
+def ray_pool(work: Work, resources: Resources) -> Iterator[MapBlocks]:
     """Workers on the cluster that Ray finds, or on this machine; they end with the block.
 
     Errors as of `actor_pool` and `ActorPool.map`.
     """
     ahead = AHEAD * resources.workers
     with actor_pool(Actor, resources, resources.workers, ADVICE) as pool:
-        shared = [pool.put(packed(work))]
+        shared = [pool.put(pickled(work))]
 
-        def team(task: Task, blocks: Sequence[Block]) -> Iterator[Scored]:
+        def map_blocks(task: Task, blocks: Sequence[Block]) -> Iterator[Scored]:
             def score(actor: Any, block: Block) -> Any:
                 return actor.score.remote(shared, task, block)
 
             return map(outcome, pool.map(score, blocks, ahead))
 
-        yield team
+        yield map_blocks

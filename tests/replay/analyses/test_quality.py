@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from replay.analyses.quality import all_said_right, quality, rouge_l
+from replay.analyses.quality import all_sentences_right, quality, rouge_l
 from replay.evaluation import Judgement, judge
 from replay.stats import mean_ranks, spearman
 from tests.replay.analyses.golds import FACT, PICTURE, TONE, claiming, judged, truth_of
@@ -52,8 +52,8 @@ def test_two_samples_do_not_correlate() -> None:
 
 def test_an_answer_is_right_if_all_its_sentences_are() -> None:
     golds = [judged(claiming({}, {}, {}), truth)[2] for truth in (TRUTH, truth_of(None, (), ()))]
-    assert all_said_right(golds[:1]) == {"sample-0": True}
-    assert all_said_right(golds[1:]) == {"sample-0": False}
+    assert all_sentences_right(golds[:1]) == {"sample-0": True}
+    assert all_sentences_right(golds[1:]) == {"sample-0": False}
 
 
 def test_rouge_l_is_the_f_of_the_longest_common_subsequence() -> None:

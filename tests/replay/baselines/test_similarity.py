@@ -76,7 +76,7 @@ def test_what_is_not_compared_is_not_spoken_of() -> None:
     drawn = similarity(TRACE, RandomMatch().similarities(TRACE, chunks_of(TRACE)))
     assert drawn.compared.tolist() == [True, True, False, False]
     labels = drawn.labels(same_threshold(0.0), "").labels[0]
-    assert set(labels.given) == {"text_source", "image_source"}
+    assert set(labels.lists) == {"text_source", "image_source"}
     assert labels.text_source == (0, 1, 2)
 
 

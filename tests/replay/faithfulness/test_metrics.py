@@ -14,7 +14,7 @@ from scipy.stats import spearmanr
 from omnitrace.errors import CommandError
 from replay.faithfulness import METRICS, Case, Unanswerable, metric, sensitive
 from replay.faithfulness.aopc import counts
-from replay.faithfulness.drop import alike
+from replay.faithfulness.drop import similar_sets
 from replay.faithfulness.lds import lds
 from replay.stats import spearman
 from tests.replay.faithfulness.made import Law, ablated, needing
@@ -84,7 +84,7 @@ def test_drop_is_what_the_best_are_worth(k: int) -> None:
 def test_chance_is_other_units_of_as_many_tokens() -> None:
     law = needing(1)
     case = case_of([0, 1, 0, 0, 0, 0, 0, 0], law)
-    top, sets = case.top(1), alike(case, case.top(1))
+    top, sets = case.top(1), similar_sets(case, case.top(1))
     assert sets
     for gone in sets:
         assert not (gone & top).any()

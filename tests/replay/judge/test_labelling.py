@@ -64,7 +64,7 @@ def test_a_good_answer_is_kept(judge: Judge, labeller: Labeller, waits: list[flo
     label(labeller, text_trace())
     (row,) = lines(labeller)
     assert (row.id, row.labeller, row.sentences) == ("sample-0", "judge-1", SAID)
-    assert [s.given for s in row.labels] == [
+    assert [s.lists for s in row.labels] == [
         {"text_source": (0,)}, {"text_source": ()}, {"text_source": (1, 2)},
     ]  # fmt: skip
     assert judge.paths == ["/v1/chat/completions"]

@@ -26,8 +26,8 @@ from omnitrace.store.writer import RunWriter
 from omnitrace.trace import Trace
 from replay.sweep.blocks import Scored, Work, Worker
 from replay.sweep.cluster import on_jobs
-from replay.sweep.cluster.packed import packed, worker
-from replay.sweep.cluster.team import Cluster
+from replay.sweep.cluster.pickled import pickled, worker
+from replay.sweep.cluster.pool import Cluster
 from replay.sweep.sweep import Aim, Swept, sweep
 from tests.replay.sweep.cluster.golds import Striking, Stuck
 from tests.replay.sweep.golds import Seeded
@@ -130,7 +130,7 @@ def test_a_preempted_job_is_queued_again_and_goes_on_where_it_was(run: Run, tmp_
 
 def test_a_part_leaves_out_what_it_did_before_it_was_preempted(tmp_path: Path) -> None:
     work = work_of(samples(4))
-    (tmp_path / "work").write_bytes(packed(work))
+    (tmp_path / "work").write_bytes(pickled(work))
     blocks: dict[int, Sequence[str]] = {0: ["0"], 3: ["1"], 6: ["2"]}
     part = on_jobs.Part(tmp_path / "work", tmp_path, interrupted_at_1, blocks)
     with pytest.raises(SystemExit):
@@ -190,7 +190,7 @@ def test_a_run_that_a_worker_cannot_open(
     with pytest.raises(OmniTraceError, match=r"a worker on .* cannot open the run: .*kitchen"):
         swept_on(engine, work)
     with pytest.raises(OmniTraceError, match="under the same path"):
-        worker(packed(work))
+        worker(pickled(work))
 
 
 def test_what_an_engine_refuses_is_one_sentence(

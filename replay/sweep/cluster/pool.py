@@ -1,4 +1,4 @@
-"""Workers on a cluster in place of processes of this machine (`replay.sweep.blocks.team`)."""
+"""Workers on a cluster instead of processes of this machine (`blocks.process_pool`)."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import Literal
 
 from omnitrace.engines.resources import Resources
-from replay.sweep.blocks import Team, Work
-from replay.sweep.cluster.on_jobs import job_team
-from replay.sweep.cluster.on_ray import ray_team
+from replay.sweep.blocks import MapBlocks, Work
+from replay.sweep.cluster.on_jobs import job_pool
+from replay.sweep.cluster.on_ray import ray_pool
 
 
 @dataclass(frozen=True)
@@ -22,12 +22,11 @@ class Cluster:
     logs: Path
 
 
-def cluster_team(work: Work, cluster: Cluster) -> AbstractContextManager[Team]:
-    """As `team`, on a cluster. The run of `work` is opened anew by every worker, from where it
-    lies: `located`.
+def cluster_pool(work: Work, cluster: Cluster) -> AbstractContextManager[MapBlocks]:
+    """As `process_pool`, on a cluster. Every worker opens the run of `work` again, from its place.
 
     Raises CommandError for what the engine refuses, OmniTraceError if a worker fails for good.
     """
     if cluster.engine == "ray":
-        return ray_team(work, cluster.resources)
-    return job_team(work, cluster.resources, cluster.engine, cluster.logs)
+        return ray_pool(work, cluster.resources)
+    return job_pool(work, cluster.resources, cluster.engine, cluster.logs)

@@ -15,16 +15,16 @@ from replay.sweep.blocks import Scored, Work, Worker
 ADVICE = "Run the same command again; the masses that were kept are not computed again."
 
 Outcome = Scored | OmniTraceError
-"""A block's tallies, or the error that ends the sweep, told as in one process."""
+"""A block's tallies, or the error that ends the sweep, with its message in one process."""
 
 
-def packed(what: Work | Outcome) -> bytes:
+def pickled(what: Work | Outcome) -> bytes:
     """The work, once for all workers, or what came of a block."""
     return pickle.dumps(what, pickle.HIGHEST_PROTOCOL)
 
 
 def outcome(data: bytes) -> Scored:
-    """What came of a block, packed; raises it if it is an error."""
+    """What came of a block, from `pickled`; raises it if it is an error."""
     found: Outcome = pickle.loads(data)
     if isinstance(found, OmniTraceError):
         raise found
