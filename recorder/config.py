@@ -1,4 +1,4 @@
-"""What a recording can be told to do. Data only: no torch is loaded to print the help."""
+"""The options of recordings and of additions to runs. Data only: loads no torch for the help."""
 
 from __future__ import annotations
 

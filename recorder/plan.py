@@ -1,7 +1,7 @@
 """What a recording will take, before it is made: tokens, bytes, memory, time.
 
-Every sample is laid out; a few of them, from the shortest to the longest, are recorded for trial
-and measured, and the rest is read off between them. Nothing is written.
+Every sample is prepared; a few of them, from the shortest to the longest, are recorded for trial
+and measured, and the rest is interpolated. Nothing is written.
 """
 
 from __future__ import annotations
@@ -176,7 +176,7 @@ def _spread(count: int, batch: int, trials: int) -> list[int]:
 
 
 def _try(tracer: Tracer, layouts: Sequence[_Layout], batch: int) -> _Trials:
-    """Record some batches as they would be recorded, and measure; more of them where the lengths
+    """Record some batches as `record` would, and measure; more of them where the lengths
     of the answers are not given and differ much."""
     trials, tried, wanted = _Trials(), set[int](), TRIALS
     while True:

@@ -285,7 +285,7 @@ def _batches(tasks: Sequence[Task], size: int, tokens: int | None) -> Iterator[l
 
 
 def _stopped(stop: Interruption, summary: RecordSummary, run_path: Path) -> CommandError:
-    """What to tell the user who stopped us; 130 or 143, as shells have it."""
+    """The error of a recording that was stopped; exit code 130 or 143, as of shells."""
     done = summary.skipped + summary.recorded
     return CommandError(
         f"stopped by {stop.name}: {done} of {summary.total} samples are recorded in {run_path}; "
@@ -295,7 +295,7 @@ def _stopped(stop: Interruption, summary: RecordSummary, run_path: Path) -> Comm
 
 
 class Interruption:
-    """While inside, the first such signal only asks to stop; the second one interrupts."""
+    """While inside, the first such signal sets `requested`; the second one interrupts."""
 
     def __init__(self) -> None:
         self.number = 0
@@ -307,19 +307,19 @@ class Interruption:
 
     @property
     def name(self) -> str:
-        """What the user did."""
+        """The signal in words: Ctrl-C, SIGTERM."""
         return SIGNAL_NAMES[signal.Signals(self.number)]
 
     def __enter__(self) -> Interruption:
         if threading.current_thread() is threading.main_thread():
-            self._previous = {n: signal.signal(n, self._ask) for n in SIGNAL_NAMES}
+            self._previous = {n: signal.signal(n, self._request) for n in SIGNAL_NAMES}
         return self
 
     def __exit__(self, *_: object) -> None:
         for number, handler in self._previous.items():
             signal.signal(number, handler)
 
-    def _ask(self, number: int, frame: FrameType | None) -> None:
+    def _request(self, number: int, frame: FrameType | None) -> None:
         if self.requested:
             raise KeyboardInterrupt
         self.number = number

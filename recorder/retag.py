@@ -1,4 +1,4 @@
-"""Tag a recorded run again with another spaCy pipeline, beside the tags it has. No model runs.
+"""Tag a recorded run with another spaCy pipeline, in addition to the tags it has. No model runs.
 
 Knows the tagger and the run; the old tags stay, and replays choose by name.
 """

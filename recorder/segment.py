@@ -1,4 +1,4 @@
-"""Cut the audio of a recorded run into stretches, beside what is recorded. No re-recording.
+"""Cut the audio of a recorded run into stretches, as an addition to the run. No model is recorded.
 
 Knows the run, the files of its media and that segmenters cut audio; not how each of them does.
 """
@@ -24,7 +24,7 @@ from omnitrace.timeline import Medium, Modality, Segmentation
 from omnitrace.trace import Trace
 from recorder.adding import AddSummary, add_to_run
 from recorder.config import SegmentConfig
-from recorder.segmenters import Segmenter, Sound, load_segmenter
+from recorder.segmenters import AudioClip, Segmenter, load_segmenter
 
 _REMEMBERED = 256
 
@@ -45,14 +45,14 @@ def segment(
     first sample, OmniTraceError if the run cannot be written.
     """
     chosen = load_segmenter(segmenter, config)
-    cut = lru_cache(_REMEMBERED)(chosen.segments) if chosen.hears else chosen.segments
+    cut = lru_cache(_REMEMBERED)(chosen.segments) if chosen.needs_files else chosen.segments
     name = config.name or chosen.name
     with TemporaryDirectory(prefix="omnitrace-") as unpacked:
         find = _finder(chosen, config, Path(unpacked))
 
         def segmented(trace: Trace) -> Segmentation:
-            sounds = sounds_of(trace, find)
-            return Segmentation(name, {index: cut(sound) for index, sound in sounds.items()})
+            clips = clips_of(trace, find)
+            return Segmentation(name, {index: cut(clip) for index, clip in clips.items()})
 
         with Adder.open(run_path, SEGMENTATION, name, chosen.about) as adder:
             return add_to_run(adder, samples_with_audio(adder.run), segmented, report)
@@ -61,27 +61,27 @@ def segment(
 def samples_with_audio(run: Run) -> list[str]:
     """Ids of the samples whose prompts have tokens of audio, of videos too."""
     summary = run.summary()
-    heard = summary.modalities[:, Modality.AUDIO] > 0
-    return [id for id, has in zip(summary.ids, heard, strict=True) if has]
+    has_audio = summary.modalities[:, Modality.AUDIO] > 0
+    return [id for id, has in zip(summary.ids, has_audio, strict=True) if has]
 
 
-def sounds_of(trace: Trace, find: Find) -> dict[int, Sound]:
-    """The sounds of a sample by medium index; what `find` raises where a file is gone."""
+def clips_of(trace: Trace, find: Find) -> dict[int, AudioClip]:
+    """The audio clips of a sample by medium index; what `find` raises where a file is gone."""
     line = trace.timeline
-    heard = (line.modality == Modality.AUDIO) & (line.medium >= 0)
-    media = np.unique(line.medium[heard]).tolist()
+    tokens = (line.modality == Modality.AUDIO) & (line.medium >= 0)
+    media = np.unique(line.medium[tokens]).tolist()
     sample = trace.id if len(media) == 1 else ""
-    sounds = {}
+    clips = {}
     for index in media:
         medium = trace.media[index]
-        last = np.fmax.reduce(line.end_s[heard & (line.medium == index)], initial=0.0)
+        last = np.fmax.reduce(line.end_s[tokens & (line.medium == index)], initial=0.0)
         seconds = max(medium.duration_s or 0.0, float(last))
-        sounds[index] = Sound(medium, seconds, find(trace.id, index, medium), sample)
-    return sounds
+        clips[index] = AudioClip(medium, seconds, find(trace.id, index, medium), sample)
+    return clips
 
 
 def _finder(segmenter: Segmenter, config: SegmentConfig, unpacked: Path) -> Find:
-    if not segmenter.hears:
+    if not segmenter.needs_files:
         return lambda sample, index, medium: None
     if config.samples:
         return _in_samples(Path(config.samples), unpacked)

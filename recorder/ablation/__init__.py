@@ -1,1 +1,1 @@
-"""Taking parts of a recorded prompt away, to see which of them the response needs."""
+"""Ablations: parts of a recorded prompt are taken away, to measure which the response needs."""

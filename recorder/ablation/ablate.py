@@ -1,6 +1,6 @@
 """Record a run's ablations: its own model, its own samples, its own answers, under masks.
 
-Knows the run, the samples file and the model; which masks, `design` says. Nothing of what is
+Knows the run, the samples file and the model; `design` chooses the masks. Nothing of what is
 recorded changes: ablations are additions (omnitrace/store/additions.py).
 """
 
@@ -22,9 +22,9 @@ from omnitrace.progress import Report, no_report
 from omnitrace.store.adder import Adder
 from omnitrace.store.kinds import ABLATIONS
 from omnitrace.trace import Trace
-from recorder.ablation.requested import RequestedMasks, read_requested
 from recorder.ablation.base import Base, base_units
 from recorder.ablation.design import Design, design
+from recorder.ablation.requested import RequestedMasks, read_requested
 from recorder.adding import AddSummary, add_to_run
 from recorder.config import AblateConfig
 from recorder.identity import RecordedSamples, reload_model
@@ -44,18 +44,18 @@ def ablate_inputs(run_path: Path, config: AblateConfig, report: Report = no_repo
 
     A sample that is not in the samples file as it was recorded is named in the summary, and the
     rest go on. Raises CommandError for what is wrong before the first sample: another model than
-    the run's, a mode that does not go with what is asked; OmniTraceError if the run cannot be
+    the run's, a mode that does not fit the requested masks; OmniTraceError if the run cannot be
     written.
     """
     run = open_run(run_path)
-    asked = read_requested(Path(config.asked)) if config.asked else None
-    if asked and config.mode == "remove":
+    requested = read_requested(Path(config.asked)) if config.asked else None
+    if requested and config.mode == "remove":
         raise CommandError("--asked names single units; mode remove takes whole parts away.")
     samples = RecordedSamples.read(config.samples)
     adapter = reload_model(run.identity, config)
     install(adapter.model, adapter.decoder, run.identity.get("attention", "sdpa"))
-    ids = [id for id in run if asked is None or id in asked.removed]
-    return ablate(run, ids, Maker(adapter, samples, config, asked), report)
+    ids = [id for id in run if requested is None or id in requested.removed]
+    return ablate(run, ids, Maker(adapter, samples, config, requested), report)
 
 
 def ablate_recorded(
@@ -72,14 +72,14 @@ def ablate_recorded(
 
 def ablate(run: Run, ids: Sequence[str], maker: Maker, report: Report) -> AddSummary:
     """Record what `maker` makes of the samples `ids` that lack it."""
-    about = _about(maker.config, maker.asked)
+    about = _about(maker.config, maker.requested)
     with Adder.open(run.path, ABLATIONS, maker.name, about, batch=BATCH) as adder:
         return add_to_run(adder, ids, maker.make, report)
 
 
-def _about(config: AblateConfig, asked: RequestedMasks | None) -> dict[str, Any]:
-    if asked is not None:
-        return {"mode": config.mode, "asked": asked.sha256, "of": asked.of}
+def _about(config: AblateConfig, requested: RequestedMasks | None) -> dict[str, Any]:
+    if requested is not None:
+        return {"mode": config.mode, "asked": requested.sha256, "of": requested.of}
     drawn = {"masks": config.masks, "seed": config.seed, "units": to_dict(config.units)}
     return {"mode": config.mode, **({} if config.mode == "remove" else drawn)}
 
@@ -91,12 +91,12 @@ class Maker:
     adapter: Adapter
     samples: RecordedSamples
     config: AblateConfig
-    asked: RequestedMasks | None = None
+    requested: RequestedMasks | None = None
 
     @property
     def name(self) -> str:
         """What the ablations are called."""
-        return self.config.name or ("asked" if self.asked else self.config.mode)
+        return self.config.name or ("asked" if self.requested else self.config.mode)
 
     def make(self, trace: Trace) -> Ablations:
         """SampleError where the sample is not there as it was recorded."""
@@ -124,15 +124,15 @@ class Maker:
         )
 
     def _base(self, trace: Trace) -> Base:
-        if self.asked is None:
+        if self.requested is None:
             return base_units(trace, self.config.units)
-        there = trace.ablation(self.asked.of)
+        there = trace.ablation(self.requested.of)
         none = np.zeros(len(there.request), np.int32)
         return Base(there.unit_of, none, none, there.request)
 
     def _design(self, trace: Trace, base: Base) -> Design:
-        if self.asked is not None:
-            kept = self.asked.kept(trace.id, len(base))
+        if self.requested is not None:
+            kept = self.requested.kept(trace.id, len(base))
             count = len(kept)
             return Design(kept, np.full(count, Row.ASKED, np.uint8), np.zeros(count, bool))
         made = design(base, self.config.masks, self.config.seed, _weight(trace, base))
@@ -144,7 +144,7 @@ class Maker:
         return Design(kept, why, np.zeros(len(kept), bool))
 
     def _removed(self, trace: Trace, base: Base, made: Design, masked: Masked) -> Float32:
-        """Rows of prompts that are laid out and encoded again without one content part."""
+        """(M, T) rows of prompts that are prepared again without one content part."""
         sample = self.samples.by_id[trace.id]
         rows = [masked.log_odds(trace.response_ids, np.ones((1, trace.n), bool))]
         for kept in made.kept[1:]:

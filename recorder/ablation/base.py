@@ -1,7 +1,7 @@
 """Base units: the finest parts of a prompt that are taken away alone. Knows traces; no model.
 
 Every replay unit that is a union of base units can be answered exactly: text sentences and all
-that is made of them, whole images, seconds of a sound, and of a film its vision and its sound each
+that is made of them, whole images, seconds of audio, and of a video its vision and its audio each
 apart; and whatever units are to be taken away as wholes.
 """
 
@@ -25,7 +25,7 @@ class Base:
 
     `unit_of` (n,) int32: each token's unit, -1 for what the template adds; `part`, `unit` (U,)
     int32: the content part, and the unit that is taken away as a whole, that each lies in;
-    `request` (U,) bool: which of them ask.
+    `request` (U,) bool: which of them are the request.
     """
 
     unit_of: Int32
@@ -44,7 +44,7 @@ class Base:
 
 
 def base_units(prompt: Prompt, whole: UnitConfig | None = None) -> Base:
-    """The base units of a prompt: those of the default `UnitConfig`, vision and sound apart, cut
+    """The base units of a prompt: those of the default `UnitConfig`, vision and audio apart, cut
     further where the units `whole`, by default `WHOLE`, cut them. SampleError as for any units."""
     fine, coarse = (
         cut_units(prompt, config).owner_of_tokens(prompt.n).astype(np.int64)
@@ -64,10 +64,10 @@ def base_units(prompt: Prompt, whole: UnitConfig | None = None) -> Base:
 
 
 def _request(prompt: Prompt, unit_of: Int32, part: Int32) -> Bool:
-    """The units of the request (omnitrace/units/text.py); the last sentence where nothing asks."""
-    asks = np.zeros(len(part), bool)
-    asks[np.unique(unit_of[request_tokens(prompt) & (unit_of >= 0)])] = True
-    if asks.all() or not asks.any():
-        asks[:] = False
-        asks[-1:] = bool(len(part)) and prompt.parts[part[-1]].kind == "text"
-    return asks
+    """The units of the request (omnitrace/units/text.py); the last sentence where there is none."""
+    request = np.zeros(len(part), bool)
+    request[np.unique(unit_of[request_tokens(prompt) & (unit_of >= 0)])] = True
+    if request.all() or not request.any():
+        request[:] = False
+        request[-1:] = bool(len(part)) and prompt.parts[part[-1]].kind == "text"
+    return request

@@ -52,8 +52,8 @@ def design(base: Base, masks: int, seed: int, weight: npt.NDArray[np.floating]) 
 
 def _one_by_one(base: Base, weight: npt.NDArray[np.floating]) -> list[tuple[Bool, Row]]:
     """Without each part but the request's, each unit and each base unit, the heaviest first."""
-    asked = set(base.part[base.request].tolist())
-    parts = [part for part in np.unique(base.part).tolist() if part not in asked]
+    request = set(base.part[base.request].tolist())
+    parts = [part for part in np.unique(base.part).tolist() if part not in request]
     weights = np.bincount(base.unit, weight, minlength=1)
     units = [unit for unit in np.argsort(-weights, kind="stable") if unit in base.unit]
     numbers = np.arange(len(base))

@@ -1,7 +1,7 @@
 """Self-attribution (paper, App. C.2.1): the recorded model is asked where its sentences come from.
 
-The question is a chat that others have put in words, in which the media of the prompt have their
-places; the answer is greedy. Knows adapters and generation; not how answers are read.
+The question is a chat that the caller has written, in which the media of the prompt have their
+places; the answer is greedy. Knows adapters and generation; not how answers are parsed.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ def load(identity: Mapping[str, Any], config: BaselineConfig) -> SelfAttribution
 
 @dataclass(frozen=True)
 class SelfAttribution:
-    """The recorded model, asked again."""
+    """The recorded model, which answers questions about its response."""
 
     adapter: Adapter
     samples: RecordedSamples

@@ -7,7 +7,7 @@ from pathlib import Path
 from omnitrace.cli.console import narrate, tracked
 from omnitrace.errors import CommandError
 from recorder.datasets import read_dataset
-from recorder.datasets.write import Beside, left_out, write_dataset
+from recorder.datasets.write import OutputFiles, left_out, write_dataset
 
 
 def dataset(
@@ -40,8 +40,8 @@ def dataset(
     if not summary.written:
         narrate(f"omnitrace: no sample is left of {source}: nothing was written.")
         return 1
-    beside = Beside(out)
-    files = [path.name for path in (beside.options, beside.references) if path.exists()]
+    made = OutputFiles(out)
+    files = [path.name for path in (made.options, made.references) if path.exists()]
     extra = f", with {' and '.join(files)}" if files else ""
     narrate(f"{out}: {summary.written} samples{extra}.")
     return 1 if summary.without else 0

@@ -28,7 +28,7 @@ DATASETS = {
 
 
 def read_dataset(name: str, source: Path, media: Path | None = None) -> Iterator[Item]:
-    """The items of a published data set, in its order, read as they are asked for.
+    """The items of a published data set, in its order, read lazily.
 
     `source`: its file, or a folder where the data set is one; `media`: the folder in which its
     media lie, by default where the source lies. Raises CommandError for an unknown name or an

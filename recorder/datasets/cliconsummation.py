@@ -1,8 +1,8 @@
-"""MM-CliConSummation: talks of patient and doctor with pictures (Tiwari et al. 2023, CIKM).
+"""MM-CliConSummation: talks of patient and doctor with images (Tiwari et al. 2023, CIKM).
 
 CSV as the sample in the authors' repository: a block a conversation, of a header row (Patient,
 Doctor, …, Summary, …), a row `Dialogue ID`, a row a turn, and a row `Disease: …`, which is left out
-for it gives the diagnosis away. `$S22_3_1.jpg$` in a turn is a picture of the folder Visuals.
+for it gives the diagnosis away. `$S22_3_1.jpg$` in a turn is an image of the folder Visuals.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from recorder.datasets.media import DatasetMedia
 from recorder.datasets.rows import read_text
 
 ASK = "Summarise the conversation between the patient and the doctor."
-PICTURE = re.compile(r"\$([^$\n]+)\$")
+IMAGE = re.compile(r"\$([^$\n]+)\$")
 DISEASE = re.compile(r"Disease\s*[:;]")
 SPEAKERS = ("Patient", "Doctor")
 
@@ -100,11 +100,11 @@ def _rows(source: Path) -> Iterator[tuple[str, list[str]]]:
 
 
 def _said(speaker: str, text: str, media: DatasetMedia, where: str) -> Iterator[Part]:
-    """What a speaker says, on a line of its own, in pieces between its pictures."""
+    """The text of a speaker, on a line of its own, in pieces between its images."""
     if not text:
         return
-    # Names of pictures stand at the odd places.
-    for place, piece in enumerate(PICTURE.split(text)):
+    # Names of images stand at the odd places.
+    for place, piece in enumerate(IMAGE.split(text)):
         if place % 2:
             yield MediaFile("image", piece, media.find(piece, where))
         elif place == 0:

@@ -59,7 +59,7 @@ class Item:
 def question_parts(
     media: Sequence[MediaFile], question: str, options: Sequence[str]
 ) -> tuple[Part, ...]:
-    """The media, the question, every option as a part of its own, and what is asked for.
+    """The media, the question, every option as a part of its own, and the request.
 
     A part of its own is a source unit of its own (paper, App. B.3).
     """

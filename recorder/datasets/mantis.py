@@ -1,4 +1,4 @@
-"""Mantis-Eval: questions over several pictures (Jiang et al. 2024, "Mantis").
+"""Mantis-Eval: questions over several images (Jiang et al. 2024, "Mantis").
 
 Parquet as on the data set's card on the Hugging Face hub, configuration `mantis_eval`: `id`,
 `question_type` (multi-choice or short-answer), `question`, `images` (bytes, or a path), `options`,
@@ -36,7 +36,7 @@ class _Row(msgspec.Struct):
 
 
 def read(source: Path, media: DatasetMedia) -> Iterator[Item]:
-    """A short answer becomes the reference; `<image>` marks in a question say where pictures go."""
+    """A short answer becomes the reference; `<image>` marks in a question show where images go."""
     for where, row in parquet_rows(source, _Row):
         images = [_image(image, n, media, where) for n, image in enumerate(row.images, 1)]
         short = row.question_type == "short-answer"
@@ -60,7 +60,7 @@ def _image(image: _Image, number: int, media: DatasetMedia, where: str) -> Media
 
 
 def _with_pictures(question: str, images: Sequence[MediaFile], where: str) -> tuple[Part, ...]:
-    """The pictures at the marks, or before a question without marks."""
+    """The images at the marks, or before a question without marks."""
     pieces = question.split(MARK)
     if len(pieces) == 1:
         return (*images, question)

@@ -35,9 +35,9 @@ class DatasetMedia:
         plain = PurePosixPath(name.replace("\\", "/")).name
         if plain in ("", "..") or "\0" in plain:
             raise OmniTraceError(f"{where}: '{one_line(name)}' is not the name of a file.")
-        beside = self.folder / plain  # a folder of a million pictures need not be listed
-        if beside.is_file():
-            return beside
+        path = self.folder / plain  # a folder of a million images need not be listed
+        if path.is_file():
+            return path
         found = self._files.get(plain, [])
         if len(found) > 1:
             raise OmniTraceError(
@@ -59,8 +59,8 @@ class DatasetMedia:
         return files
 
 
-def picture_suffix(data: bytes) -> str:
-    """The suffix of a picture's file, by its first bytes; `.img` where they are unknown.
+def image_suffix(data: bytes) -> str:
+    """The suffix of an image file, by its first bytes; `.img` where they are unknown.
 
     For people: readers go by the bytes.
     """

@@ -1,8 +1,8 @@
 """MISP-Meeting: recorded meetings, to be summarised (Chen et al. 2025, ACL; the paper's "MISP").
 
 The corpus is given out under a licence and its folders are not described in public. Assumed: a
-folder with a sound file a session, at any depth, and for each the human summary as SESSION.txt, at
-any depth too. Sound files without a summary are imported without a reference.
+folder with an audio file a session, at any depth, and for each the human summary as SESSION.txt, at
+any depth too. Audio files without a summary are imported without a reference.
 """
 
 from __future__ import annotations
@@ -16,20 +16,20 @@ from recorder.datasets.media import DatasetMedia
 from recorder.datasets.rows import read_text
 
 ASK = "\nSummarise the meeting."
-SOUNDS = {".wav", ".flac", ".mp3", ".m4a", ".ogg"}
+AUDIO_SUFFIXES = {".wav", ".flac", ".mp3", ".m4a", ".ogg"}
 
 
 def read(source: Path, media: DatasetMedia) -> Iterator[Item]:
-    """The sound of a session, then what is asked for."""
+    """The audio of a session, then the request."""
     if not source.is_dir():
         raise CommandError(f"{source} is no folder: name the one that holds the sessions.")
-    sounds = [path for path in media.paths if path.suffix.lower() in SOUNDS]
-    if not sounds:
+    files = [path for path in media.paths if path.suffix.lower() in AUDIO_SUFFIXES]
+    if not files:
         raise CommandError(f"there is no sound file in {media.folder}.")
     summaries = _by_session([path for path in DatasetMedia(source).paths if path.suffix == ".txt"])
-    for session, sound in _by_session(sounds).items():
+    for session, audio in _by_session(files).items():
         text = read_text(summaries[session]).strip() if session in summaries else ""
-        yield Item(session, (MediaFile("audio", sound.name, sound), ASK), reference=text)
+        yield Item(session, (MediaFile("audio", audio.name, audio), ASK), reference=text)
 
 
 def _by_session(paths: list[Path]) -> dict[str, Path]:

@@ -1,4 +1,4 @@
-"""MMAU: multiple-choice questions about sounds (Sakshi et al. 2025, "MMAU").
+"""MMAU: multiple-choice questions about audio (Sakshi et al. 2025, "MMAU").
 
 `mmau-test-mini.json` of the authors' repository: a list of {id, audio_id, question, choices,
 answer, dataset, task, split, category, sub-category, difficulty}; `audio_id` ends in the file's
@@ -27,12 +27,12 @@ class _Row(msgspec.Struct):
 
 
 def read(source: Path, media: DatasetMedia) -> Iterator[Item]:
-    """The sound, the question, the choices behind letters."""
+    """The audio, the question, the choices behind letters."""
     for where, row in json_rows(source, _Row):
-        sound = MediaFile("audio", row.audio_id, media.find(row.audio_id, where))
+        audio = MediaFile("audio", row.audio_id, media.find(row.audio_id, where))
         options = lettered(row.choices, where)
         answer = _index(row.answer, row.choices, where) if row.answer else None
-        parts = question_parts([sound], row.question.strip(), options)
+        parts = question_parts([audio], row.question.strip(), options)
         yield Item(row.id, parts, options, answer)
 
 

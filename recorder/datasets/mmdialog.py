@@ -1,8 +1,8 @@
-"""MMDialog: conversations with pictures, to be summarised (Feng et al. 2023, "MMDialog").
+"""MMDialog: conversations with images, to be summarised (Feng et al. 2023, "MMDialog").
 
 `conversations.json` as in the authors' repository: a list of {conversation_id, conversation:
-[{turn: [{__TEXT__}, {__MEDIA__}]}], …}; the picture of a media key is KEY.jpg beside it. There are
-no summaries.
+[{turn: [{__TEXT__}, {__MEDIA__}]}], …}; the image of a media key is KEY.jpg in its folder. There
+are no summaries.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ class _Row(msgspec.Struct):
 
 
 def read(source: Path, media: DatasetMedia) -> Iterator[Item]:
-    """Each text of a turn is a part on a line of its own, each picture a part."""
+    """Each text of a turn is a part on a line of its own, each image a part."""
     file = source / "conversations.json" if source.is_dir() else source
     for where, row in json_rows(file, _Row):
         pieces = [piece for turn in row.conversation for piece in turn.turn]

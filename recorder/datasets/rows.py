@@ -17,7 +17,7 @@ from omnitrace.errors import CommandError, OmniTraceError
 S = TypeVar("S", bound=msgspec.Struct)
 
 AT_ONCE = 16
-"""Rows of a Parquet file in memory; they may hold pictures."""
+"""Rows of a Parquet file in memory; they may hold images."""
 
 
 def parquet_rows(source: Path, kind: type[S]) -> Iterator[tuple[str, S]]:

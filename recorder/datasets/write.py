@@ -1,4 +1,4 @@
-"""Items as files: samples to record, and beside them options and references, as JSON lines.
+"""Items as files: samples to record, and next to them options and references, as JSON lines.
 
 Knows the formats of the samples file and of what evaluation reads; no data set.
 """
@@ -18,11 +18,11 @@ from omnitrace.atomic import atomic_write
 from omnitrace.errors import CommandError, OmniTraceError
 from omnitrace.text import one_line
 from recorder.datasets.items import Item, MediaFile, Part
-from recorder.datasets.media import picture_suffix
+from recorder.datasets.media import image_suffix
 
 
 @dataclass(frozen=True)
-class Beside:
+class OutputFiles:
     """The files that an import makes: all named after its samples file."""
 
     samples: Path
@@ -59,13 +59,13 @@ def write_dataset(items: Iterable[Item], out: Path, limit: int = 0) -> ImportSum
     """
     if out.exists():
         raise CommandError(f"{out} is there already: remove it, or name another file.")
-    beside, summary = Beside(out), ImportSummary()
-    lines: dict[Path, list[str]] = {beside.options: [], beside.references: [], out: []}
+    files, summary = OutputFiles(out), ImportSummary()
+    lines: dict[Path, list[str]] = {files.options: [], files.references: [], out: []}
     seen: set[str] = set()
     try:
         out.parent.mkdir(parents=True, exist_ok=True)
         for item in islice(_with_media(items, seen, summary), limit or None):
-            for path, row in _rows(item, beside).items():
+            for path, row in _rows(item, files).items():
                 lines[path].append(json.dumps(row) + "\n")
             summary.written += 1
         if summary.written:
@@ -90,38 +90,38 @@ def _with_media(items: Iterable[Item], seen: set[str], summary: ImportSummary) -
             yield item
 
 
-def _rows(item: Item, beside: Beside) -> Mapping[Path, dict[str, Any]]:
+def _rows(item: Item, files: OutputFiles) -> Mapping[Path, dict[str, Any]]:
     """The item's line in each of the files that know something of it."""
-    content = [_content(part, beside) for part in item.parts]
+    content = [_content(part, files) for part in item.parts]
     sample: dict[str, Any] = {"id": item.id, "messages": [{"role": "user", "content": content}]}
     answer = item.reference if item.answer is None else item.options[item.answer]
-    rows = {beside.samples: sample | ({"answer": answer} if answer else {})}
+    rows = {files.samples: sample | ({"answer": answer} if answer else {})}
     if item.options:
         known = {} if item.answer is None else {"answer": item.answer}
-        rows[beside.options] = {"id": item.id, "options": list(item.options)} | known
+        rows[files.options] = {"id": item.id, "options": list(item.options)} | known
     if item.reference:
-        rows[beside.references] = {"id": item.id, "reference": item.reference}
+        rows[files.references] = {"id": item.id, "reference": item.reference}
     return rows
 
 
-def _content(part: Part, beside: Beside) -> dict[str, str]:
+def _content(part: Part, files: OutputFiles) -> dict[str, str]:
     if isinstance(part, str):
         return {"type": "text", "text": part}
-    return {"type": part.kind, part.kind: _place(part, beside)}
+    return {"type": part.kind, part.kind: _place(part, files)}
 
 
-def _place(file: MediaFile, beside: Beside) -> str:
+def _place(file: MediaFile, files: OutputFiles) -> str:
     """The file's path from the samples file; embedded bytes are written out, once."""
     path = file.path
     if file.data is not None:
         digest = hashlib.sha256(file.data).hexdigest()
-        path = beside.media / (digest[:24] + picture_suffix(file.data))
+        path = files.media / (digest[:24] + image_suffix(file.data))
         if not path.exists():
-            beside.media.mkdir(exist_ok=True)
+            files.media.mkdir(exist_ok=True)
             with atomic_write(path) as temporary:
                 temporary.write_bytes(file.data)
     assert path is not None, "items without their media are left out"
-    full, home = (Path(os.path.abspath(p)) for p in (path, beside.samples.parent))
+    full, home = (Path(os.path.abspath(p)) for p in (path, files.samples.parent))
     return str(full.relative_to(home) if full.is_relative_to(home) else full)
 
 

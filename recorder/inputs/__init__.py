@@ -1,1 +1,1 @@
-"""What a user brings: samples, given answers, media files; and which of them are asked for."""
+"""Inputs of a recording: samples, given answers, media files."""

@@ -25,7 +25,7 @@ LAYOUTS = (
 
 @dataclass(frozen=True)
 class Response:
-    """What was said, as token ids where these are known, else as text; or why there is nothing."""
+    """An answer as token ids where these are known, else as text; or why there is none."""
 
     text: str | None = None
     token_ids: tuple[int, ...] | None = None
@@ -120,7 +120,7 @@ def _parse(line: str, where: str) -> tuple[str, Response]:
         raise CommandError(f"{where}: {error}. Legal layouts: {LAYOUTS}.") from error
     if (own.text is None) == (own.token_ids is None):
         raise CommandError(f"{where}: a response is either a text or token_ids.")
-    return str(own.id), _said(own.text, own.token_ids)
+    return str(own.id), _response_of(own.text, own.token_ids)
 
 
 def _from_batch(row: _Batch) -> tuple[str, Response]:
@@ -137,8 +137,8 @@ def _from_batch(row: _Batch) -> tuple[str, Response]:
 def _first(outputs: Sequence[_Output]) -> Response:
     if not outputs or (outputs[0].text is None and outputs[0].token_ids is None):
         return Response(failure="it holds no answer")
-    return _said(outputs[0].text, outputs[0].token_ids)
+    return _response_of(outputs[0].text, outputs[0].token_ids)
 
 
-def _said(text: str | None, token_ids: list[int] | None) -> Response:
+def _response_of(text: str | None, token_ids: list[int] | None) -> Response:
     return Response(text) if token_ids is None else Response(token_ids=tuple(token_ids))

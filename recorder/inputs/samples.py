@@ -103,8 +103,8 @@ class Sample:
     @property
     def paths(self) -> list[Path]:
         """The files of the media, in order: none of a `data:` URL, several of a list of frames."""
-        every = [each for part in self.media for each in (part.frames or (part,))]
-        return [each.path for each in every if each.path is not None]
+        files = [one for part in self.media for one in (part.frames or (part,))]
+        return [one.path for one in files if one.path is not None]
 
 
 def read_samples(path: Path, check_files: bool = True) -> list[Sample]:
@@ -250,7 +250,7 @@ def _message(message: schema.Message, folder: Path, where: str) -> Message:
 
 
 def _fields(message: schema.Message) -> dict[str, Any]:
-    """What the chat template gets of a message beside role, content and thinking."""
+    """What the chat template gets of a message besides role, content and thinking."""
     calls = [_with_arguments(call) for call in message.tool_calls or ()]
     fields = {
         "tool_calls": calls or None,
@@ -300,7 +300,7 @@ def _part(part: schema.AnyPart, folder: Path, where: str) -> Content:
         return Content("text", part.text)
     if isinstance(part, schema.InputAudio):
         return _input_audio(part.input_audio, where)
-    given = [each for name in part.names if (each := getattr(part, name)) not in (None, "")]
+    given = [value for name in part.names if (value := getattr(part, name)) not in (None, "")]
     if len(given) != 1:
         raise CommandError(
             f"{where}: a part of type {part.__struct_config__.tag} needs exactly one of "

@@ -131,7 +131,7 @@ class Message(msgspec.Struct, forbid_unknown_fields=True):
     reasoning_content: str | None = None
     reasoning: str | None = None
     thinking: str | None = None
-    # What servers write beside an answer, for there being none of it.
+    # Fields that servers add to an answer, empty here.
     refusal: None = None
     audio: None = None
     function_call: None = None

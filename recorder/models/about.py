@@ -176,7 +176,7 @@ def _of_template(processor: Any) -> dict[str, Any]:
 
 
 def _arguments(source: str, processor: Any) -> tuple[str, ...]:
-    """Names that a template reads and nobody gives a value."""
+    """Names that a template reads and that get no value from transformers or the tokenizer."""
     tokenizer = getattr(processor, "tokenizer", processor)
     try:
         parsed = jinja2.Environment(extensions=["jinja2.ext.loopcontrols"]).parse(source)

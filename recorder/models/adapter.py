@@ -1,4 +1,4 @@
-"""What the recorder asks of a model: a prepared prompt whose every token is known, and its parts.
+"""Adapters: what the recorder needs of a model, a prepared prompt whose every token is known.
 
 An adapter is one file that implements `Adapter` and one line in `ADAPTERS`. Knows no particular
 model; capture and generation know adapters only through what stands here.
@@ -206,11 +206,11 @@ def describe_model(
     """
     found = find_checkpoint(path, revision, trusted, tokenizer)
     _quiet()
-    asked = {"revision": found.revision} if found.revision else {}
+    pinned = {"revision": found.revision} if found.revision else {}
     gguf = {"gguf_file": found.gguf} if found.gguf else {}
     try:
         config = transformers.AutoConfig.from_pretrained(
-            found.weights, trust_remote_code=trusted, **asked, **gguf
+            found.weights, trust_remote_code=trusted, **pinned, **gguf
         )
         commit = "" if found.is_local else hub_commit(found.weights, found.revision)
     except (OSError, ValueError, KeyError, ImportError) as error:
@@ -220,9 +220,9 @@ def describe_model(
 
 def hub_commit(path: str, revision: str = "") -> str:
     """The hub's commit whose configuration is read; ValueError if the cache does not tell."""
-    asked = {"revision": revision} if revision else {}
+    pinned = {"revision": revision} if revision else {}
     hub: Any = transformers.utils.hub
-    file = hub.cached_file(path, "config.json", **asked)
+    file = hub.cached_file(path, "config.json", **pinned)
     commit = hub.extract_commit_hash(file, None)
     if commit is None:
         raise ValueError(f"the commit of {path} is not known; name it with --revision")
@@ -271,7 +271,7 @@ def out_of_reach(config: Any) -> str:
 
 
 def _quiet() -> None:
-    """No bars and no advice from transformers among our own narration; its errors stay."""
+    """No progress bars and no advice from transformers among our own output; its errors stay."""
     logging: Any = transformers.utils.logging
     logging.set_verbosity_error()
     logging.disable_progress_bar()

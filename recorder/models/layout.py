@@ -75,7 +75,7 @@ def parts_of_tokens(rendered: Rendered, offsets: Int32) -> Int32:
 
     A token belongs to the first part of which it has a character that is not blank. One that is all
     blank belongs to the first part that it touches; a mark of the template that takes the blanks
-    beside it to none.
+    next to it to none.
     """
     blank = np.array([character.isspace() for character in rendered.text], np.bool_)
     owned = rendered.part >= 0
@@ -195,7 +195,7 @@ def place_texts(
 
 
 def place_medium(timeline: Timeline, region: Indices, parts: Sequence[Part], medium: int) -> None:
-    """Say whose the tokens of `region` are, those that wrap the medium's own among them."""
+    """Fill in medium and part of the tokens of `region`, which include those that wrap its own."""
     timeline.medium[region] = medium
     timeline.part[region] = next(i for i, part in enumerate(parts) if part.medium == medium)
 

@@ -1,8 +1,8 @@
-"""MiniCPM-o 4.5: pictures, sound and films, by the code that is published with its weights.
+"""MiniCPM-o 4.5: images, audio and videos, by the code that is published with its weights.
 
 That code turns media into embeddings; the decoder inside it is transformers' own Qwen3, which is
-what answers and is recorded. Films go in as published: a frame a second, each with its second of
-sound. Written against the published code and tested on a double of its interface, never on the
+what answers and is recorded. Videos go in as published: a frame a second, each with its second of
+audio. Written against the published code and tested on a double of its interface, never on the
 weights. Knows nothing of capture or stores.
 """
 
@@ -36,19 +36,19 @@ from recorder.models.render import Rendered, parts_of, render
 from recorder.models.settings import Settings, Weights
 from recorder.models.tokens import Tokens
 
-PICTURE, SOUND = "(<image>./</image>)", "(<audio>./</audio>)"
-SLOT = re.compile(f"{re.escape(PICTURE)}|{re.escape(SOUND)}")
+IMAGE, AUDIO = "(<image>./</image>)", "(<audio>./</audio>)"
+SLOT = re.compile(f"{re.escape(IMAGE)}|{re.escape(AUDIO)}")
 UNIT = "<unit>"
 RATE = 16_000
 CHUNK_SECONDS = 1
-"""The processor cuts sound into stretches of this length, each with its own marks."""
+"""The processor cuts audio into stretches of this length, each with its own marks."""
 
 hf: Any = transformers
 
 
 @dataclass(frozen=True)
 class Slot:
-    """One placeholder: a picture or a stretch of sound of `medium`, from second `start_s` on."""
+    """One placeholder: an image or a stretch of audio of `medium`, from second `start_s` on."""
 
     medium: int
     modality: Modality
@@ -57,7 +57,7 @@ class Slot:
 
     @property
     def holder(self) -> str:
-        return SOUND if self.modality == Modality.AUDIO else PICTURE
+        return AUDIO if self.modality == Modality.AUDIO else IMAGE
 
 
 @dataclass(frozen=True)
@@ -66,15 +66,15 @@ class Loaded:
 
     medium: Medium
     slots: tuple[Slot, ...]
-    film: bool = False
+    is_video: bool = False
 
     @property
-    def sounds(self) -> bool:
+    def has_audio(self) -> bool:
         return any(slot.modality == Modality.AUDIO for slot in self.slots)
 
     def written(self, between: str) -> str:
         holders = [slot.holder for slot in self.slots]
-        if not (self.film and self.sounds):
+        if not (self.is_video and self.has_audio):
             return between.join(holders)
         return "".join(UNIT + a + b for a, b in zip(holders[::2], holders[1::2], strict=True))
 
@@ -121,7 +121,7 @@ class MiniCPMO(Tokens):
         layout.refuse_control_tokens(sample.messages, self.tokenizer)
         limits = Limits(self.settings.min_pixels, self.settings.max_pixels)
         loaded = [_load(content, index, limits) for index, content in enumerate(sample.media)]
-        slots = [slot for each in loaded for slot in each.slots]
+        slots = [slot for one in loaded for slot in one.slots]
         rendered = render(
             sample, partial(self._template, loaded=loaded), self.settings.template_args
         )
@@ -167,8 +167,8 @@ class MiniCPMO(Tokens):
     def _template(
         self, messages: list[dict[str, Any]], loaded: Sequence[Loaded], **options: Any
     ) -> str:
-        """The prompt, one placeholder a slot; parts stand on lines but where films sound."""
-        between = "" if any(m.film and m.sounds for m in loaded) else "\n"
+        """The prompt, one placeholder a slot; parts stand on lines but where videos have audio."""
+        between = "" if any(m.is_video and m.has_audio for m in loaded) else "\n"
         written = iter([m.written(between) for m in loaded])
         filled = [
             {
@@ -191,14 +191,14 @@ class MiniCPMO(Tokens):
         self, prompt: str, loaded: Sequence[Loaded], slots: Sequence[Slot]
     ) -> dict[str, Any]:
         """Ids, features and bounds by the model's own processor, on the CPU."""
-        sounds = [slot for slot in slots if slot.modality == Modality.AUDIO]
+        audio = [slot for slot in slots if slot.modality == Modality.AUDIO]
         try:
             batch = self.processor(
                 [prompt],
                 [[slot.content for slot in slots if slot.modality != Modality.AUDIO]],
-                [[slot.content for slot in sounds]],
-                # Sounds of one number are heard as one: the seconds of a film.
-                [[slot.medium for slot in sounds]],
+                [[slot.content for slot in audio]],
+                # Audio of one number is joined: the seconds of a video.
+                [[slot.medium for slot in audio]],
                 chunk_input=True,
                 return_tensors="pt",
                 max_length=self.max_tokens + 1,
@@ -235,7 +235,7 @@ class MiniCPMO(Tokens):
     def _place(
         self, timeline: Timeline, tokens: layout.Indices, slot: Slot, medium: Medium
     ) -> None:
-        """Fill in the embeddings of one slot: no patch of them is one place of the picture."""
+        """Fill in the embeddings of one slot: no patch of them is one place of the image."""
         timeline.modality[tokens] = slot.modality
         if slot.modality == Modality.AUDIO:
             if not len(tokens):
@@ -270,7 +270,7 @@ class MiniCPMO(Tokens):
     def _to_model(self, value: Any) -> Any:
         if isinstance(value, torch.Tensor):
             return value.to(self.model.device)
-        return [self._to_model(each) for each in value] if isinstance(value, list) else value
+        return [self._to_model(one) for one in value] if isinstance(value, list) else value
 
 
 def _refuse_holders(sample: Sample) -> None:
@@ -284,8 +284,8 @@ def _refuse_holders(sample: Sample) -> None:
 
 
 def _slicing(loaded: Sequence[Loaded]) -> dict[str, Any]:
-    """Pictures are cut into slices and numbered; frames, and pictures beside them, are not."""
-    if any(m.film for m in loaded):
+    """Images are cut into slices and numbered; frames, and images in their prompt, are not."""
+    if any(m.is_video for m in loaded):
         return {"max_slice_nums": 1, "use_image_id": False}
     return {"max_slice_nums": None, "use_image_id": None}
 
@@ -307,25 +307,27 @@ def _load(content: Content, index: int, limits: Limits) -> Loaded:
             f"the video '{one_line(content.name)}' has {one.video.fps:g} frames a second, and this "
             "model takes one: set its fps to 1."
         )
-    return Loaded(one.medium, tuple(_seconds_of(one.video, index)), film=True)
+    return Loaded(one.medium, tuple(_seconds_of(one.video, index)), is_video=True)
 
 
-def _seconds_of(film: media.Video, index: int) -> list[Slot]:
-    """A frame a second, and behind each its second of sound, the last filled up with silence."""
+def _seconds_of(video: media.Video, index: int) -> list[Slot]:
+    """A frame a second, and behind each its second of audio, the last filled up with silence."""
     slots = []
-    sound = film.audio if film.audio is None else _whole_seconds(film.audio, len(film.frames))
-    for second, frame in enumerate(film.frames):
-        picture = PIL.Image.fromarray(frame)
-        slots.append(Slot(index, Modality.VIDEO, picture, float(second)))
-        if sound is not None:
-            slots.append(Slot(index, Modality.AUDIO, sound[second], float(second)))
+    audio = video.audio
+    if audio is not None:
+        audio = _whole_seconds(audio, len(video.frames))
+    for second, frame in enumerate(video.frames):
+        image = PIL.Image.fromarray(frame)
+        slots.append(Slot(index, Modality.VIDEO, image, float(second)))
+        if audio is not None:
+            slots.append(Slot(index, Modality.AUDIO, audio[second], float(second)))
     return slots
 
 
-def _whole_seconds(sound: Float32, seconds: int) -> Float32:
+def _whole_seconds(audio: Float32, seconds: int) -> Float32:
     """(seconds, RATE) float32."""
     whole = np.zeros(seconds * RATE, np.float32)
-    whole[: len(sound)] = sound[: len(whole)]
+    whole[: len(audio)] = audio[: len(whole)]
     return whole.reshape(seconds, RATE)
 
 

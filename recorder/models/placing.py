@@ -45,8 +45,8 @@ class Region:
 
 @dataclass(frozen=True)
 class Geometry:
-    """What a processor says of how it lays out one image or video: `grid`, frames, rows and columns
-    of tokens; `together`, how many frames share tokens, 0 if unknown; `side`, `shapes`,
+    """The layout of one image or video as its processor reports it: `grid`, frames, rows and
+    columns of tokens; `together`, how many frames share tokens, 0 if unknown; `side`, `shapes`,
     `by_row` and `tilings` as in `Runs`."""
 
     grid: tuple[int, int, int] | None = None
@@ -95,8 +95,8 @@ def place_image(timeline: Timeline, region: Region, loaded: Loaded, geometry: Ge
 def place_video(timeline: Timeline, region: Region, loaded: Loaded, geometry: Geometry) -> None:
     """Fill in the groups of frames of a video, their seconds, and patches where they are known.
 
-    A group of frames lasts from its first frame to the next group's. SampleError where it cannot
-    be told which frames share tokens.
+    A group of frames lasts from its first frame to the next group's. SampleError where it is not
+    known which frames share tokens.
     """
     assert loaded.video is not None
     own, video = region.own, loaded.video
@@ -131,8 +131,8 @@ def _place_frames(timeline: Timeline, region: Region, loaded: Loaded, geometry: 
     runs = region.runs
     count, frames = len(region.own), len(loaded.video.seconds)
     if len(runs) == 1 and count >= frames and count % frames in (0, 1):
-        each = count // frames
-        cuts = [*range(0, frames * each, each), count]
+        tokens_each = count // frames
+        cuts = [*range(0, frames * tokens_each, tokens_each), count]
         runs = tuple(region.own[a:b] for a, b in pairwise(cuts))
     whole = ((geometry.side, geometry.side),) * len(runs)
     shapes = geometry.shapes if len(geometry.shapes) == len(runs) else whole
@@ -150,9 +150,9 @@ def place_audio(timeline: Timeline, region: Region, duration: float, token_secon
     """
     starts = np.arange(len(region.own), dtype=np.float64) * token_seconds
     starts = starts[starts < duration]
-    heard = region.own[: len(starts)]
-    timeline.modality[heard] = Modality.AUDIO
-    layout.place_seconds(timeline, heard, starts, token_seconds, duration)
+    tokens = region.own[: len(starts)]
+    timeline.modality[tokens] = Modality.AUDIO
+    layout.place_seconds(timeline, tokens, starts, token_seconds, duration)
 
 
 @dataclass(frozen=True)
@@ -239,7 +239,7 @@ def _separated_tiles(marks: Sequence[str]) -> list[Shape | None]:
 
 
 def _composed(shapes: Sequence[Shape], tiles: Sequence[Shape | None]) -> Places:
-    """Tiles of one shape side by side on one grid, copies of the whole image laid over them."""
+    """Tiles of one shape side by side on one grid, and copies of the whole image on top of them."""
     placed = [tile for tile in tiles if tile is not None]
     size = next((s for s, tile in zip(shapes, tiles, strict=True) if tile is not None), shapes[0])
     rows, columns = (1 + max((tile[axis] for tile in placed), default=0) for axis in (0, 1))

@@ -32,8 +32,8 @@ class Processed:
     """What a processor made of one prompt.
 
     `ids` (n,) int32; `inputs`: keyword arguments of the model, tensors on the CPU, batch size 1;
-    `options`: what its tokenizer was told; `report`: the placeholders and what they were replaced
-    by, in order, None where the processor does not say; `metadata`: all it returned.
+    `options`: the keyword arguments of its tokenizer; `report`: the placeholders and their
+    replacements, in order, None where the processor does not report them.
     """
 
     ids: Int32
@@ -123,7 +123,7 @@ def to_model(value: Any, model: Any) -> Any:
     """An input on the model's device, features in its dtype."""
     if isinstance(value, torch.Tensor):
         return value.to(model.device, model.dtype if value.is_floating_point() else value.dtype)
-    return [to_model(each, model) for each in value] if isinstance(value, list) else value
+    return [to_model(one, model) for one in value] if isinstance(value, list) else value
 
 
 def media_ids(processor: Any, config: Any) -> frozenset[int]:

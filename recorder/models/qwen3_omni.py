@@ -1,4 +1,4 @@
-"""Qwen3-Omni's thinker: laid out as Qwen2.5-Omni's, with another tower of sound.
+"""Qwen3-Omni's thinker: the prompt of Qwen2.5-Omni, with another audio tower.
 
 Tested at toy size with transformers' own classes, not on a released checkpoint.
 """
@@ -30,6 +30,6 @@ def load(spec: ModelSpec, weights: Weights, settings: Settings) -> Qwen3Omni:
 class Qwen3Omni(QwenOmni):
     """A thinker and its processor."""
 
-    def _sound_tokens(self, frames: int) -> int:
+    def _audio_tokens(self, frames: int) -> int:
         count = torch.tensor(frames)
         return int(_modeling._get_feat_extract_output_lengths(count, self.processor.n_window))

@@ -35,24 +35,24 @@ from recorder.models.tokens import Tokens
 FLOAT_INPUTS = ("input_features", "pixel_values", "pixel_values_videos")
 NONE = torch.zeros(0, 0, dtype=torch.long)
 UNUSED_INPUTS = ("video_metadata", "num_audio_tokens")
-NAMES_SOUNDING_FILMS = hasattr(transformers.processing_utils, "OmniModalProcessorMixin")
-"""Whether this transformers lets films with and without sound stand together (5.17 does not)."""
+NAMES_VIDEOS_WITH_AUDIO = hasattr(transformers.processing_utils, "OmniModalProcessorMixin")
+"""Whether this transformers takes videos with and without audio in one prompt (5.17 does not)."""
 
 
 @dataclass(frozen=True)
 class Size:
-    """Tokens of a medium: those of its merged patch `grid` (t, h, w), those of its sound, or both.
+    """Tokens of a medium: those of its merged patch `grid` (t, h, w), those of its audio, or both.
 
-    A film with sound has two tokens more, which wrap the two.
+    A video with audio has two tokens more, which wrap the two.
     """
 
     grid: tuple[int, int, int]
-    sounds: int
+    audio: int
 
     @property
     def tokens(self) -> int:
         patches = int(np.prod(self.grid))
-        return patches + self.sounds + (2 if patches and self.sounds else 0)
+        return patches + self.audio + (2 if patches and self.audio else 0)
 
 
 def load(spec: ModelSpec, weights: Weights, settings: Settings) -> QwenOmni:
@@ -75,7 +75,7 @@ class QwenOmni(Tokens):
         self.rate = int(processor.feature_extractor.sampling_rate)
         frames = 1200  # a whole number of seconds, so that no token is cut
         hop_seconds = processor.feature_extractor.hop_length / self.rate
-        self.token_seconds = hop_seconds * frames / self._sound_tokens(frames)
+        self.token_seconds = hop_seconds * frames / self._audio_tokens(frames)
 
     @property
     def layers(self) -> int:
@@ -125,12 +125,12 @@ class QwenOmni(Tokens):
         """The media, decoded: videos at one frame rate, that of the longest, unless a part sets
         its own; SampleError if rates differ and one of the videos has audio."""
         wanted, contents = self.settings.fps, sample.media
-        files = [each for each in contents if each.kind == "video" and not each.frames]
-        shared = [frame_rate(each, wanted) for each in files if each.fps is None]
+        files = [one for one in contents if one.kind == "video" and not one.frames]
+        shared = [frame_rate(one, wanted) for one in files if one.fps is None]
         loaded = [self._load(content, min([wanted, *shared])) for content in contents]
-        videos = [each for each in loaded if each.video is not None]
-        rates = {each.video.fps for each in videos if each.video is not None}
-        if len(rates) > 1 and any(each.audio is not None for each in videos):
+        videos = [one for one in loaded if one.video is not None]
+        rates = {one.video.fps for one in videos if one.video is not None}
+        if len(rates) > 1 and any(one.audio is not None for one in videos):
             raise SampleError(
                 "the model's processor lays audio out beside its video at one frame rate a prompt, "
                 f"and the videos have {', '.join(f'{rate:g}' for rate in sorted(rates))} frames a "
@@ -149,11 +149,11 @@ class QwenOmni(Tokens):
             )
         return replace(loaded, audio=None)
 
-    def _tokens_of(self, sound: Float32) -> int:
+    def _tokens_of(self, audio: Float32) -> int:
         hop = int(self.processor.feature_extractor.hop_length)
-        return self._sound_tokens(-(-len(sound) // hop))
+        return self._audio_tokens(-(-len(audio) // hop))
 
-    def _sound_tokens(self, frames: int) -> int:
+    def _audio_tokens(self, frames: int) -> int:
         """Tokens that the audio tower makes of this many mel frames."""
         inner = self.model.model  # in transformers 5.17 the towers hang on the outer model
         tower = inner.audio_tower if hasattr(inner, "audio_tower") else self.model.audio_tower
@@ -172,10 +172,10 @@ class QwenOmni(Tokens):
             "videos_kwargs": {"do_sample_frames": False},
             "audio_kwargs": {"max_length": self._padding(loaded)},
         }
-        films = [m.video for m in loaded if m.video is not None]
-        if films:
-            given["videos_kwargs"]["fps"] = films[0].fps
-        given |= _sound_in_films(loaded)
+        videos = [m.video for m in loaded if m.video is not None]
+        if videos:
+            given["videos_kwargs"]["fps"] = videos[0].fps
+        given |= _audio_in_videos(loaded)
         try:
             with warnings.catch_warnings():
                 # transformers hands torch scalars to numpy 2; harmless.
@@ -184,14 +184,14 @@ class QwenOmni(Tokens):
         except ValueError as error:
             raise SampleError(f"the model's processor refuses the sample: {error}.") from error
         layout.refuse_length(batch["input_ids"].shape[1], self.max_tokens)
-        if films:  # The processor takes one frame rate for all.
+        if videos:  # The processor takes one frame rate for all.
             together = int(self.processor.video_processor.temporal_patch_size)
-            seconds = [together / film.fps for film in films]
+            seconds = [together / video.fps for video in videos]
             batch["video_second_per_grid"] = torch.tensor(seconds)
         return {k: v for k, v in batch.items() if k not in UNUSED_INPUTS}
 
     def _padding(self, loaded: Sequence[Loaded]) -> int:
-        """Samples to pad sound to: silence enough that no frame feels the end.
+        """Samples to pad audio to: silence enough that no frame is changed by the end.
 
         The processor's own five minutes give the same features, much slower, and cut off the rest.
         """
@@ -203,16 +203,16 @@ class QwenOmni(Tokens):
     def _sizes(self, batch: dict[str, Any], loaded: Sequence[Loaded]) -> list[Size]:
         """What each medium became, in order."""
         merge = int(self.processor.image_processor.merge_size)
-        images, films = (
+        images, videos = (
             iter([(t, h // merge, w // merge) for t, h, w in batch.get(key, NONE).tolist()])
             for key in ("image_grid_thw", "video_grid_thw")
         )
         frames = batch.get("feature_attention_mask", NONE).sum(-1).tolist()
-        sounds = iter([self._sound_tokens(count) for count in frames])
+        audio = iter([self._audio_tokens(count) for count in frames])
         return [
             Size(
-                next(images) if m.image else next(films) if m.video else (0, 0, 0),
-                next(sounds) if m.audio is not None else 0,
+                next(images) if m.image else next(videos) if m.video else (0, 0, 0),
+                next(audio) if m.audio is not None else 0,
             )
             for m in loaded
         ]
@@ -237,19 +237,19 @@ class QwenOmni(Tokens):
         if m.audio is not None:
             timeline.modality[audio] = Modality.AUDIO
             starts = np.arange(len(audio)) * self.token_seconds
-            heard = len(m.audio) / self.rate
-            layout.place_seconds(timeline, audio, starts, self.token_seconds, heard)
+            duration = len(m.audio) / self.rate
+            layout.place_seconds(timeline, audio, starts, self.token_seconds, duration)
 
     def _inputs(
         self, batch: dict[str, Any], loaded: Sequence[Loaded], regions: Sequence[layout.Indices]
     ) -> dict[str, Any]:
         """The batch on the model's device, features in its dtype."""
-        films = [m for m in loaded if m.video is not None]
-        sounding = [m for m in films if m.audio is not None]
+        videos = [m for m in loaded if m.video is not None]
+        with_audio = [m for m in videos if m.audio is not None]
         inputs = dict(batch)
-        if sounding:
+        if with_audio:
             inputs["use_audio_in_video"] = True
-        if 0 < len(sounding) < len(films):
+        if 0 < len(with_audio) < len(videos):
             cuts = [int(region[-1]) + 2 for region in regions]
             inputs["position_ids"] = rope_positions(self.model, batch, loaded, cuts)
         return {key: self._to_model(key, value) for key, value in inputs.items()}
@@ -261,17 +261,17 @@ class QwenOmni(Tokens):
         return value.to(self.model.device, dtype)
 
 
-def _sound_in_films(loaded: Sequence[Loaded]) -> dict[str, Any]:
-    """How this transformers is told which sounds belong to films; the sounds stand in order."""
-    films = [m for m in loaded if m.video is not None]
-    sounding = [index for index, m in enumerate(films) if m.audio is not None]
-    if not sounding:
+def _audio_in_videos(loaded: Sequence[Loaded]) -> dict[str, Any]:
+    """The processor's arguments that say which audio belongs to videos; audio stands in order."""
+    videos = [m for m in loaded if m.video is not None]
+    with_audio = [index for index, m in enumerate(videos) if m.audio is not None]
+    if not with_audio:
         return {}
-    if NAMES_SOUNDING_FILMS:
-        order = iter(sounding)
+    if NAMES_VIDEOS_WITH_AUDIO:
+        order = iter(with_audio)
         slots = [next(order) if m.video else None for m in loaded if m.audio is not None]
         return {"load_audio_from_video": True, "audio_from_video_indices": slots}
-    if len(sounding) < len(films):
+    if len(with_audio) < len(videos):
         raise SampleError(
             f"films with and without sound in one prompt need a newer transformers than "
             f"{transformers.__version__}."
@@ -284,26 +284,26 @@ def rope_positions(
 ) -> torch.Tensor:
     """(4, 1, n) position ids, medium by medium; `cuts` end each medium's stretch of the prompt.
 
-    The model's own function takes all films of a prompt as sounding or all as silent. Called on
+    The model's own function takes all videos of a prompt as with audio or all as silent. Called on
     stretches with one medium each, which follow one another, it is right for both.
     """
     ids = batch["input_ids"]
-    images, films = (iter(batch.get(k, NONE)) for k in ("image_grid_thw", "video_grid_thw"))
+    images, videos = (iter(batch.get(k, NONE)) for k in ("image_grid_thw", "video_grid_thw"))
     seconds = iter(batch.get("video_second_per_grid", NONE))
     frames = iter(batch.get("feature_attention_mask", NONE).sum(-1))
     stretches = []
     start = offset = 0
     for m, end in zip([*loaded, None], [*cuts, ids.shape[1]], strict=True):
         piece = ids[:, start:end]
-        film, heard = bool(m and m.video), bool(m and m.audio is not None)
+        video, audio = bool(m and m.video), bool(m and m.audio is not None)
         own, _ = model.get_rope_index(
             piece,
             image_grid_thw=next(images)[None] if m and m.image else None,
-            video_grid_thw=next(films)[None] if film else None,
+            video_grid_thw=next(videos)[None] if video else None,
             attention_mask=torch.ones_like(piece),
-            use_audio_in_video=film and heard,
-            audio_seqlens=next(frames)[None] if heard else None,
-            second_per_grids=next(seconds)[None] if film else None,
+            use_audio_in_video=video and audio,
+            audio_seqlens=next(frames)[None] if audio else None,
+            second_per_grids=next(seconds)[None] if video else None,
         )
         if piece.shape[1]:
             stretches.append(own + offset)

@@ -19,7 +19,7 @@ UNFINISHED = "\N{REPLACEMENT CHARACTER}"
 
 
 class Tokens:
-    """What the protocol `Adapter` asks of a tokenizer."""
+    """Base class of adapters: `decode` and `encode` of `Adapter` by its `tokenizer`."""
 
     tokenizer: Any
 

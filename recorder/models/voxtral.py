@@ -117,7 +117,7 @@ class MistralChat(chat.ChatModel):
         try:
             encoded = self.tokenizer.apply_chat_template(filled, **{**options, "tokenize": True})
         except Exception as error:
-            # It raises exceptions of many kinds, most of its own; one sentence is told of them.
+            # It raises exceptions of many kinds, most of its own; they become one sentence.
             raise ValueError(str(error).replace(". ", "; ")) from error
         ids: list[int] = encoded["input_ids"]
         return ids

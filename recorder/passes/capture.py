@@ -1,4 +1,4 @@
-"""Attention rows beside the unchanged fast model: sdpa computes the output, observers look on.
+"""Attention rows of the unchanged fast model: sdpa computes the output, observers read along.
 
 `install` gives the text decoder an attention function that is the fast one's; while observers are
 `watching`, each is also shown every layer's queries, keys and values, the very ones that sdpa gets:
@@ -37,10 +37,10 @@ SAME = 0.05
 
 
 class Observer(Protocol):
-    """Something that looks at each layer of each forward pass, in order."""
+    """Reads each layer of each forward pass, in order."""
 
     def observe(self, seen: LayerPass) -> None:
-        """Take what is needed of it; its tensors are the model's own."""
+        """Keep what is needed of it; its tensors are the model's own."""
 
 
 _observers: ContextVar[Sequence[Observer]] = ContextVar("observers", default=())

@@ -3,7 +3,7 @@
 Only row t of the attention reaches the logit z_t through step t's own position. So the positions
 that predicted the response run once more on top of the cached prompt, each row seeing every other
 row's keys and values detached and its own attached: the gradient of Σ z_t with respect to the
-attention is then each step's own ∂z_t/∂A_t (DESIGN §5). Rows run in blocks, to bound memory.
+attention is then each step's own ∂z_t/∂A_t. Rows run in blocks, to bound memory.
 
 Where layers carry a state over tokens (linear attention, state spaces, convolutions), z_t also
 depends on the rows of earlier steps by way of that state, which must not count as theirs: such a

@@ -24,7 +24,7 @@ class LayerPass:
     last q of k the queries' own. `mask` says all of who sees whom if it broadcasts to (batch,
     heads, q, k), boolean or added; if it is None or (batch, k), a query sees its own and the
     earlier keys, of `window` at most. `softcap` c: scores are c · tanh(score / c). `sinks` (heads,)
-    are scores of a column beside the keys, which takes its share of the softmax and carries no
+    are scores of a column after the keys, which takes its share of the softmax and carries no
     value.
     """
 

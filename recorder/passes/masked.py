@@ -30,7 +30,7 @@ from recorder.passes.decoder_inputs import (
 MOST_TOKENS = 1 << 13
 """Of all rows that pass together: more make no device faster."""
 LEAST_SHARED = 32
-"""Tokens of a common beginning that are worth a pass of their own."""
+"""Tokens of a common beginning that are worth a forward pass of their own."""
 SAME = 0.01
 """Relative distance within which two passes of one prompt lie, bfloat16 included."""
 EARLY = 8
@@ -38,7 +38,7 @@ EARLY = 8
 
 
 class Masked:
-    """One sample's prompt, to be passed again and again with other tokens visible."""
+    """One sample's prompt, which passes the decoder many times with other tokens visible."""
 
     def __init__(self, adapter: Adapter, prepared: Prepared) -> None:
         self.adapter, self.model = adapter, adapter.model
@@ -217,8 +217,8 @@ class Masked:
 
 
 def _order(visible: Bool) -> Int64:
-    """Rows that begin alike beside one another, the others by how much of them is left, so that
-    little is padding: by the first token that is gone, if it is not early."""
+    """(M,) indices that put rows with the same beginning next to each other: by their first hidden
+    token if that is not early, then by how many tokens are left, so that little is padding."""
     n = visible.shape[1]
     first = np.where(visible.all(axis=1), n, visible.argmin(axis=1))
     order: Int64 = np.lexsort((visible.sum(axis=1), np.where(first < n // EARLY, 0, first)))

@@ -1,7 +1,7 @@
-"""Segmenters: what cuts sound into stretches, such as words or sentences with their times.
+"""Segmenters: they cut audio into stretches, such as words or sentences with their times.
 
-A segmenter is one file here and one line in `SEGMENTERS`, imported when it is named. Knows sounds
-and where their files lie; not runs, tokens or replays.
+A segmenter is one file here and one line in `SEGMENTERS`, imported when it is named. Knows audio
+files; not runs, tokens or replays.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from omnitrace.timeline import Medium, Segments
 from recorder.config import SegmentConfig
 
 RATE = 16_000
-"""Samples a second that every recogniser here hears."""
+"""Samples a second of the input of every recogniser here."""
 
 SEGMENTERS = {
     "bins": "recorder.segmenters.bins",
@@ -31,11 +31,11 @@ SEGMENTERS = {
 
 
 @dataclass(frozen=True)
-class Sound:
-    """The sound of one medium: `seconds` long, its file at `path` where the segmenter hears it.
+class AudioClip:
+    """The audio of one medium: `seconds` long, its file at `path` where the segmenter needs it.
 
-    `sample` is the id of the sample whose only sound it is, else empty. Equal sounds are heard
-    once: where they come from does not count.
+    `sample` is the id of the sample whose only audio it is, else empty. Equal clips are cut once:
+    neither `path` nor `sample` counts.
     """
 
     medium: Medium
@@ -47,23 +47,24 @@ class Sound:
         """(samples,) float32 mono at RATE; SampleError if the file cannot be decoded."""
         from recorder.inputs import media
 
-        assert self.path is not None, "only a segmenter that hears may ask for the samples"
+        assert self.path is not None, "only for segmenters with needs_files"
         load = media.load_video_audio if self.medium.kind == "video" else media.load_audio
         return load(self.path, RATE)
 
 
 class Segmenter(Protocol):
-    """One way to cut sound. `name` is its segmentation's unless the user gives another; `hears`
-    says whether it needs the media's files; `about` (JSON) is all that its result depends on."""
+    """One way to cut audio. `name` is its segmentation's unless the user gives another;
+    `needs_files`: whether it reads the media's files; `about` (JSON) is all
+    that its result depends on."""
 
     name: str
-    hears: bool
+    needs_files: bool
 
     @property
     def about(self) -> Mapping[str, Any]: ...
 
-    def segments(self, sound: Sound) -> Segments:
-        """The stretches of a sound; SampleError if this one, CommandError if none can be cut."""
+    def segments(self, clip: AudioClip) -> Segments:
+        """The stretches of a clip; SampleError if this one, CommandError if none can be cut."""
 
 
 def load_segmenter(name: str, config: SegmentConfig) -> Segmenter:

@@ -1,4 +1,4 @@
-"""Stretches of equal length. Knows durations only; hears nothing."""
+"""Stretches of equal length. Knows durations only."""
 
 from __future__ import annotations
 
@@ -8,17 +8,17 @@ from typing import Any
 
 from omnitrace.timeline import Segments
 from recorder.config import SegmentConfig
-from recorder.segmenters import Sound
+from recorder.segmenters import AudioClip
 
 _FUZZ = 1e-9
 
 
 @dataclass(frozen=True)
 class Bins:
-    """Stretches of `length` seconds from the start; the last one ends with the sound."""
+    """Stretches of `length` seconds from the start; the last one ends with the audio."""
 
     length: float
-    hears: bool = False
+    needs_files: bool = False
 
     @property
     def name(self) -> str:
@@ -28,9 +28,9 @@ class Bins:
     def about(self) -> dict[str, Any]:
         return {"segmenter": "bins", "seconds": self.length}
 
-    def segments(self, sound: Sound) -> Segments:
-        starts = [k * self.length for k in range(ceil(sound.seconds / self.length - _FUZZ))]
-        return Segments.of((start, min(start + self.length, sound.seconds), "") for start in starts)
+    def segments(self, clip: AudioClip) -> Segments:
+        starts = [k * self.length for k in range(ceil(clip.seconds / self.length - _FUZZ))]
+        return Segments.of((start, min(start + self.length, clip.seconds), "") for start in starts)
 
 
 def load(config: SegmentConfig) -> Bins:

@@ -15,12 +15,12 @@ from typing import Any
 import funasr
 import msgspec
 
-from omnitrace.errors import CommandError, SampleError
+from omnitrace.errors import CommandError, OmniTraceError, SampleError
 from omnitrace.text import one_line
 from omnitrace.timeline import Segments
 from recorder.config import SegmentConfig
 from recorder.models.settings import choose_device
-from recorder.segmenters import Sound
+from recorder.segmenters import AudioClip
 from recorder.segmenters.words import Piece, stretches
 
 USUAL = "paraformer-zh"
@@ -43,12 +43,12 @@ class _Result(msgspec.Struct):
 
 @dataclass(frozen=True)
 class Paraformer:
-    """One FunASR model; its weights are loaded when the first sound is heard."""
+    """One FunASR model; its weights are loaded for the first clip."""
 
     model: str
     granularity: str
     device: str
-    hears: bool = True
+    needs_files: bool = True
 
     @property
     def name(self) -> str:
@@ -63,17 +63,17 @@ class Paraformer:
             "funasr": getattr(funasr, "__version__", ""),
         }
 
-    def segments(self, sound: Sound) -> Segments:
+    def segments(self, clip: AudioClip) -> Segments:
         try:
             found = self._model.generate(
-                input=sound.samples(), sentence_timestamp=True, disable_pbar=True
+                input=clip.samples(), sentence_timestamp=True, disable_pbar=True
             )
             [result] = msgspec.convert(found, list[_Result])
-        except SampleError:
+        except OmniTraceError:
             raise
         except Exception as error:  # foreign code, which may fail in any way
             raise SampleError(
-                f"{self.model} cannot hear {sound.path}: {one_line(str(error), 200)}."
+                f"{self.model} cannot hear {clip.path}: {one_line(str(error), 200)}."
             ) from error
         if self.granularity == "words":
             return stretches(_words(result.sentence_info), "words")

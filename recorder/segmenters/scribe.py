@@ -1,6 +1,6 @@
-"""Scribe v2, ElevenLabs' speech recognition, over HTTP. It sends the sound to their server.
+"""Scribe v2, ElevenLabs' speech recognition, over HTTP. It sends the audio to their server.
 
-Knows the request and its answer; a server that is busy is asked again, one that says no is not.
+Knows the request and its answer; a request is repeated while the server is busy, not if it refuses.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from omnitrace.errors import CommandError, SampleError
 from omnitrace.text import one_line
 from omnitrace.timeline import Segments
 from recorder.config import SegmentConfig
-from recorder.segmenters import RATE, Sound
+from recorder.segmenters import RATE, AudioClip
 from recorder.segmenters.words import Piece, stretches
 
 USUAL = "scribe_v2"
@@ -49,14 +49,14 @@ class _Answer(msgspec.Struct):
 
 @dataclass(frozen=True)
 class Scribe:
-    """One server and key. The key is told to nobody else, and never stored."""
+    """One server and key. The key is sent to no other server, and never stored."""
 
     server: str
     model: str
     granularity: str
     language: str
     key: str = field(repr=False)
-    hears: bool = True
+    needs_files: bool = True
 
     @property
     def name(self) -> str:
@@ -72,8 +72,8 @@ class Scribe:
             "language": self.language,
         }
 
-    def segments(self, sound: Sound) -> Segments:
-        answer = self._ask(_flac(sound))
+    def segments(self, clip: AudioClip) -> Segments:
+        answer = self._ask(_flac(clip))
         try:
             words = msgspec.json.decode(answer, type=_Answer).words
             return stretches(_words(words), self.granularity)
@@ -82,11 +82,11 @@ class Scribe:
                 f"{self.server} gave an answer that is no transcript: {one_line(str(error), 200)}."
             ) from error
 
-    def _ask(self, sound: bytes) -> bytes:
+    def _ask(self, flac: bytes) -> bytes:
         """The answer's body, after as many attempts as it takes."""
         for wait in (*WAITS_S, None):
             try:
-                response = self._post(sound)
+                response = self._post(flac)
             except httpx.TransportError as error:
                 if wait is None:
                     raise CommandError(
@@ -102,7 +102,7 @@ class Scribe:
             time.sleep(_retry_after(response, wait))
         raise AssertionError("the last attempt returns or raises")
 
-    def _post(self, sound: bytes) -> httpx.Response:
+    def _post(self, flac: bytes) -> httpx.Response:
         spoken = {"language_code": self.language} if self.language else {}
         return httpx.post(
             f"{self.server}/v1/speech-to-text",
@@ -113,7 +113,7 @@ class Scribe:
                 "tag_audio_events": "false",
             }
             | spoken,
-            files={"file": ("sound.flac", sound, "audio/flac")},
+            files={"file": ("sound.flac", flac, "audio/flac")},
             timeout=TIMEOUT,
         )
 
@@ -129,22 +129,22 @@ def load(config: SegmentConfig) -> Scribe:
     return Scribe(server, config.model or USUAL, config.granularity, config.language, key)
 
 
-def _flac(sound: Sound) -> bytes:
-    """What is sent: the decoded sound, so that times count from where the model heard it."""
+def _flac(clip: AudioClip) -> bytes:
+    """The decoded audio as FLAC, so that times count from the beginning of the recorded audio."""
     file = io.BytesIO()
-    soundfile.write(file, sound.samples(), RATE, format="FLAC", subtype="PCM_16")
+    soundfile.write(file, clip.samples(), RATE, format="FLAC", subtype="PCM_16")
     return file.getvalue()
 
 
 def _body(response: httpx.Response, server: str) -> bytes:
     if response.status_code == HTTPStatus.OK:
         return response.content
-    said = f"{response.status_code} {one_line(response.text, 200)}"
+    reply = f"{response.status_code} {one_line(response.text, 200)}"
     if response.status_code in _REFUSED:
-        raise CommandError(f"{server} refuses the key in {KEY}: {said}.")
+        raise CommandError(f"{server} refuses the key in {KEY}: {reply}.")
     if response.status_code == HTTPStatus.NOT_FOUND:
-        raise CommandError(f"{server} has no speech recognition: {said}. Is --base-url right?")
-    raise SampleError(f"{server} does not transcribe it: {said}.")
+        raise CommandError(f"{server} has no speech recognition: {reply}. Is --base-url right?")
+    raise SampleError(f"{server} does not transcribe it: {reply}.")
 
 
 def _retry_after(response: httpx.Response, wait: float) -> float:

@@ -1,6 +1,6 @@
 """Transcripts that the user has: SubRip (.srt), WebVTT (.vtt), JSON, also Whisper's own JSON.
 
-Parsed strictly: what is wrong is said with file and line. Knows files and text; hears nothing.
+Parsed strictly: errors name file and line. Knows files and text.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from omnitrace.errors import CommandError, SampleError
 from omnitrace.text import one_line
 from omnitrace.timeline import Segments
 from recorder.config import SegmentConfig
-from recorder.segmenters import Sound
+from recorder.segmenters import AudioClip
 
 Piece = tuple[float, float, str]
 
@@ -54,18 +54,18 @@ class Transcripts:
     files: Mapping[str, Path]
     folder: str
     name: str = "transcript"
-    hears: bool = False
+    needs_files: bool = False
 
     @property
     def about(self) -> dict[str, Any]:
         return {"segmenter": "transcript"}
 
-    def segments(self, sound: Sound) -> Segments:
-        return read_transcript(self._file(sound))
+    def segments(self, clip: AudioClip) -> Segments:
+        return read_transcript(self._file(clip))
 
-    def _file(self, sound: Sound) -> Path:
-        stem = Path(sound.medium.name).stem
-        for name in (stem, sound.sample):
+    def _file(self, clip: AudioClip) -> Path:
+        stem = Path(clip.medium.name).stem
+        for name in (stem, clip.sample):
             found = [self.files[name + end] for end in PARSERS if name + end in self.files]
             if len(found) > 1:
                 raise SampleError(f"{found[0]} and {found[1]} are both there: remove one.")
@@ -73,7 +73,7 @@ class Transcripts:
                 return found[0]
         raise SampleError(
             f"there is no transcript {one_line(stem)}.srt, .vtt or .json of its medium "
-            f"'{one_line(sound.medium.name)}' in {self.folder}."
+            f"'{one_line(clip.medium.name)}' in {self.folder}."
         )
 
 
@@ -115,8 +115,8 @@ def _vtt(text: str) -> Iterator[Piece]:
     for number, lines in blocks:
         if not lines[0].startswith(_NOT_CUES):
             named = "-->" not in lines[0] and len(lines) > 1
-            start, end, said = _cue(number + named, lines[named:])
-            yield start, end, html.unescape(said)
+            start, end, cue = _cue(number + named, lines[named:])
+            yield start, end, html.unescape(cue)
 
 
 def _blocks(text: str) -> Iterator[tuple[int, list[str]]]:

@@ -1,6 +1,6 @@
 """Whisper, through transformers' speech recognition pipeline, with a time for each word.
 
-Knows sounds and the pipeline; not runs. Any checkpoint with alignment heads does.
+Knows audio and the pipeline; not runs. Any checkpoint with alignment heads does.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from recorder import fingerprint
 from recorder.config import SegmentConfig
 from recorder.models.adapter import hub_commit
 from recorder.models.settings import choose_device
-from recorder.segmenters import RATE, Sound
+from recorder.segmenters import RATE, AudioClip
 from recorder.segmenters.words import Piece, stretches
 
 USUAL = "openai/whisper-large-v3"
@@ -28,14 +28,14 @@ USUAL = "openai/whisper-large-v3"
 
 @dataclass(frozen=True)
 class Whisper:
-    """One checkpoint; its weights are loaded when the first sound is heard."""
+    """One checkpoint; its weights are loaded for the first clip."""
 
     model: str
     revision: str
     granularity: str
     language: str
     device: str
-    hears: bool = True
+    needs_files: bool = True
 
     @property
     def name(self) -> str:
@@ -53,16 +53,16 @@ class Whisper:
             "transformers": transformers.__version__,
         }
 
-    def segments(self, sound: Sound) -> Segments:
+    def segments(self, clip: AudioClip) -> Segments:
         spoken = {"language": self.language} if self.language else {}
-        heard = {"raw": sound.samples(), "sampling_rate": RATE}
+        audio = {"raw": clip.samples(), "sampling_rate": RATE}
         try:
-            found = self._pipeline(heard, return_timestamps="word", generate_kwargs=spoken)
+            found = self._pipeline(audio, return_timestamps="word", generate_kwargs=spoken)
         except (ValueError, IndexError, RuntimeError) as error:
             raise SampleError(
-                f"{self.model} cannot hear {sound.path}: {one_line(str(error), 200)}."
+                f"{self.model} cannot hear {clip.path}: {one_line(str(error), 200)}."
             ) from error
-        return stretches(words_of(found["chunks"], sound.seconds), self.granularity)
+        return stretches(words_of(found["chunks"], clip.seconds), self.granularity)
 
     @cached_property
     def _pipeline(self) -> Any:
@@ -96,7 +96,8 @@ def load(config: SegmentConfig) -> Whisper:
 
 
 def words_of(chunks: list[dict[str, Any]], seconds: float) -> Iterator[Piece]:
-    """The last word may have no end, and padding is heard too: both end with the sound."""
+    """(start, end, text) of each word. The last word may have no end, and words are recognised in
+    padding too: both end with the audio."""
     for chunk in chunks:
         start, end = chunk["timestamp"]
         if start is not None and start <= seconds:

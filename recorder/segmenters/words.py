@@ -37,7 +37,7 @@ def sentences(words: Iterable[Piece]) -> list[Piece]:
         if ended or start - joined[-1][1] >= PAUSE_S:
             joined.append((start, end, text))
         else:
-            first, last, said = joined[-1]
-            joined[-1] = (first, max(last, end), said + text)
+            first, last, before = joined[-1]
+            joined[-1] = (first, max(last, end), before + text)
         ended = bool(_ENDS.search(text))
     return joined

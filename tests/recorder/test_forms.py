@@ -20,7 +20,7 @@ from omnitrace.timeline import Segments
 from recorder.config import RecordConfig, SegmentConfig
 from recorder.record import record
 from recorder.segment import segment
-from recorder.segmenters import RATE, Sound
+from recorder.segmenters import RATE, AudioClip
 from tests.recorder.conftest import WAV_SECONDS
 
 CONFIG = RecordConfig(max_new_tokens=2, signals="attmean")
@@ -97,12 +97,12 @@ def test_a_frame_that_changed_is_noticed(here: Path, tmp_path: Path) -> None:
 
 
 class Listener:
-    """A segmenter that hears the whole of an audio as one stretch."""
+    """A segmenter that reads the whole of an audio as one stretch."""
 
-    name, hears = "heard", True
+    name, needs_files = "heard", True
     about: Mapping[str, Any] = {"segmenter": "listener"}
 
-    def segments(self, sound: Sound) -> Segments:
+    def segments(self, sound: AudioClip) -> Segments:
         return Segments.of([(0.0, len(sound.samples()) / RATE, "all")])
 
 

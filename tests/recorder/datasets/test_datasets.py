@@ -15,7 +15,7 @@ from omnitrace.cli import main
 from recorder.config import RecordConfig
 from recorder.datasets import DATASETS, read_dataset
 from recorder.datasets.items import Item, MediaFile, index_of_letter, lettered
-from recorder.datasets.media import DatasetMedia, picture_suffix
+from recorder.datasets.media import DatasetMedia, image_suffix
 from recorder.datasets.write import write_dataset
 from recorder.inputs.samples import read_samples
 from recorder.record import record
@@ -310,7 +310,7 @@ def test_an_answer_names_an_option(answer: str) -> None:
 
 
 def test_pictures_are_named_after_what_they_are() -> None:
-    assert [picture_suffix(data) for data in (png(3), b"RIFF____WEBP", b"?")] == [
+    assert [image_suffix(data) for data in (png(3), b"RIFF____WEBP", b"?")] == [
         ".png",
         ".webp",
         ".img",

@@ -12,7 +12,7 @@ import pytest
 from omnitrace import CommandError, OmniTraceError
 from omnitrace.timeline import Medium
 from recorder.config import SegmentConfig
-from recorder.segmenters import RATE, Segmenter, Sound, load_segmenter
+from recorder.segmenters import RATE, AudioClip, Segmenter, load_segmenter
 from tests.recorder.conftest import WAV_SECONDS
 
 INFO = [
@@ -50,8 +50,8 @@ def funasr(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture
-def speech(folder: Path) -> Sound:
-    return Sound(Medium("audio", "speech.wav", "0" * 64), WAV_SECONDS, folder / "speech.wav")
+def speech(folder: Path) -> AudioClip:
+    return AudioClip(Medium("audio", "speech.wav", "0" * 64), WAV_SECONDS, folder / "speech.wav")
 
 
 def paraformer(granularity: str = "words", model: str = "") -> Segmenter:
@@ -60,7 +60,7 @@ def paraformer(granularity: str = "words", model: str = "") -> Segmenter:
 
 
 @pytest.mark.usefixtures("funasr")
-def test_it_is_asked_as_its_guide_says(speech: Sound) -> None:
+def test_it_is_asked_as_its_guide_says(speech: AudioClip) -> None:
     made = paraformer()
     made.segments(speech)
     assert AutoModel.made == {
@@ -77,7 +77,7 @@ def test_it_is_asked_as_its_guide_says(speech: Sound) -> None:
 
 
 @pytest.mark.usefixtures("funasr")
-def test_words_are_characters_and_latin_words(speech: Sound) -> None:
+def test_words_are_characters_and_latin_words(speech: AudioClip) -> None:
     found = paraformer().segments(speech)
     assert found.text == ("欢", "迎", "大", "家", "来", "open-source", "社", "区", "好")
     assert found.start_s[[0, 5]].tolist() == [0.1, 1.1]
@@ -85,7 +85,7 @@ def test_words_are_characters_and_latin_words(speech: Sound) -> None:
 
 
 @pytest.mark.usefixtures("funasr")
-def test_sentences_go_to_the_full_stop(speech: Sound) -> None:
+def test_sentences_go_to_the_full_stop(speech: AudioClip) -> None:
     found = paraformer("sentences").segments(speech)
     assert found.text == ("欢迎大家,来 open-source 社区.", "好。")
     assert (found.start_s.tolist(), found.end_s.tolist()) == ([0.1, 2.1], [2.0, 2.3])
@@ -102,7 +102,7 @@ def test_sentences_go_to_the_full_stop(speech: Sound) -> None:
     ],
 )
 def test_a_strange_answer_is_the_samples_failure(
-    speech: Sound, monkeypatch: pytest.MonkeyPatch, info: Any, says: str
+    speech: AudioClip, monkeypatch: pytest.MonkeyPatch, info: Any, says: str
 ) -> None:
     monkeypatch.setattr(AutoModel, "info", info)
     with pytest.raises(OmniTraceError, match=says):
@@ -110,6 +110,6 @@ def test_a_strange_answer_is_the_samples_failure(
 
 
 @pytest.mark.usefixtures("funasr")
-def test_an_unknown_model_is_wrong_use(speech: Sound) -> None:
+def test_an_unknown_model_is_wrong_use(speech: AudioClip) -> None:
     with pytest.raises(CommandError, match="cannot load 'nothing' with FunASR: nothing is not"):
         paraformer(model="nothing").segments(speech)

@@ -16,9 +16,10 @@ import pytest
 import soundfile
 
 from omnitrace import CommandError, OmniTraceError
+from omnitrace.errors import SampleError
 from omnitrace.timeline import Medium
 from recorder.config import SegmentConfig
-from recorder.segmenters import RATE, Segmenter, Sound, load_segmenter, scribe
+from recorder.segmenters import RATE, AudioClip, Segmenter, load_segmenter, scribe
 from tests.recorder.conftest import WAV_SECONDS
 
 WORDS = [
@@ -88,8 +89,8 @@ def waits(monkeypatch: pytest.MonkeyPatch) -> list[float]:
 
 
 @pytest.fixture
-def speech(folder: Path) -> Sound:
-    return Sound(Medium("audio", "speech.wav", "0" * 64), WAV_SECONDS, folder / "speech.wav")
+def speech(folder: Path) -> AudioClip:
+    return AudioClip(Medium("audio", "speech.wav", "0" * 64), WAV_SECONDS, folder / "speech.wav")
 
 
 def asking(server: Server, **over: Any) -> Segmenter:
@@ -97,7 +98,7 @@ def asking(server: Server, **over: Any) -> Segmenter:
     return load_segmenter("scribe", config)
 
 
-def test_the_request_is_as_documented(server: Server, speech: Sound) -> None:
+def test_the_request_is_as_documented(server: Server, speech: AudioClip) -> None:
     asking(server, language="en").segments(speech)
     [(path, headers, fields)] = server.asked
     assert path == "/v1/speech-to-text"
@@ -112,7 +113,7 @@ def test_the_request_is_as_documented(server: Server, speech: Sound) -> None:
     assert len(samples) == pytest.approx(WAV_SECONDS * RATE, abs=2)
 
 
-def test_words_and_sentences_with_their_times(server: Server, speech: Sound) -> None:
+def test_words_and_sentences_with_their_times(server: Server, speech: AudioClip) -> None:
     words = asking(server, granularity="words").segments(speech)
     assert words.text == ("Anna", " came.", " Who?")
     assert (words.start_s.tolist(), words.end_s.tolist()) == ([0.1, 0.5, 1.0], [0.4, 0.9, 1.5])
@@ -129,7 +130,7 @@ def test_the_key_is_in_nothing_that_is_kept(server: Server) -> None:
 
 @pytest.mark.parametrize("status", [429, 500, 503, 0])
 def test_a_busy_server_is_asked_again(
-    server: Server, speech: Sound, waits: list[float], status: int
+    server: Server, speech: AudioClip, waits: list[float], status: int
 ) -> None:
     server.answers[:0] = [(status, {}, b"busy")] * 2
     assert len(asking(server).segments(speech)) == 2
@@ -137,7 +138,7 @@ def test_a_busy_server_is_asked_again(
     assert waits == [1.0, 2.0]
 
 
-def test_the_servers_own_wait_counts(server: Server, speech: Sound, waits: list[float]) -> None:
+def test_the_servers_own_wait_counts(server: Server, speech: AudioClip, waits: list[float]) -> None:
     server.answers[:0] = [(429, {"retry-after": "7"}, b""), (429, {"retry-after": "9999"}, b""),
                           (503, {"retry-after": "Mon, 1 Jan"}, b"")]  # fmt: skip
     asking(server).segments(speech)
@@ -145,7 +146,7 @@ def test_the_servers_own_wait_counts(server: Server, speech: Sound, waits: list[
 
 
 def test_a_server_that_stays_busy_is_the_samples_failure(
-    server: Server, speech: Sound, waits: list[float]
+    server: Server, speech: AudioClip, waits: list[float]
 ) -> None:
     server.answers = [(503, {}, b"down \x1b[2J for\nmaintenance")]
     with pytest.raises(OmniTraceError, match=r"503 down �\[2J for maintenance") as caught:
@@ -155,7 +156,7 @@ def test_a_server_that_stays_busy_is_the_samples_failure(
 
 
 def test_a_server_that_hangs_up_or_is_not_there_ends_the_command(
-    server: Server, speech: Sound, waits: list[float]
+    server: Server, speech: AudioClip, waits: list[float]
 ) -> None:
     server.answers = [(0, {}, b"")]
     with pytest.raises(CommandError, match="cannot reach http://127") as caught:
@@ -167,7 +168,7 @@ def test_a_server_that_hangs_up_or_is_not_there_ends_the_command(
 
 
 def test_a_slow_server_is_given_up(
-    server: Server, speech: Sound, waits: list[float], monkeypatch: pytest.MonkeyPatch
+    server: Server, speech: AudioClip, waits: list[float], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(scribe, "TIMEOUT", 0.05)
     monkeypatch.setattr(scribe, "WAITS_S", ())
@@ -181,12 +182,12 @@ def test_a_slow_server_is_given_up(
     [
         (401, CommandError, "refuses the key in ELEVENLABS_API_KEY: 401 no"),
         (404, CommandError, "Is --base-url right?"),
-        (422, OmniTraceError, "does not transcribe it: 422 no"),
-        (302, OmniTraceError, "does not transcribe it: 302 no"),
+        (422, SampleError, "does not transcribe it: 422 no"),
+        (302, SampleError, "does not transcribe it: 302 no"),
     ],
 )
 def test_a_server_that_says_no_is_not_asked_again(
-    server: Server, speech: Sound, waits: list[float], status: int, kind: type, says: str
+    server: Server, speech: AudioClip, waits: list[float], status: int, kind: type, says: str
 ) -> None:
     server.answers = [(status, {"location": "http://127.0.0.1:1/"}, b"no")]
     with pytest.raises(OmniTraceError, match=says.replace("?", r"\?")) as caught:
@@ -208,7 +209,7 @@ def test_a_server_that_says_no_is_not_asked_again(
     ],
 )
 def test_an_answer_that_is_no_transcript_is_the_samples_failure(
-    server: Server, speech: Sound, answer: bytes, says: str
+    server: Server, speech: AudioClip, answer: bytes, says: str
 ) -> None:
     server.answers = [(200, {}, answer)]
     with pytest.raises(OmniTraceError, match=says):

@@ -11,7 +11,7 @@ import pytest
 from omnitrace import CommandError, OmniTraceError
 from omnitrace.timeline import Medium
 from recorder.config import TINY_OMNI, SegmentConfig
-from recorder.segmenters import Sound, load_segmenter
+from recorder.segmenters import AudioClip, load_segmenter
 from recorder.segmenters.whisper import words_of
 from tests.recorder.conftest import MP4_SECONDS, WAV_SECONDS
 from tests.recorder.tiny_whisper import SECONDS, write_tiny_whisper
@@ -24,11 +24,11 @@ def config(tmp_path_factory: pytest.TempPathFactory) -> SegmentConfig:
 
 
 @pytest.fixture
-def speech(folder: Path) -> Sound:
-    return Sound(Medium("audio", "speech.wav", "0" * 64), WAV_SECONDS, folder / "speech.wav")
+def speech(folder: Path) -> AudioClip:
+    return AudioClip(Medium("audio", "speech.wav", "0" * 64), WAV_SECONDS, folder / "speech.wav")
 
 
-def test_words_of_a_sound_longer_than_one_window(config: SegmentConfig, speech: Sound) -> None:
+def test_words_of_a_sound_longer_than_one_window(config: SegmentConfig, speech: AudioClip) -> None:
     assert speech.seconds > SECONDS
     found = load_segmenter("whisper", config).segments(speech)
     assert len(found) > 1
@@ -40,20 +40,22 @@ def test_words_of_a_sound_longer_than_one_window(config: SegmentConfig, speech: 
 
 
 def test_the_sound_of_a_film(config: SegmentConfig, folder: Path) -> None:
-    film = Sound(Medium("video", "film.mp4", "0" * 64), MP4_SECONDS, folder / "film.mp4")
+    film = AudioClip(Medium("video", "film.mp4", "0" * 64), MP4_SECONDS, folder / "film.mp4")
     found = load_segmenter("whisper", config).segments(film)
     assert found.end_s.max(initial=0) <= MP4_SECONDS
 
 
 def test_it_says_what_its_result_depends_on(config: SegmentConfig) -> None:
     made = load_segmenter("whisper", replace(config, language="en"))
-    assert (made.name, made.hears) == ("whisper-words", True)
+    assert (made.name, made.needs_files) == ("whisper-words", True)
     assert made.about["model"] == "tiny"
     assert made.about["revision"].startswith("sha256:")
     assert (made.about["granularity"], made.about["language"]) == ("words", "en")
 
 
-def test_an_unknown_language_is_the_samples_failure(config: SegmentConfig, speech: Sound) -> None:
+def test_an_unknown_language_is_the_samples_failure(
+    config: SegmentConfig, speech: AudioClip
+) -> None:
     with pytest.raises(OmniTraceError, match=r"cannot hear .*speech\.wav"):
         load_segmenter("whisper", replace(config, language="xx")).segments(speech)
 

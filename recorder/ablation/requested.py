@@ -1,6 +1,6 @@
-"""Masks that a replay asks for: `omnitrace faithful RUN --ask FILE` writes what it lacks.
+"""Masks that a replay requests: `omnitrace faithful RUN --ask FILE` writes those that it lacks.
 
-A file of JSON (schema `omnitrace.masks/1`) in, rows of kept units out; read strictly. Knows no run.
+Reads a JSON file (schema `omnitrace.masks/1`) strictly, to rows of kept units. Knows no run.
 """
 
 from __future__ import annotations
@@ -31,8 +31,8 @@ class Document(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 @dataclass(frozen=True)
-class Asked:
-    """What is asked for, and the digest of the file that asks."""
+class RequestedMasks:
+    """The masks of a file by sample id, as in `Document`, and the sha256 of the file."""
 
     of: str
     removed: dict[str, list[list[int]]]
@@ -48,7 +48,7 @@ class Asked:
         return kept
 
 
-def read_asked(path: Path) -> Asked:
+def read_requested(path: Path) -> RequestedMasks:
     """The masks of a file; CommandError naming it if it cannot be read."""
     try:
         data = path.read_bytes()
@@ -60,4 +60,4 @@ def read_asked(path: Path) -> Asked:
             f"{path} holds no masks ({error}); `omnitrace faithful RUN --ask FILE` writes them."
         ) from error
     removed = {id: masks for id, masks in found.removed.items() if masks}
-    return Asked(found.of, removed, hashlib.sha256(data).hexdigest())
+    return RequestedMasks(found.of, removed, hashlib.sha256(data).hexdigest())
