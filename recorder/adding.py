@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 
 from omnitrace.ablations import Ablations
 from omnitrace.progress import Progress, Report
-from omnitrace.samples import each_sample
+from omnitrace.samples import each_sample, sample_sentence
 from omnitrace.store.adder import Adder
 from omnitrace.text import one_line
 from omnitrace.timeline import Segmentation
@@ -53,11 +53,8 @@ def add_to_run(adder: Adder, ids: Sequence[str], make: Make, report: Report) -> 
     for _, (trace, made) in each_sample(adder.run, todo, use, summary.failed):
         adder.add(trace, made)
         summary.added += 1
-    summary.failed = {id: failure(id, why) for id, why in summary.failed.items()}
+    summary.failed = {
+        id: sample_sentence(id, one_line(why, 1000)) for id, why in summary.failed.items()
+    }
     report(Progress(summary.done, summary.total))
     return summary
-
-
-def failure(id: str, why: str) -> str:
-    """What is reported of a sample that failed, on one line."""
-    return f"sample '{one_line(id)}': {one_line(why, 1000)}"

@@ -18,10 +18,11 @@ import torch
 
 from omnitrace.errors import SampleError
 from omnitrace.progress import Progress, Report, no_report
+from omnitrace.samples import sample_sentence
 from omnitrace.store.segment import segment_files
 from omnitrace.store.writer import SEGMENT_BYTES, SEGMENT_SECONDS, trace_nbytes
+from omnitrace.text import one_line
 from omnitrace.trace import Trace
-from recorder.adding import failure
 from recorder.config import RecordConfig
 from recorder.identity import resolve_model
 from recorder.inputs.responses import Response
@@ -159,7 +160,7 @@ def _lay_out(
         try:
             task = tracer.prepare(sample, given)
         except SampleError as error:
-            failed[sample.id] = failure(sample.id, str(error))
+            failed[sample.id] = sample_sentence(sample.id, one_line(str(error), 1000))
             continue
         steps = None if task.response is None else len(task.response)
         seconds = time.perf_counter() - began

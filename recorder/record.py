@@ -20,12 +20,12 @@ import torch
 
 from omnitrace.errors import CommandError, SampleError, nearest
 from omnitrace.progress import Progress, Report, no_report
+from omnitrace.samples import sample_sentence
 from omnitrace.store.run import Run, is_run, open_run
 from omnitrace.store.writer import RunWriter
 from omnitrace.text import one_line
 from omnitrace.trace import Trace
 from recorder.ablation.ablate import ablate_recorded
-from recorder.adding import failure
 from recorder.config import AblateConfig, RecordConfig
 from recorder.identity import resolve_model, run_identity, sample_key
 from recorder.inputs.responses import Response, read_responses
@@ -257,7 +257,7 @@ class _Loop:
         return None
 
     def _fail(self, sample: Sample, why: str) -> None:
-        self.summary.failed[sample.id] = failure(sample.id, why)
+        self.summary.failed[sample.id] = sample_sentence(sample.id, one_line(why, 1000))
 
 
 TOO_LARGE = (

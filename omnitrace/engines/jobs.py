@@ -21,8 +21,8 @@ NAME = "omnitrace"
 MINUTES = 12 * 60
 """Of a job, unless `timeout_min` says otherwise: then it is queued again, so often:"""
 REQUEUES = 100
-TOLD_SECONDS = 2.0
-"""A terminal's Ctrl-C has told the jobs of this machine too; told twice, they leave processes."""
+STOPPED_SECONDS = 2.0
+"""A terminal's Ctrl-C reaches the jobs of this machine too; stopped twice, they leave processes."""
 END_SECONDS = 10.0
 _AFTER = f"{'-' * 22}\nYou can check full logs"
 """What submitit says after a job's traceback."""
@@ -44,12 +44,12 @@ def submit(
     try:
         executor = submitit.AutoExecutor(logs, engine, slurm_max_num_timeout=REQUEUES)
         given = {key: _number(value) for key, value in resources.options.items()}
-        asked = {
+        parameters = {
             "timeout_min": MINUTES,
             "gpus_per_node": resources.gpus or None,
             "name": NAME,
         } | given
-        executor.update_parameters(**asked)
+        executor.update_parameters(**parameters)
         with _errors_into(logs / "jobs.err") if engine == "local" else nullcontext():
             return list(executor.submit_array(calls))
     except (TypeError, NameError, ValueError, AssertionError, RuntimeError, OSError) as error:
@@ -70,7 +70,7 @@ def cancel(jobs: Sequence[Any], engine: str) -> None:
     if engine == "slurm":
         arrays = sorted({job.job_id.split("_")[0] for job in jobs})
         subprocess.run(["scancel", *arrays], check=False)
-    elif not _ended(jobs, TOLD_SECONDS):
+    elif not _ended(jobs, STOPPED_SECONDS):
         for job in jobs:
             job.cancel()
         _ended(jobs, END_SECONDS)

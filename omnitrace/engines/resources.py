@@ -1,4 +1,4 @@
-"""What is asked of any engine, and where a run lies for all of its workers."""
+"""Resources of a worker, for any engine, and where a run lies for all workers."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def located(run: Path) -> Path:
 
 
 def jobs_folder(run: Path) -> Path:
-    """Where jobs over a run keep their logs: beside what the command is called in."""
+    """Where jobs over a run keep their logs: a folder in the current one."""
     return Path(f"{run.name}-jobs").absolute()
 
 

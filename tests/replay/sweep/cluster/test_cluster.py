@@ -60,7 +60,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Run:
 def small_blocks(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr("replay.sweep.blocks.BLOCK", 2)
     monkeypatch.setattr(on_jobs, "LOOK_SECONDS", 0.05)
-    monkeypatch.setattr("omnitrace.engines.jobs.TOLD_SECONDS", 0.5)
+    monkeypatch.setattr("omnitrace.engines.jobs.STOPPED_SECONDS", 0.5)
     monkeypatch.chdir(tmp_path)
 
 
