@@ -14,7 +14,7 @@ from typing import Any, Protocol
 
 from omnitrace.engines.resources import RETRIES, Resources, why
 from omnitrace.engines.signals import held_back
-from omnitrace.errors import CommandError, OmniTraceError
+from omnitrace.errors import CommandError, OmniTraceError, extra
 
 
 class Actor(Protocol):
@@ -95,12 +95,8 @@ def _joined_cluster() -> Iterator[Any]:
 
     CommandError where the extra [cluster] is not installed or the cluster cannot be joined.
     """
-    try:
+    with extra("cluster", "Ray workers need"):
         import ray
-    except ImportError as error:
-        raise CommandError(
-            f"Ray workers need {error.name}: pip install 'omnitrace-replay[cluster]'."
-        ) from error
     with redirect_stdout(sys.stderr):
         if ray.is_initialized():
             yield ray

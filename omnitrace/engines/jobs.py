@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from omnitrace.engines.resources import Resources, why
-from omnitrace.errors import CommandError
+from omnitrace.errors import CommandError, extra
 
 NAME = "omnitrace"
 MINUTES = 12 * 60
@@ -35,12 +35,8 @@ def submit(
 
     CommandError where the extra [cluster] is not installed, or if the engine refuses.
     """
-    try:
+    with extra("cluster", "jobs need"):
         import submitit
-    except ImportError as error:
-        raise CommandError(
-            f"jobs need {error.name}: pip install 'omnitrace-replay[cluster]'."
-        ) from error
     try:
         executor = submitit.AutoExecutor(logs, engine, slurm_max_num_timeout=REQUEUES)
         given = {key: _number(value) for key, value in resources.options.items()}

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from omnitrace.atomic import atomic_write
-from omnitrace.errors import CommandError, OmniTraceError
+from omnitrace.errors import CommandError, OmniTraceError, extra
 from replay.analyses.result import Result
 
 if TYPE_CHECKING:
@@ -123,12 +123,8 @@ def new_axes(figure: Figure, title: str) -> Axes:
 
 @contextmanager
 def _style(salt: str) -> Iterator[None]:
-    try:
+    with extra("report", "figures need"):
         import matplotlib
-    except ImportError as error:
-        raise CommandError(
-            f"figures need {error.name}: pip install 'omnitrace-replay[report]'."
-        ) from error
     style: Any = {**_STYLE, "svg.hashsalt": salt}
     with matplotlib.rc_context(style):
         yield

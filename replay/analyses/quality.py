@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, ClassVar
 import numpy as np
 
 from omnitrace.arrays import Float64, Int64
-from omnitrace.errors import CommandError
+from omnitrace.errors import extra
 from replay.analyses.figure import ACCENT, HUES, INK, QUIET
 from replay.analyses.result import Result, Table, number
 from replay.analyses.variants import bound_of, with_interval
@@ -120,12 +120,8 @@ def rouge_l(responses: Mapping[str, str], references: Mapping[str, str]) -> dict
 
     CommandError without the package.
     """
-    try:
+    with extra("report", "ROUGE-L needs"):
         from rouge_score.rouge_scorer import RougeScorer
-    except ImportError as error:
-        raise CommandError(
-            f"ROUGE-L needs {error.name}: pip install 'omnitrace-replay[report]'."
-        ) from error
     scorer = RougeScorer(["rougeL"], use_stemmer=True)
     return {
         id: float(scorer.score(references[id], response)["rougeL"].fmeasure)

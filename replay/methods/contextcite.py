@@ -10,7 +10,7 @@ import warnings
 import numpy as np
 
 from omnitrace.arrays import Bool, Float64
-from omnitrace.errors import CommandError
+from omnitrace.errors import extra
 from replay.faithfulness.recorded import span_log_odds
 from replay.methods.task import AttributionTask
 
@@ -41,13 +41,9 @@ def surrogate(kept: Bool, log_odds: Float64, tokens: int) -> Float64:
     min ‖f/tokens - standardised(mask) · v - c‖² / 2r + α ‖v‖₁; w is v in units of the mask and
     times the span's number of tokens, so that α means the same for spans of any length.
     """
-    try:
+    with extra("faithful", "the surrogate needs"):
         from sklearn.exceptions import ConvergenceWarning
         from sklearn.linear_model import Lasso
-    except ImportError as error:
-        raise CommandError(
-            f"the surrogate needs {error.name}: pip install 'omnitrace-replay[faithful]'."
-        ) from error
     spread = kept.std(axis=0)
     spread[spread == 0] = 1.0
     with warnings.catch_warnings():
