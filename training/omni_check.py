@@ -25,6 +25,7 @@ from recorder.planted.samples import KINDS, SPLITS, make_sample, write_samples
 RESULTS = Path(__file__).parent / "results" / "omni.json"
 FPS = 2.0
 RATE = 16_000
+MAX_NEW_TOKENS = 160
 
 
 def measure(
@@ -76,7 +77,7 @@ def answer(
     inputs, sounding = prepare(processor, messages, folder)
     with torch.inference_mode():
         ids = model.generate(
-            **inputs, use_audio_in_video=sounding, do_sample=False, max_new_tokens=160
+            **inputs, use_audio_in_video=sounding, do_sample=False, max_new_tokens=MAX_NEW_TOKENS
         )
     new = ids[0, inputs["input_ids"].shape[1] :]
     text: str = processor.tokenizer.decode(new, skip_special_tokens=True)

@@ -15,7 +15,7 @@ from torch.nn import functional
 
 from recorder.planted.media import Audio, Image, render
 from recorder.planted.samples import KINDS, ask_anew, make_plan, make_sample
-from training import omni
+from training import omni, omni_check
 from training.omni_check import compare
 from training.omni_data import Encoder, Example, as_decoded, branch, collate, hide
 from training.omni_model import build_model, build_processor
@@ -172,23 +172,17 @@ def test_sentences_are_compared_at_their_place(said: str, right: tuple[int, int]
     assert compare(said, ["A cat.", "A dog."]) == right
 
 
-def test_three_steps_train_and_save(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_three_steps_train_and_save(
+    processor: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """The command as a user types it, at its smallest."""
     out, results = tmp_path / "model", tmp_path / "results.json"
-    words = [
-        "--steps",
-        "3",
-        "--lessons",
-        "2",
-        "--fresh",
-        "1",
-        "--out",
-        str(out),
-        "--results",
-        str(results),
-    ]
+    words = ["--steps", "3", "--lessons", "1", "--fresh", "1", "--out"]
+    words += [str(out), "--results", str(results)]
     monkeypatch.setattr(sys, "argv", ["omni", *words, "--checkpoint", str(tmp_path / "kept")])
     monkeypatch.setattr(omni, "SAVE_EVERY", 2)
+    monkeypatch.setattr(omni, "build_processor", lambda seed: processor)
+    monkeypatch.setattr(omni_check, "MAX_NEW_TOKENS", 8)  # so little trained, it never ends
     omni.main()
     assert (out / "model.safetensors").is_file()
     assert set(json.loads(results.read_text())["sentences_exactly_right"]) == set(KINDS)
@@ -202,7 +196,7 @@ def test_training_lowers_the_loss_and_repeats(processor: Any) -> None:
             model,
             processor,
             0,
-            omni.Schedule(steps=4, looks=2, listens=2, drills=2, batch=4, warmup=1, last=2),
+            omni.Schedule(steps=3, looks=1, listens=1, drills=1, batch=2, warmup=1, last=1),
         )
         drawn = next(omni.examples(Encoder(processor, model), 1, omni.Schedule(batch=4), 0))
         with torch.inference_mode():
