@@ -11,9 +11,12 @@ import ast
 import subprocess
 import sys
 from functools import cache
+from importlib import import_module
 from pathlib import Path
 
 import pytest
+
+import omnitrace.cli
 
 ROOT = Path(__file__).parents[1]
 HEAVY = ("torch", "transformers", "spacy", "textual")
@@ -96,6 +99,13 @@ def test_a_folder_imports_only_what_it_may() -> None:
 
 def test_no_two_files_import_each_other_in_a_circle() -> None:
     assert circles(graph()) == []
+
+
+def test_no_verb_imports_another() -> None:
+    tables = [omnitrace.cli.VERBS, *(import_module(room).VERBS for room in omnitrace.cli.ROOMS)]
+    verbs = {target.split(":")[0] for table in tables for _, target, _ in table.values()}
+    found = {name: graph()[name] & verbs - {name} for name in verbs - EXCEPTIONS.keys()}
+    assert {name: others for name, others in found.items() if others} == {}
 
 
 def test_the_contract_sees_imports_anywhere_in_a_file() -> None:
