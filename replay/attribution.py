@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 from bisect import bisect_left
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, TypeVar, TypeVarTuple
@@ -145,15 +145,16 @@ class Replayer:
 
     def attribute(self, config: ReplayConfig) -> Attribution:
         """As the function `attribute`."""
-        trace, units = self.tagged(config.tags), self.units(config.units, config.tags)
-        unit, confidence = self._once(self._best, *mass_key(config))
-        votes, chunks = self._votes(config), self.spans(config)
+        key, trace = mass_key(config), self.tagged(config.tags)
+        units, mass = self._once(self._units, key[0]), self._once(self._mass, *key)
+        unit, confidence = self._once(self._best, *key)
+        votes, chunks = self._votes(key, config), self.spans(config)
         return Attribution(
             id=trace.id,
             response=trace.response,
             config=config,
             units=units,
-            mass=self.mass(config),
+            mass=mass,
             unit=unit,
             confidence=confidence,
             vote=np.where(voting_steps(trace, chunks), votes.weight, np.float32(0)),
@@ -198,30 +199,33 @@ class Replayer:
         mass = self._once(self._mass, units, scores, masses)
         return step_votes(mass, cut, trace.media, mapping.competition, visible_steps(trace))
 
-    def _votes(self, config: ReplayConfig) -> _Votes:
+    def _votes(self, masses: MassKey, config: ReplayConfig) -> _Votes:
         """The weighted votes; of each mapping only those of the last weights are kept."""
-        key, weights = mass_key(config), stage(config.curation, VoteStage)
-        mapping = stage(config, MappingStage)
-        known = self._last_votes.get((*key, mapping))
+        key, weights = (*masses, stage(config, MappingStage)), stage(config.curation, VoteStage)
+        known = self._last_votes.get(key)
         if known is None or known[0] != weights:
-            groups = self._once(self._step_votes, *key, mapping)
-            confidence = self._once(self._best, *key)[1]
-            known = weights, _weighted(self.tagged(config.tags).pos, groups, confidence, weights)
-            self._last_votes[*key, mapping] = known
+            known = weights, self._weighted(*key, weights)
+            self._last_votes[key] = known
         return known[1]
 
-
-def _weighted(
-    pos: Sequence[str], groups: list[StepVotes], confidence: Float32, weights: VoteStage
-) -> _Votes:
-    """The votes of `groups`, and of all T steps, whether they vote or not."""
-    weighted = []
-    for group in groups:
-        steps = group.steps.tolist()
-        own = votes([pos[t] for t in steps], group.confidence.tolist(), weights)
-        weighted.append(_GroupVotes(steps, group.unit.tolist(), own))
-    every = np.array(votes(pos, confidence.tolist(), weights), np.float64)
-    return _Votes(weighted, every.astype(np.float32))
+    def _weighted(
+        self,
+        units: UnitStage,
+        scores: ScoreStage,
+        masses: MassStage,
+        mapping: MappingStage,
+        weights: VoteStage,
+    ) -> _Votes:
+        """The votes of each curation group, and of all T steps, whether they vote or not."""
+        pos = self.tagged(units.tags).pos
+        weighted = []
+        for group in self._once(self._step_votes, units, scores, masses, mapping):
+            steps = group.steps.tolist()
+            own = votes([pos[t] for t in steps], group.confidence.tolist(), weights)
+            weighted.append(_GroupVotes(steps, group.unit.tolist(), own))
+        _, confidence = self._once(self._best, units, scores, masses)
+        every = np.array(votes(pos, confidence.tolist(), weights), np.float64)
+        return _Votes(weighted, every.astype(np.float32))
 
 
 def _span(

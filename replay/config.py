@@ -186,7 +186,8 @@ S = TypeVar("S")
 
 def stage(config: S, kind: type[S]) -> S:
     """The options of one stage of `config` (`kind`, one of its bases): hashable, a cache key."""
-    return kind(*(getattr(config, name) for name in option_names(kind)))
+    names: tuple[str, ...] = kind.__match_args__  # type: ignore[attr-defined]  # of a dataclass
+    return kind(*[getattr(config, name) for name in names])
 
 
 def option_names(*kinds: type) -> tuple[str, ...]:

@@ -14,7 +14,7 @@ import numpy as np
 
 from omnitrace.arrays import Bool, Float64
 from omnitrace.errors import CommandError, nearest
-from replay.config import PRESETS, ReplayConfig
+from replay.config import PRESETS, ReplayConfig, SpanStage, UnitStage, with_stages
 from replay.methods import METHODS, AttributionTask
 from replay.stats import spearman
 
@@ -77,9 +77,7 @@ def side(name: str, base: ReplayConfig) -> Side:
     if name not in PRESETS:
         legal = [*METHODS, *PRESETS]
         raise CommandError(f"there is no method or preset '{name}': {nearest(name, legal)}.")
-    keys = ("units", "tags", "chunker", "window", "response")
-    same = {key: getattr(base, key) for key in keys}
-    return Side(name, "signal", replace(PRESETS[name], **same))
+    return Side(name, "signal", with_stages(PRESETS[name], base, UnitStage, SpanStage))
 
 
 def compare(a: AttributionTask, b: AttributionTask, methods: tuple[str, str]) -> list[Comparison]:

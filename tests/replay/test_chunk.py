@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import fields, replace
 from itertools import pairwise
 from random import Random
 from typing import Any
@@ -13,7 +13,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from omnitrace.trace import Trace
-from replay.chunk import Chunk, chunk, thinking_steps
+from replay import ReplayConfig, Replayer
+from replay.chunk import CHUNKERS, Chunk, Chunker, chunk, thinking_steps
 from tests.build import make_trace
 
 
@@ -225,3 +226,19 @@ def test_spans_partition_the_steps_and_the_words(
     assert not any(span.thinking for span in parts["answer"])
     words = "".join(trace.response[span.start : span.end] for span in spans)
     assert "".join(words.split()) == "".join(trace.response.split())
+
+
+def test_a_chunker_is_a_line_in_the_registry(monkeypatch: pytest.MonkeyPatch) -> None:
+    def halves(trace: Trace, borders: Any, window: int) -> Any:
+        return np.array([trace.T // 2])
+
+    monkeypatch.setitem(CHUNKERS, "halves", Chunker("both halves", halves))
+    trace = make_trace()
+    spans = Replayer(trace).spans(ReplayConfig(chunker="halves"))
+    assert [span.steps for span in spans] == [(0, trace.T // 2), (trace.T // 2, trace.T)]
+
+
+def test_the_choices_and_the_help_are_those_of_the_registry() -> None:
+    field = next(f for f in fields(ReplayConfig) if f.name == "chunker")
+    assert field.metadata["choices"] == tuple(CHUNKERS)
+    assert all(chunker.help in field.metadata["help"] for chunker in CHUNKERS.values())

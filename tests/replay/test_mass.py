@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import fields
 from typing import Any
 from unittest.mock import patch
 
@@ -13,8 +14,10 @@ from hypothesis import strategies as st
 
 from omnitrace.timeline import Medium
 from omnitrace.units import UnitConfig, Units
+from replay import ReplayConfig, Replayer
 from replay.mapping import best_unit, candidate_groups
 from replay.mass import mass
+from replay.reduce import REDUCES, Reduce
 from replay.rows import Rows
 from tests.build import make_rows, make_trace
 
@@ -230,3 +233,21 @@ def test_the_release_gives_audio_and_video_prompts_no_text_sources() -> None:
         [[7, 9]],
     ]
     assert curation_groups("release")[0] == [[0, 1, 10], [2]]
+
+
+def test_a_reduce_is_a_line_in_the_registry(monkeypatch: pytest.MonkeyPatch) -> None:
+    halved = Reduce("half of their sum", lambda total, sizes, n: total / 2)
+    monkeypatch.setitem(REDUCES, "half", halved)
+    trace, half = make_trace(), ReplayConfig(reduce="half")
+    whole = Replayer(trace).mass(ReplayConfig(reduce="sum"))
+    assert np.array_equal(Replayer(trace).mass(half), whole / 2)
+    least = Reduce("smallest", over_tokens=np.minimum)
+    monkeypatch.setitem(REDUCES, "min", least)
+    rows = Rows.of_dense(np.array([[0.5, 0.25, 0.125, 0]], np.float32))
+    assert mass(rows, make_units([0, 0, 1]), "min").tolist() == [[0.25, 0.125]]
+
+
+def test_the_choices_and_the_help_are_those_of_the_registry() -> None:
+    field = next(f for f in fields(ReplayConfig) if f.name == "reduce")
+    assert field.metadata["choices"] == tuple(REDUCES)
+    assert all(reduce.help in field.metadata["help"] for reduce in REDUCES.values())

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import fields, replace
 from itertools import pairwise
 
 import numpy as np
@@ -11,10 +12,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from omnitrace.prompt import Prompt
 from omnitrace.timeline import Medium, Modality, Part, Timeline
 from omnitrace.trace import Trace
 from omnitrace.units import UnitConfig, Units
-from omnitrace.units.text import clauses
+from omnitrace.units.data import Pieces
+from omnitrace.units.text import TEXT_UNITS, TextUnits, clauses
 from tests.build import make_trace
 
 
@@ -239,3 +242,19 @@ def test_owners_of_tokens() -> None:
     trace = make_trace()
     units = trace.units(UnitConfig(video="apart"))
     assert units.owner_of_tokens(trace.n).tolist() == owners(units, trace.n)
+
+
+def test_text_units_are_a_line_in_the_registry(monkeypatch: pytest.MonkeyPatch) -> None:
+    def words(prompt: Prompt) -> Pieces:
+        spans = [match.span() for match in re.finditer(r"\S+", prompt.prompt_text)]
+        return Pieces(np.array(spans, np.int32), np.arange(len(prompt.parts), dtype=np.int32))
+
+    monkeypatch.setitem(TEXT_UNITS, "word", TextUnits("words", words))
+    units = make_trace().units(UnitConfig(text="word"))
+    assert units.text[:3] == ("The", "parcel", "weighs")
+
+
+def test_the_choices_and_the_help_are_those_of_the_registry() -> None:
+    field = next(f for f in fields(UnitConfig) if f.name == "text")
+    assert field.metadata["choices"] == tuple(TEXT_UNITS)
+    assert all(units.help in field.metadata["help"] for units in TEXT_UNITS.values())
