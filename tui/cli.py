@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from omnitrace import open_run
+from omnitrace.cli.flags import RunPath
 from omnitrace.errors import CommandError, extra
 
 VERBS = {
@@ -18,7 +19,7 @@ VERBS = {
 
 
 def browse(
-    run: Path,
+    run: RunPath,
     *,
     sample: str | None = None,
     step: int = 1,
@@ -30,8 +31,6 @@ def browse(
 
     Parameters
     ----------
-    run
-        the folder of a run
     sample
         open this sample at once
     step

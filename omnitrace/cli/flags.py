@@ -1,7 +1,8 @@
-"""Command-line flags from a configuration's fields: one a leaf, so that no flag is written twice.
+"""Command-line flags from a configuration's fields, and the parameters that many verbs share.
 
-A `TypedDict` of the leaves tells cyclopts what to parse and gives back only what the user set,
-so that preset, file and flags can be laid over one another in that order.
+Every leaf of a configuration is one flag, so that none is written twice. A `TypedDict` of the
+leaves tells cyclopts what to parse and gives back only what the user set, so that the file
+overrides the preset, and the flags override the file.
 """
 
 from __future__ import annotations
@@ -18,6 +19,18 @@ from omnitrace.config import build, load_toml
 C = TypeVar("C")
 F = TypeVar("F", bound=Callable[..., int])
 
+RunPath = Annotated[Path, Parameter(help="the folder of a run")]
+PresetName = Annotated[
+    str,
+    Parameter(help="default, paper or release; the file and then the flags override its keys"),
+]
+ConfigFile = Annotated[
+    Path | None, Parameter(help="a TOML file of configuration keys, as the browser saves it")
+]
+KeysFile = Annotated[
+    Path | None, Parameter(help="a TOML file of the keys below; the flags override it")
+]
+
 
 def flags_of(config: Any) -> Callable[[F], F]:
     """Decorator: the verb's parameter `given` collects the flags of every leaf of `config`."""
@@ -30,7 +43,7 @@ def flags_of(config: Any) -> Callable[[F], F]:
 
 
 def layered(config: C, file: Path | None, given: dict[str, Any] | None) -> C:
-    """`config`, then the TOML `file` over it, then the flags `given`; checked by `build`."""
+    """`config`, overridden by the TOML `file` and then by the flags `given`; checked by `build`."""
     if file is not None:
         config = load_toml(config, file)
     return build(config, given or {}, "command line")

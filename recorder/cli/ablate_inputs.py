@@ -2,30 +2,22 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 from omnitrace.cli.console import progress_bar
-from omnitrace.cli.flags import flags_of, layered
+from omnitrace.cli.flags import KeysFile, RunPath, flags_of, layered
 from recorder.cli.output import loading, show_added
 from recorder.config import AblateConfig
 
 
 @flags_of(AblateConfig())
 def ablate_inputs(
-    run: Path, *, config: Path | None = None, given: dict[str, Any] | None = None
+    run: RunPath, *, config: KeysFile = None, given: dict[str, Any] | None = None
 ) -> int:
     """Record how likely a run's answers stay when parts of their prompts are taken away.
 
     Takes the run's own model and samples; `omnitrace faithful` reads what is recorded, with no
     model. Running the same command again resumes: samples that have it are skipped.
-
-    Parameters
-    ----------
-    run
-        the folder of a run
-    config
-        a TOML file of the keys below; flags are laid over it
     """
     chosen = layered(AblateConfig(), config, given)
     with loading():

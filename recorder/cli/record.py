@@ -12,7 +12,7 @@ from cyclopts import Parameter
 
 from omnitrace.cli.cluster import HERE, Workers
 from omnitrace.cli.console import narrate_failures, out, plain, progress_bar, table
-from omnitrace.cli.flags import flags_of, layered
+from omnitrace.cli.flags import KeysFile, flags_of, layered
 from omnitrace.engines.resources import Resources
 from omnitrace.text import one_line
 from recorder.cli.output import loading, show_summary
@@ -44,7 +44,7 @@ def record(
     samples: Path,
     run: Path,
     *,
-    config: Path | None = None,
+    config: KeysFile = None,
     options: Annotated[RecordOptions, Parameter(name="*")] = RecordOptions(),
     on: Annotated[Workers, Parameter(name="*")] = HERE,
     given: dict[str, Any] | None = None,
@@ -60,8 +60,6 @@ def record(
         paper's release; media paths are relative to it
     run
         the folder of the run: made if it is not there, joined if it is
-    config
-        a TOML file of the keys below; flags are laid over it
     """
     chosen = layered(RecordConfig(), config, given)
     read = refuse_early(samples, chosen)

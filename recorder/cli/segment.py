@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Annotated, Any
 
 from cyclopts import Parameter
 
 from omnitrace.cli.console import progress_bar
-from omnitrace.cli.flags import flags_of, layered
+from omnitrace.cli.flags import KeysFile, RunPath, flags_of, layered
 from recorder.cli.output import show_added
 from recorder.config import SegmentConfig
 from recorder.segment import segment as segment_run
@@ -16,10 +15,10 @@ from recorder.segment import segment as segment_run
 
 @flags_of(SegmentConfig())
 def segment(
-    run: Path,
+    run: RunPath,
     *,
     segmenter: Annotated[str, Parameter(name="--with")],
-    config: Path | None = None,
+    config: KeysFile = None,
     given: dict[str, Any] | None = None,
 ) -> int:
     """Cut the audio of a recorded run, of audio files and of videos, into named stretches.
@@ -29,12 +28,8 @@ def segment(
 
     Parameters
     ----------
-    run
-        the folder of a run
     segmenter
         bins, transcript, whisper, paraformer or scribe
-    config
-        a TOML file of the keys below; flags are laid over it
     """
     chosen = layered(SegmentConfig(), config, given)
     with progress_bar() as report:

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 from omnitrace.cli.console import progress_bar
+from omnitrace.cli.flags import RunPath
 from recorder.cli.output import show_added
 from recorder.retag import tag as tag_run
 
 
-def tag(run: Path, *, spacy_model: str = "", name: str = "") -> int:
+def tag(run: RunPath, *, spacy_model: str = "", name: str = "") -> int:
     """Tag a recorded run again on the CPU; the tags that it has stay.
 
     Nothing is recorded again: replays choose with --tags. Running the same command again resumes:
@@ -17,8 +16,6 @@ def tag(run: Path, *, spacy_model: str = "", name: str = "") -> int:
 
     Parameters
     ----------
-    run
-        the folder of a run
     spacy_model
         a spaCy pipeline, installed or a folder; empty: the bundled one
     name

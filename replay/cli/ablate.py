@@ -14,7 +14,7 @@ from rich.table import Table
 
 from omnitrace import open_run
 from omnitrace.cli.console import narrate_failures, out, progress_bar, table
-from omnitrace.cli.flags import flags_of, layered
+from omnitrace.cli.flags import ConfigFile, PresetName, RunPath, flags_of, layered
 from omnitrace.config import to_dict
 from replay import PRESETS
 from replay import preset as preset_of
@@ -52,11 +52,11 @@ class AblateOptions:
 
 @flags_of(PRESETS["default"])
 def ablate(
-    run: Path,
+    run: RunPath,
     *,
     labels: Path,
-    preset: str = "default",
-    config: Path | None = None,
+    preset: PresetName = "default",
+    config: ConfigFile = None,
     options: Annotated[AblateOptions, Parameter(name="*")] = AblateOptions(),
     given: dict[str, Any] | None = None,
 ) -> int:
@@ -66,14 +66,8 @@ def ablate(
 
     Parameters
     ----------
-    run
-        the folder of a run
     labels
         a labels file (a judge's or a person's), or the truth file of planted samples
-    preset
-        where to start from: default, paper or release; the file, then the flags are laid over it
-    config
-        a TOML file of configuration keys, as the browser saves it
     """
     chosen = layered(preset_of(preset), config, given)
     opened, golds = open_run(run), read_golds(labels)

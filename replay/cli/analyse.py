@@ -11,7 +11,7 @@ from cyclopts import Parameter
 
 from omnitrace import open_run
 from omnitrace.cli.console import narrate, narrate_failures, out, plain, table, waiting
-from omnitrace.cli.flags import flags_of, layered
+from omnitrace.cli.flags import ConfigFile, PresetName, RunPath, flags_of, layered
 from omnitrace.config import to_dict
 from omnitrace.errors import CommandError
 from replay import PRESETS
@@ -46,11 +46,11 @@ class AnalyseOptions:
 
 @flags_of(PRESETS["default"])
 def analyse(
-    run: Path,
+    run: RunPath,
     name: str = "",
     *,
-    preset: str = "default",
-    config: Path | None = None,
+    preset: PresetName = "default",
+    config: ConfigFile = None,
     options: Annotated[AnalyseOptions, Parameter(name="*")] = AnalyseOptions(),
     given: dict[str, Any] | None = None,
 ) -> int:
@@ -58,14 +58,8 @@ def analyse(
 
     Parameters
     ----------
-    run
-        the folder of a run
     name
         the analysis; --list says which there are
-    preset
-        where to start from: default, paper or release; the file, then the flags are laid over it
-    config
-        a TOML file of configuration keys
     """
     if options.list:
         return show_list(options.json)

@@ -15,7 +15,7 @@ from cyclopts import Parameter
 from omnitrace import open_run
 from omnitrace.baseline import Answerer, BaselineConfig, Comparer
 from omnitrace.cli.console import narrate, narrate_failures, out, tracked
-from omnitrace.cli.flags import flags_of, layered
+from omnitrace.cli.flags import KeysFile, RunPath, flags_of, layered
 from replay.baselines.answers import STATES, Answer, read_answer
 from replay.baselines.methods import METHODS, load_method
 from replay.baselines.run import compute, kept_similarity, predictions_of, result_of, results_of
@@ -28,11 +28,11 @@ from replay.evaluation.space import MODALITIES
 
 @flags_of(BaselineConfig())
 def baseline(
-    run: Path,
+    run: RunPath,
     predictions: Path,
     *,
     method: Literal["random", "embedding", "clip", "self"],
-    config: Path | None = None,
+    config: KeysFile = None,
     choice: Annotated[ThresholdOptions, Parameter(name="*")] = USUAL,
     given: dict[str, Any] | None = None,
 ) -> int:
@@ -43,15 +43,11 @@ def baseline(
 
     Parameters
     ----------
-    run
-        the folder of a run
     predictions
         the labels file to write, such as random.jsonl
     method
         random: by chance; embedding: by the recorded model's own embeddings; clip: by CLIP's;
         self: the recorded model is asked
-    config
-        a TOML file of the keys below; flags are laid over it
     """
     chosen, opened = layered(BaselineConfig(), config, given), open_run(run)
     usual = METHODS[method].threshold

@@ -14,7 +14,7 @@ from cyclopts import Parameter
 
 from omnitrace import Trace, open_run
 from omnitrace.cli.console import narrate_failures, out, plain, table, tracked
-from omnitrace.cli.flags import flags_of, layered
+from omnitrace.cli.flags import RunPath, flags_of, layered
 from omnitrace.samples import each_sample, sample_sentence
 from omnitrace.text import one_line
 from replay import PRESETS
@@ -50,7 +50,7 @@ class CompareOptions:
 
 @flags_of(PRESETS["default"])
 def compare(
-    run: Path,
+    run: RunPath,
     a: str,
     b: str,
     *,
@@ -66,8 +66,6 @@ def compare(
 
     Parameters
     ----------
-    run
-        the folder of a run
     a
         a method (signal, votes, loo, contextcite, random, length) or a preset
     b

@@ -16,7 +16,7 @@ from rich.table import Table
 
 from omnitrace import OmniTraceError, open_run
 from omnitrace.cli.console import narrate, narrate_failures, out, plain, table, tracked
-from omnitrace.cli.flags import flags_of, layered
+from omnitrace.cli.flags import ConfigFile, PresetName, RunPath, flags_of, layered
 from omnitrace.config import to_dict
 from omnitrace.text import one_line
 from replay import PRESETS, ReplayConfig
@@ -64,11 +64,11 @@ class EvaluateOptions:
 
 @flags_of(PRESETS["default"])
 def evaluate(
-    run: Path,
+    run: RunPath,
     labels: Path,
     *,
-    preset: str = "default",
-    config: Path | None = None,
+    preset: PresetName = "default",
+    config: ConfigFile = None,
     options: Annotated[EvaluateOptions, Parameter(name="*")] = EvaluateOptions(),
     given: dict[str, Any] | None = None,
 ) -> int:
@@ -79,14 +79,8 @@ def evaluate(
 
     Parameters
     ----------
-    run
-        the folder of a run
     labels
         a labels file (a judge's or a person's), or the truth file of planted samples
-    preset
-        where to start from: default, paper or release; the file, then the flags are laid over it
-    config
-        a TOML file of configuration keys, as the browser saves it
     """
     chosen = layered(preset_of(preset), config, given)
     opened, golds = open_run(run), read_golds(labels)

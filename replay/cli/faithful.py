@@ -13,7 +13,7 @@ from cyclopts import Parameter
 
 from omnitrace import open_run
 from omnitrace.cli.console import narrate, narrate_failures, out, plain, table, tracked
-from omnitrace.cli.flags import flags_of, layered
+from omnitrace.cli.flags import ConfigFile, PresetName, RunPath, flags_of, layered
 from omnitrace.config import to_dict
 from omnitrace.store.kinds import ABLATIONS
 from omnitrace.text import one_line
@@ -57,10 +57,10 @@ class FaithfulOptions:
 
 @flags_of(PRESETS["default"])
 def faithful(
-    run: Path,
+    run: RunPath,
     *,
-    preset: str = "default",
-    config: Path | None = None,
+    preset: PresetName = "default",
+    config: ConfigFile = None,
     options: Annotated[FaithfulOptions, Parameter(name="*")] = FaithfulOptions(),
     given: dict[str, Any] | None = None,
 ) -> int:
@@ -68,15 +68,6 @@ def faithful(
 
     No model runs: `omnitrace record --ablations` or `omnitrace ablate-inputs` did that
     (docs/faithfulness.md). What the recorded masks cannot answer is left out and counted.
-
-    Parameters
-    ----------
-    run
-        the folder of a run
-    preset
-        where to start from: default, paper or release; the file, then the flags are laid over it
-    config
-        a TOML file of configuration keys, as the browser saves it
     """
     chosen = layered(preset_of(preset), config, given)
     opened, how = open_run(run), method(options.method)

@@ -14,6 +14,7 @@ from cyclopts.validators import Number
 from omnitrace import Trace, open_run
 from omnitrace.cli.console import narrate, narrate_failures, plain, tracked
 from omnitrace.cli.console import out as stdout
+from omnitrace.cli.flags import RunPath
 from omnitrace.errors import CommandError
 from omnitrace.media.folder import MediaFolder
 from omnitrace.samples import readable, sample_sentence
@@ -50,7 +51,7 @@ class SpendingOptions:
 
 
 def judge(
-    run: Path,
+    run: RunPath,
     out: Path,
     *,
     server: Annotated[JudgeConfig, Parameter(name="*")],
@@ -64,8 +65,6 @@ def judge(
 
     Parameters
     ----------
-    run
-        the folder of a run
     out
         the labels file: made if it is not there, continued if it is
     media

@@ -9,7 +9,7 @@ from typing import Any
 from omnitrace import open_run
 from omnitrace.atomic import atomic_write
 from omnitrace.cli.console import narrate, tracked
-from omnitrace.cli.flags import flags_of, layered
+from omnitrace.cli.flags import ConfigFile, PresetName, flags_of, layered
 from omnitrace.config import to_toml
 from omnitrace.errors import OmniTraceError
 from omnitrace.store.kinds import ABLATIONS
@@ -25,8 +25,8 @@ def learn_heads(
     run: Path,
     out: Path,
     *,
-    preset: str = "default",
-    config: Path | None = None,
+    preset: PresetName = "default",
+    config: ConfigFile = None,
     ablations: str = "mask",
     given: dict[str, Any] | None = None,
 ) -> int:
@@ -41,10 +41,6 @@ def learn_heads(
         the folder of a run to learn from
     out
         the TOML file to write
-    preset
-        where to start from: default, paper or release; the file, then the flags are laid over it
-    config
-        a TOML file of configuration keys, as the browser saves it
     ablations
         the name under which ablations were recorded
     """

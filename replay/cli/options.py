@@ -11,7 +11,7 @@ from typing import Any
 
 from omnitrace import OmniTraceError, Trace, open_run
 from omnitrace.cli.console import narrate, narrate_failures, out, plain, table, tracked
-from omnitrace.cli.flags import flags_of, layered
+from omnitrace.cli.flags import ConfigFile, PresetName, RunPath, flags_of, layered
 from omnitrace.config import to_dict
 from omnitrace.text import one_line
 from replay import PRESETS, Attribution, ReplayConfig
@@ -26,11 +26,11 @@ SCHEMA = "omnitrace.options/1"
 
 @flags_of(PRESETS["default"])
 def options(
-    run: Path,
+    run: RunPath,
     options: Path,
     *,
-    preset: str = "default",
-    config: Path | None = None,
+    preset: PresetName = "default",
+    config: ConfigFile = None,
     json: bool = False,
     given: dict[str, Any] | None = None,
 ) -> int:
@@ -40,14 +40,8 @@ def options(
 
     Parameters
     ----------
-    run
-        the folder of a run
     options
         JSON lines {"id", "options"}, as `omnitrace dataset` writes them
-    preset
-        where to start from: default, paper or release; the file, then the flags are laid over it
-    config
-        a TOML file of configuration keys, as the browser saves it
     json
         print JSON (schema omnitrace.options/1) instead of a table
     """

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import sys
-from pathlib import Path
 from typing import Any
 
 from rich.table import Table
 
 from omnitrace import open_run
 from omnitrace.cli.console import narrate_failures, out, plain, table
-from omnitrace.cli.flags import flags_of, layered
+from omnitrace.cli.flags import ConfigFile, PresetName, RunPath, flags_of, layered
 from omnitrace.text import one_line
 from replay import PRESETS, Attribution
 from replay import preset as preset_of
@@ -21,10 +20,10 @@ from replay.run import attribute_all, check_added, check_samples
 
 @flags_of(PRESETS["default"])
 def replay(
-    run: Path,
+    run: RunPath,
     *,
-    preset: str = "default",
-    config: Path | None = None,
+    preset: PresetName = "default",
+    config: ConfigFile = None,
     sample: tuple[str, ...] = (),
     json: bool = False,
     given: dict[str, Any] | None = None,
@@ -33,12 +32,6 @@ def replay(
 
     Parameters
     ----------
-    run
-        the folder of a run
-    preset
-        where to start from: default, paper or release; the file, then the flags are laid over it
-    config
-        a TOML file of configuration keys, as the browser saves it
     sample
         only the sample of this id; may be given several times
     json

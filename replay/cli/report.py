@@ -11,7 +11,7 @@ from cyclopts.validators import Number
 
 from omnitrace import open_run
 from omnitrace.cli.console import narrate, narrate_failures, waiting
-from omnitrace.cli.flags import flags_of, layered
+from omnitrace.cli.flags import ConfigFile, PresetName, RunPath, flags_of, layered
 from replay import PRESETS
 from replay import preset as preset_of
 from replay.analyses import material_of
@@ -50,11 +50,11 @@ class ReportOptions:
 
 @flags_of(PRESETS["default"])
 def report(
-    run: Path,
+    run: RunPath,
     out: Path,
     *,
-    preset: str = "default",
-    config: Path | None = None,
+    preset: PresetName = "default",
+    config: ConfigFile = None,
     options: Annotated[ReportOptions, Parameter(name="*")] = ReportOptions(),
     given: dict[str, Any] | None = None,
 ) -> int:
@@ -65,14 +65,8 @@ def report(
 
     Parameters
     ----------
-    run
-        the folder of a run
     out
         the file to write; one that is there is replaced when the new one is whole
-    preset
-        where to start from: default, paper or release; the file, then the flags are laid over it
-    config
-        a TOML file of configuration keys
     """
     check_format(out, options.format)
     opened = open_run(run)

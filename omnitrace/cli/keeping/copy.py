@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from omnitrace.cli.console import narrate, narrate_failures, progress_bar, size
+from omnitrace.cli.flags import RunPath
 from omnitrace.errors import CommandError
 from omnitrace.maintenance.copy import CopySummary
 from omnitrace.maintenance.copy import copy as copy_run
@@ -14,15 +15,13 @@ from omnitrace.store.files import Files
 from omnitrace.store.run import new_files, run_files
 
 
-def copy(run: Path, to: Path) -> int:
+def copy(run: RunPath, to: Path) -> int:
     """Copy a run with all that was added to it, and check the copy.
 
     Running the same command again resumes. Damaged segments are left out and named.
 
     Parameters
     ----------
-    run
-        the folder of a run
     to
         where the copy lies: a new folder, or a copy made before
     """

@@ -6,18 +6,17 @@ from pathlib import Path
 from typing import Literal
 
 from omnitrace.cli.console import narrate, narrate_failures, progress_bar, size
+from omnitrace.cli.flags import RunPath
 from omnitrace.errors import CommandError
 from omnitrace.exchange.hdf5_write import export as export_run
 from omnitrace.store.run import open_run
 
 
-def export(run: Path, to: Path, *, codec: Literal["gzip", "none"] = "gzip") -> int:
+def export(run: RunPath, to: Path, *, codec: Literal["gzip", "none"] = "gzip") -> int:
     """Write a run, with all that was added to it, to one HDF5 file; `omnitrace import` reads it.
 
     Parameters
     ----------
-    run
-        the folder of a run
     to
         the file, such as run.h5; one that is there is replaced when the new one is complete
     codec

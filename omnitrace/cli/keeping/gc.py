@@ -4,23 +4,21 @@ from __future__ import annotations
 
 import dataclasses
 import json as json_format
-from pathlib import Path
 
 from omnitrace.cli.console import narrate, out, plain, size
+from omnitrace.cli.flags import RunPath
 from omnitrace.errors import CommandError
 from omnitrace.maintenance.gc import Leftover, Superseded, collect, superseded
 from omnitrace.store.run import Run, run_files
 
 
-def gc(run: Path, *, older_than: float = 24.0, dry_run: bool = False, json: bool = False) -> int:
+def gc(run: RunPath, *, older_than: float = 24.0, dry_run: bool = False, json: bool = False) -> int:
     """Remove orphan segments and temporary files. Nothing that is committed is ever removed.
 
     Committed segments whose samples are all read from others are told of, and kept.
 
     Parameters
     ----------
-    run
-        the folder of a run
     older_than
         hours that must have passed since the last write: a writer may be at work
     dry_run

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import json as json_format
-from pathlib import Path
 from typing import Any
 
 from omnitrace import Run, open_run
 from omnitrace.cli.console import narrate_failures, out, plain, table
+from omnitrace.cli.flags import RunPath
 from omnitrace.text import one_line
 from omnitrace.timeline import Modality
 
@@ -20,13 +20,11 @@ LABELS = {"attention_layers": "attending layers"}
 MODALITIES = [modality.label for modality in Modality]
 
 
-def info(run: Path, *, json: bool = False) -> int:
+def info(run: RunPath, *, json: bool = False) -> int:
     """Say what a run holds: how it was recorded, and its samples.
 
     Parameters
     ----------
-    run
-        the folder of a run
     json
         print JSON (schema omnitrace.info/1) for programs instead of a table
     """

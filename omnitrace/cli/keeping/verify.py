@@ -4,22 +4,20 @@ from __future__ import annotations
 
 import dataclasses
 import json as json_format
-from pathlib import Path
 
 from omnitrace.cli.console import narrate, out, plain, progress_bar
+from omnitrace.cli.flags import RunPath
 from omnitrace.maintenance.verify import verify as findings_of
 from omnitrace.store.run import run_files
 
 
-def verify(run: Path, *, deep: bool = False, json: bool = False) -> int:
+def verify(run: RunPath, *, deep: bool = False, json: bool = False) -> int:
     """Check every file of a run against its marker; print a line for each that is harmed.
 
     Exit status 1 if anything is damaged. What a killed writer left is mentioned and is no damage.
 
     Parameters
     ----------
-    run
-        the folder of a run
     deep
         also decode every chunk, and check that every trace and addition is legal
     json
