@@ -125,9 +125,7 @@ def _shares(trace: Trace, attribution: Attribution) -> _Shares:
     rows = scores[total > 0] / total[total > 0, None]
     by_kind = rows @ np.eye(len(KINDS))[kinds_of_tokens(trace)]
     tenth = np.arange(trace.T)[total > 0] * DECILES // max(1, trace.T)
-    held = np.zeros(trace.n + trace.T)
-    for start, end in units.ranges.tolist():
-        held[start:end] = 1
+    held = np.pad(units.owner_of_tokens(trace.n) >= 0, (0, trace.T)).astype(np.float64)
     owner = kinds_of_units(trace, units)
     kept = [source.unit for span in attribution.spans for source in span.sources]
     traced = attribution.unit >= 0

@@ -163,9 +163,7 @@ def _answer_span(attribution: Attribution, chosen: int, texts: Sequence[str]) ->
 def _units_of(attribution: Attribution, trace: Trace, options: AnswerOptions) -> Bool:
     """(O, m+1) bool: the units that hold any of each option; the last column is of no unit."""
     units = attribution.units
-    owner = np.full(trace.n, len(units))
-    for (start, end), unit in zip(units.ranges.tolist(), units.owner.tolist(), strict=True):
-        owner[start:end] = unit
+    owner = units.owner_of_tokens(trace.n)  # -1, no unit, is the last column
     held = np.zeros((len(options.options), len(units) + 1), np.bool_)
     for row, tokens in zip(held, _tokens_of(trace, options), strict=True):
         row[owner[tokens]] = True

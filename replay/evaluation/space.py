@@ -115,10 +115,9 @@ def prompt_sentences(trace: Trace) -> tuple[Int32, tuple[str, ...]]:
     """The text labels: that of each prompt token (n,) int32, -1 for none, and their words."""
     units = trace.units(UnitConfig(text="sentence"))
     text = np.flatnonzero(units.modality == Modality.TEXT).tolist()
-    of_token = np.full(trace.n, -1, np.int32)
-    for label, unit in enumerate(text):
-        for start, end in units.ranges[units.offset[unit] : units.offset[unit + 1]].tolist():
-            of_token[start:end] = label
+    label = np.full(len(units) + 1, -1, np.int32)
+    label[text] = np.arange(len(text))
+    of_token = label[units.owner_of_tokens(trace.n)]  # -1, no unit, is the last label
     return of_token, tuple(units.text[unit] or "" for unit in text)
 
 

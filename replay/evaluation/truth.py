@@ -99,9 +99,7 @@ def true_units(units: Units, trace: Trace, evidence: Sequence[Evidence]) -> set[
 
     SampleError if the evidence names a part or a sentence that the prompt lacks.
     """
-    owner = np.full(trace.n, -1)
-    for (start, end), unit in zip(units.ranges.tolist(), units.owner.tolist(), strict=True):
-        owner[start:end] = unit
+    owner = units.owner_of_tokens(trace.n)
     return {
         unit
         for one in evidence
