@@ -9,7 +9,9 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cache
 from itertools import pairwise
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -104,7 +106,7 @@ def load_tagger(name: str | None = None) -> Tagger:
     with extra("tag", "tags and sentences need"):
         import spacy  # noqa: F401
     if name is None:
-        return _bundled()
+        return _bundled(TAGGER)
     nlp = _users_own(name)
     missing = _missing(nlp)
     if missing:
@@ -151,14 +153,15 @@ def _pos(start: int, end: int, words: range, tags: Tags) -> str:
     return tags.pos[max(words, key=shared)]
 
 
-def _bundled() -> Tagger:
+@cache  # a quarter of a second for each recording of a process
+def _bundled(path: Path) -> Tagger:
     import spacy
 
     try:
-        nlp = spacy.load(TAGGER)
+        nlp = spacy.load(path)
     except (OSError, ValueError) as error:
         raise OmniTraceError(
-            f"The bundled tagger in {TAGGER} is missing or damaged ({_reason(error)}). Install "
+            f"The bundled tagger in {path} is missing or damaged ({_reason(error)}). Install "
             "omnitrace-replay again, or name a spaCy pipeline of your own."
         ) from error
     return Tagger(nlp, _name(nlp))
