@@ -1,6 +1,6 @@
 """The tables of keys in docs/browse.md, made from the bindings: `python -m tests.tui.keys_table`.
 
-Writes what stands between the page's two marks anew; a test compares it.
+Replaces the part of the page between its two marks; a test compares it.
 """
 
 from __future__ import annotations
@@ -45,11 +45,11 @@ def page_with(tables: str, page: str) -> str:
 
 
 def _table(title: str, view: type) -> str:
-    rows = [f"| {_keys(b)} | {b.description} |" for b in view.__dict__["BINDINGS"] if _told(b)]
+    rows = [f"| {_keys(b)} | {b.description} |" for b in view.__dict__["BINDINGS"] if _described(b)]
     return "\n".join([f"**{title}**", "", "| keys | |", "|---|---|", *rows, ""]) + "\n"
 
 
-def _told(binding: object) -> bool:
+def _described(binding: object) -> bool:
     return isinstance(binding, Binding) and bool(binding.description)
 
 

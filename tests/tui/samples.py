@@ -48,7 +48,7 @@ HOSTILE = (
 
 
 def planted_trace(id: str = "kitchen-1", seed: int = 0) -> Trace:
-    """An answer of four sentences: caused by a fact, a picture, a second of sound, a film."""
+    """An answer of four sentences: caused by a fact, an image, a second of audio, a video."""
     rng = np.random.default_rng(seed)
     steps = [
         (piece, tag, causes)
@@ -119,13 +119,13 @@ def damage(folder: Path, run: Run, id: str) -> None:
 
 
 async def settle(pilot: Pilot[Any]) -> None:
-    """Wait until the screen shows what was last asked for."""
+    """Wait until the screen shows the result of the last key."""
     await done(pilot)
     await pilot.pause()
 
 
 async def done(pilot: Pilot[Any]) -> None:
-    """Wait until what was last asked for is made, if not drawn."""
+    """Wait until the result of the last key is computed, if not drawn."""
     for _ in range(3):
         await pilot.pause(0)
         with suppress(WorkerCancelled):  # another one has taken its place

@@ -1,4 +1,4 @@
-"""The pictures in README.md and docs/: `python -m tests.tui.screenshots DEMO`.
+"""The screenshots in README.md and docs/: `python -m tests.tui.screenshots DEMO`.
 
 DEMO is a folder that `omnitrace demo` wrote, its run with ablations by `omnitrace ablate-inputs
 DEMO/run --samples DEMO/samples.jsonl`: its run, media and truth are looked at.
@@ -22,8 +22,7 @@ DOCS = Path(__file__).parents[2] / "docs"
 
 @dataclass(frozen=True)
 class Screenshot:
-    """What is seen of a sample, or (without one) of the run, after some keys; `labelled`: beside
-    the truth."""
+    """A sample, or (without one) the run, after some keys; `labelled`: with the labels."""
 
     sample: str | None
     keys: str
@@ -31,7 +30,7 @@ class Screenshot:
     labelled: bool = True
 
 
-PICTURES = {
+SCREENSHOTS = {
     "browse.svg": Screenshot("mixed-0", "s s right right right right"),
     "browse-run.svg": Screenshot(None, "down down down", (124, 16)),
     "browse-side.svg": Screenshot("mixed-0", "b 3", (124, 32)),
@@ -42,7 +41,9 @@ PICTURES = {
 }
 
 
-async def take_picture(run: Run, start: Start, keys: Sequence[str], size: tuple[int, int]) -> str:
+async def take_screenshot(
+    run: Run, start: Start, keys: Sequence[str], size: tuple[int, int]
+) -> str:
     """The SVG of the browser after `keys`."""
     app = BrowseApp(run, start)
     async with app.run_test(size=size) as pilot:
@@ -55,11 +56,11 @@ async def take_picture(run: Run, start: Start, keys: Sequence[str], size: tuple[
 
 
 def take_all(demo: Path, docs: Path = DOCS) -> None:
-    """Every picture of `PICTURES`."""
+    """Write every one of `SCREENSHOTS`."""
     run, labels = open_run(demo / "run"), Labels.read(demo / "truth.jsonl")
-    for name, picture in PICTURES.items():
-        start = Start(picture.sample, labels=labels if picture.labelled else None, media=demo)
-        svg = asyncio.run(take_picture(run, start, picture.keys.split(), picture.size))
+    for name, one in SCREENSHOTS.items():
+        start = Start(one.sample, labels=labels if one.labelled else None, media=demo)
+        svg = asyncio.run(take_screenshot(run, start, one.keys.split(), one.size))
         (docs / name).write_text(svg, "utf-8")
 
 

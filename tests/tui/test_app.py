@@ -17,9 +17,9 @@ from tui.trace.tokens import TokenView
 async def test_help_lists_every_described_key(run: Run, close: str) -> None:
     async with browsing(run, "kitchen-0", size=(80, 60)) as pilot:
         await press(pilot, "question_mark")
-        told = text(pilot, "#keys")
+        listed = text(pilot, "#keys")
         described = (*TokenView.BINDINGS, *TraceScreen.BINDINGS, *BrowseApp.BINDINGS)
-        assert all(b.description in told for b in described if isinstance(b, Binding))
+        assert all(b.description in listed for b in described if isinstance(b, Binding))
         assert "Strength" in text(pilot, "#legend")
         await press(pilot, close)
         assert isinstance(pilot.app.screen, TraceScreen)

@@ -19,11 +19,11 @@ PATIENCE_S = 30.0
 def test_a_vanished_terminal_ends_the_browser(tmp_path: Path, keys: bytes) -> None:
     write_run(tmp_path / "run", planted_trace("one"), planted_trace("two", 1))
     command = [sys.executable, "-m", "omnitrace", "browse", str(tmp_path / "run")]
-    told = {"TERM": "xterm-256color", "OMNITRACE_CACHE": "", "XDG_STATE_HOME": str(tmp_path)}
+    variables = {"TERM": "xterm-256color", "OMNITRACE_CACHE": "", "XDG_STATE_HOME": str(tmp_path)}
     ours, theirs = pty.openpty()
     # A session of its own has no controlling terminal, and so gets no SIGHUP.
     browser = subprocess.Popen(
-        command, stdin=theirs, stdout=theirs, stderr=theirs, env=os.environ | told,
+        command, stdin=theirs, stdout=theirs, stderr=theirs, env=os.environ | variables,
         start_new_session=True,
     )  # fmt: skip
     try:

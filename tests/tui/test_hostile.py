@@ -1,4 +1,4 @@
-"""Text from strangers reaches the terminal as text: proved on the bytes that are written."""
+"""Untrusted text reaches the terminal as text: checked on the bytes that are written."""
 
 from __future__ import annotations
 
@@ -131,7 +131,7 @@ def write_hostile(folder: Path) -> None:
     (folder / "truth.jsonl").write_text(json.dumps(truth) + "\n", "utf-8")
 
 
-# Keys, and what they must bring to the screen: every widget shows what strangers wrote.
+# Keys, and what they must bring to the screen: every widget shows untrusted text.
 WALK = (
     ("\r", "units by mass"),
     ("s", "span 2"),

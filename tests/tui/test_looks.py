@@ -15,7 +15,7 @@ from omnitrace import Run
 from tests.tui.drive import LARGE, SMALL
 from tests.tui.keys_table import PAGE, page_with, tables
 from tests.tui.samples import PLAIN, settle, write_ablated
-from tests.tui.screenshots import DOCS, PICTURES, take_picture
+from tests.tui.screenshots import DOCS, SCREENSHOTS, take_screenshot
 from tui.app import BrowseApp, Start
 
 DARK, LIGHT = "textual-dark", "textual-light"
@@ -68,7 +68,7 @@ def test_the_look_of_signal_against_cause(
 
 
 async def test_the_readme_picture_shows_the_answer_and_its_sources(run: Run) -> None:
-    svg = await take_picture(run, Start("kitchen-0"), ["s"], (110, 32))
+    svg = await take_screenshot(run, Start("kitchen-0"), ["s"], (110, 32))
     assert svg.startswith("<svg")
     assert "image&#160;1" in svg
 
@@ -79,5 +79,5 @@ def test_the_page_has_the_keys_that_are_bound() -> None:
 
 
 def test_every_picture_of_the_page_is_there() -> None:
-    assert {*re.findall(r"\((browse[\w-]*\.svg)\)", PAGE.read_text("utf-8"))} == {*PICTURES}
-    assert all((DOCS / name).is_file() for name in PICTURES)
+    assert {*re.findall(r"\((browse[\w-]*\.svg)\)", PAGE.read_text("utf-8"))} == {*SCREENSHOTS}
+    assert all((DOCS / name).is_file() for name in SCREENSHOTS)

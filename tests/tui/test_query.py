@@ -1,4 +1,4 @@
-"""What a reader may type to find rows, and what is said of the rest."""
+"""Queries that select rows, and the errors of those that are not valid."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def test_terms_are_all_true_of_the_rows_found(query: str, rows: list[int]) -> No
 
 
 @pytest.mark.parametrize(
-    ("query", "said"),
+    ("query", "message"),
     [
         ("m>3", "no field 'm'"),
         ("n>many", "needs a number"),
@@ -55,8 +55,8 @@ def test_terms_are_all_true_of_the_rows_found(query: str, rows: list[int]) -> No
         ("has:smell", "none of image, audio"),
     ],
 )
-def test_what_is_no_term_is_said(query: str, said: str) -> None:
-    with pytest.raises(CommandError, match=said):
+def test_what_is_no_term_is_said(query: str, message: str) -> None:
+    with pytest.raises(CommandError, match=message):
         COLUMNS.select(query)
 
 

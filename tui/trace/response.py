@@ -5,7 +5,6 @@ Pure functions over numpy arrays. Knows no widget.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -51,10 +50,10 @@ class StyledResponse:
     units: Units | None = None
     thinking: frozenset[int] = frozenset()
 
-    @cached_property
-    def names(self) -> Mapping[int, str]:
-        """The short names of the `units`, each computed at its first use."""
-        return _Names(self.units) if self.units is not None else {}
+    def name(self, unit: int) -> str:
+        """The short name of a unit."""
+        assert self.units is not None
+        return name(self.units, unit, _CAPTION_CELLS)
 
     def changed(self, before: StyledResponse) -> Bool | None:
         """(T,) bool: the steps that look different from `before`; None where all may."""
@@ -198,18 +197,6 @@ def words(response: str, chars: Int32) -> Int32:
     begins[1:] |= ends[:-1] | (chars[1:, 0] > chars[:-1, 1])
     begins[:1] = False
     return np.cumsum(begins).astype(np.int32)
-
-
-class _Names(dict[int, str]):
-    """The short names of units, each computed at its first use."""
-
-    def __init__(self, units: Units) -> None:
-        super().__init__()
-        self._units = units
-
-    def __missing__(self, unit: int) -> str:
-        self[unit] = name(self._units, unit, _CAPTION_CELLS)
-        return self[unit]
 
 
 def steps_of_unit(attribution: Attribution, unit: int) -> Bool:

@@ -89,16 +89,15 @@ class TraceScreen(Screen[int]):
 
     def __init__(self, session: Session, ids: Sequence[str], place: int, step: int = 0) -> None:
         super().__init__()
-        self.session, self.state, self._first_step = session, TraceState(session, ids, place), step
+        self.session, self._first_step = session, step
+        self.state = TraceState(session, ids, place)
         self.heading, self.overview = Heading("heading"), Overview("overview")
         self.tokens = TokenView(moved=self._show_step)
         self.readings = {reading.NAME: reading(session) for reading in READINGS}
         self.reading = _TOKENS
         self.options = OptionPanel("options")
-        self.step_sources, self.span_sources = (
-            StepSources("step-sources"),
-            SpanSources("span-sources"),
-        )
+        self.step_sources = StepSources("step-sources")
+        self.span_sources = SpanSources("span-sources")
         self.media = MediaView(session.media)
         self.inspector = Inspector("inspector")
         self.status, self.input = StatusLine(), InputLine()

@@ -313,7 +313,7 @@ class TokenView(Lines, inherit_bindings=False):
             left -= len(_THINKING)
         for modality, unit in sources:
             yield f"{LETTERS[modality]} ", self.palette.ink[modality]
-            text = clip(self.response.names[unit], left - 2)
+            text = clip(self.response.name(unit), left - 2)
             yield f"{text}  ", self.palette.dim
             left -= cell_len(text) + 4
             if left < 8:

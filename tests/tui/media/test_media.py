@@ -47,18 +47,18 @@ def write_png(path: Path) -> Path:
     return path
 
 
-def write_film(path: Path) -> Path:
+def write_video(path: Path) -> Path:
     """Two seconds: the first white, the second black."""
     import av
 
-    with av.open(str(path), "w") as film:
-        stream = film.add_stream("mpeg4", rate=5)
+    with av.open(str(path), "w") as video:
+        stream = video.add_stream("mpeg4", rate=5)
         stream.width = stream.height = 56
         stream.pix_fmt = "yuv420p"
         for at in range(10):
             pixels = np.full((56, 56, 3), 255 if at < 5 else 0, np.uint8)
-            film.mux(stream.encode(av.VideoFrame.from_ndarray(pixels, format="rgb24")))
-        film.mux(stream.encode(None))
+            video.mux(stream.encode(av.VideoFrame.from_ndarray(pixels, format="rgb24")))
+        video.mux(stream.encode(None))
     return path
 
 
@@ -72,7 +72,7 @@ def media(tmp_path: Path) -> Path:
     folder.mkdir(parents=True)
     write_png(folder / "circle.png")
     write_wav(folder / "tone.wav")
-    write_film(folder / "square.mp4")
+    write_video(folder / "square.mp4")
     return folder.parent
 
 
@@ -155,9 +155,9 @@ def test_scores_lie_on_patches_and_on_time() -> None:
     row = np.arange(trace.n, dtype=np.float32)
     image = tokens_of_medium(trace, 0)
     assert over_patches(trace, image, row).tolist() == row[image].reshape(2, 2).tolist()
-    sound = tokens_of_medium(trace, 1, audio=True)
-    spread = over_time(trace, sound, row, 3.0, 12)
-    assert spread.reshape(6, 2).sum(axis=1).tolist() == pytest.approx(row[sound].tolist())
+    audio = tokens_of_medium(trace, 1, audio=True)
+    spread = over_time(trace, audio, row, 3.0, 12)
+    assert spread.reshape(6, 2).sum(axis=1).tolist() == pytest.approx(row[audio].tolist())
     assert over_time(trace, image, row, 3.0, 4).sum() == 0
 
 

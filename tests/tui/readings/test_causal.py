@@ -1,4 +1,4 @@
-"""Signal against cause: what recorded ablations say beside what attention does, and why."""
+"""Signal against cause: the sources by recorded ablations and by attention, side by side."""
 
 from __future__ import annotations
 
@@ -43,12 +43,12 @@ def run(recorded: Path) -> Run:
 
 
 def test_what_both_name_agrees_and_what_one_names_has_its_reasons() -> None:
-    asked = ablated()
-    attribution = Replayer(asked.trace).attribute(asked.config)
-    cause = causal_result(attribution, Replayer(asked.trace), "loo")
+    task = ablated()
+    attribution = Replayer(task.trace).attribute(task.config)
+    cause = causal_result(attribution, Replayer(task.trace), "loo")
     assert cause is not None
-    assert list(cause.spans) == compare(asked, asked, ("signal", "loo"))
-    sides = side_table(Compared(asked.trace, attribution, causal=cause))
+    assert list(cause.spans) == compare(task, task, ("signal", "loo"))
+    sides = side_table(Compared(task.trace, attribution, causal=cause))
     assert sides.titles == ("because of", "really because of (loo)")
     for found, span in zip(cause.spans, sides.spans, strict=True):
         ours, theirs = span.columns
@@ -68,8 +68,8 @@ def test_without_ablations_nobody_is_asked() -> None:
 
 async def test_signal_and_cause_side_by_side_disagreements_first(run: Run) -> None:
     [sample] = run
-    asked = AttributionTask(run[sample], SUMS)
-    expected = compare(asked, asked, ("signal", "loo"))
+    task = AttributionTask(run[sample], SUMS)
+    expected = compare(task, task, ("signal", "loo"))
     reasons = {", ".join(p.reasons) for found in expected for p in found.disagreements}
     assert any(reasons)
     async with browsing(run, sample, size=LARGE, config=SUMS) as pilot:
@@ -77,8 +77,8 @@ async def test_signal_and_cause_side_by_side_disagreements_first(run: Run) -> No
         rows = text(pilot, "#side-by-side").splitlines()
         assert "really because of (loo)" in rows[0]
         assert rows[1].startswith("≠")
-        told = {why for row in rows for why in re.findall(r" ≠ ([a-z]+(?:, [a-z]+)*)", row)}
-        assert reasons <= told | {""}
+        seen = {why for row in rows for why in re.findall(r" ≠ ([a-z]+(?:, [a-z]+)*)", row)}
+        assert reasons <= seen | {""}
         apart = sum(bool(found.disagreements) for found in expected)
         assert f"{apart} of {len(expected)} spans disagree" in title(pilot, "#side-by-side")
         await press(pilot, "down", "down")

@@ -84,13 +84,13 @@ def test_labels_say_what_is_found_and_what_is_missed(labels: Labels) -> None:
     attribution = attribute(trace, PLAIN)
     sides = side_table(Compared(trace, attribution, gold=labels.gold(trace)))
     assert sides.titles == ("because of", "truly because of")
-    told = [
+    entries = [
         {(e.sign, e.text.split(" “")[0]) for voice in span.columns for e in voice}
         for span in sides.spans
     ]
-    assert ("✓", "image 1") in told[1]
-    assert ("✗", "audio 1 0–1 s") in told[2]
-    assert {sign for sign, _ in told[3]} == {"·"}  # it says what is not true: not judged
+    assert ("✓", "image 1") in entries[1]
+    assert ("✗", "audio 1 0–1 s") in entries[2]
+    assert {sign for sign, _ in entries[3]} == {"·"}  # it says what is not true: not judged
     assert sides.spans[3].columns[1] == ()
 
 

@@ -59,13 +59,13 @@ async def test_the_step_under_the_cursor_is_explained(run: Run) -> None:
     async with browsing(run, "kitchen-0") as pilot:
         tokens(pilot).move_to(9)
         await settle(pilot)
-        told = text(pilot, "#inspector").splitlines()
-        assert "step 10 of 27 · id 9 · NOUN · span 2" in told[0]
-        assert f"log p {trace.logprob[9]:.2f}" in told[1]
-        assert f"entropy {trace.entropy[9]:.2f}" in told[1]
-        assert told[1].endswith("→ I image 1")
+        lines = text(pilot, "#inspector").splitlines()
+        assert "step 10 of 27 · id 9 · NOUN · span 2" in lines[0]
+        assert f"log p {trace.logprob[9]:.2f}" in lines[1]
+        assert f"entropy {trace.entropy[9]:.2f}" in lines[1]
+        assert lines[1].endswith("→ I image 1")
         best = int(trace.scores("attmean")[9, : trace.n].argmax())
-        assert told[2].startswith(f" top I {token_name(trace, best)} ")
+        assert lines[2].startswith(f" top I {token_name(trace, best)} ")
 
 
 async def test_where_the_cursor_can_go_next_is_read_ahead(run: Run) -> None:
@@ -388,10 +388,10 @@ async def test_what_differs_between_two_configurations_is_marked(run: Run) -> No
         assert "Press b first" in text(pilot, "#status")
         await press(pilot, "b")
         assert "A default  B paper" in text(pilot, "#heading")
-        told = text(pilot, "#status")
+        lines = text(pilot, "#status")
         response = tokens(pilot).response
         apart = [k for k, (first, _) in enumerate(response.spans) if response.disputed[first]]
-        assert f"{len(apart)} of 4 spans" in told
+        assert f"{len(apart)} of 4 spans" in lines
         rows = [row for row in text(pilot, "#tokens").splitlines() if "↳" not in row]
         assert [k for k, row in enumerate(rows) if "≠" in row[:12]] == apart
         await press(pilot, "d")
