@@ -1,7 +1,7 @@
 """The identity of a run: which model, options and samples it was recorded with.
 
-Says what must be equal for samples to stand in one run, and loads a recorded model and its prompts
-again, held against the recording. Knows adapters and samples files; no loop and no store.
+Defines what must be equal for samples to be in one run; reloads a recorded model and its prompts,
+and checks them against the recording. Knows adapters and samples files; no loop and no store.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ def resolve_model(config: RecordConfig) -> ModelSpec:
 
 
 def run_identity(spec: ModelSpec, config: RecordConfig, tagger: str) -> dict[str, Any]:
-    """What must be equal for samples to stand in one run (JSON data)."""
+    """What must be equal for samples to be in one run (JSON data)."""
     return {
         **spec.identity,
         **Settings.of(config).identity,
@@ -81,7 +81,7 @@ def sample_key(
 
 
 def reload_model(identity: Mapping[str, Any], config: AblateConfig | BaselineConfig) -> Adapter:
-    """The model of a run, loaded as it was recorded, from where `config` says that it lies.
+    """The model of a run, loaded with the recorded options from the path in `config`.
 
     Raises CommandError if `config` names another model, tokenizer or chat template.
     """

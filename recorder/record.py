@@ -120,7 +120,7 @@ class Recording:
         """Record the samples, of these the ids that are in `only`; errors as `record`."""
         samples = [s for s in self.samples if only is None or s.id in only]
         if not is_run(self.run_path):
-            _ = self.tracer  # a run that is there says first what it lacks; a new one waits
+            _ = self.tracer  # a new run waits for it; an existing one is checked first
         private = only_for_owner(self.config.private)
         with private, RunWriter.open(self.run_path, self._identity) as writer:
             todo = [s for s in samples if not self._is_done(s, writer)]

@@ -69,7 +69,7 @@ class Tags:
 
 @dataclass(frozen=True)
 class Tagger:
-    """A spaCy pipeline that tags; `name` says which and of what version, for the run's record."""
+    """A spaCy pipeline that tags; `name`: its name and version, for the run's identity."""
 
     nlp: Language
     name: str

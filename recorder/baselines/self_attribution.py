@@ -41,7 +41,7 @@ class SelfAttribution:
     max_new_tokens: int
 
     def answer(self, trace: Trace, chat: Chat) -> str:
-        """What the model says; SampleError if the sample changed or the chat is too long."""
+        """The answer of the model; SampleError if the sample changed or the chat is too long."""
         prepared = self.adapter.prepare(put(chat, self.samples.of(trace)))
         options = GenerationOptions(self.max_new_tokens)
         try:

@@ -113,7 +113,7 @@ def read_samples(path: Path, check_files: bool = True) -> list[Sample]:
     Media paths are relative to the file's folder. Raises CommandError, naming file, line (or
     number in the list), field and legal values: unreadable or empty file, invalid JSON, unknown
     fields and roles, wrong types, an id twice, addresses of other machines, `data:` URLs that are
-    none, and (`check_files`) files of which not one is there; a file that is missing alone is
+    none, and (`check_files`) files if none of them is there; a single missing file is
     reported when its sample's turn comes.
     """
     text = _read(path)

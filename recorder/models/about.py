@@ -50,8 +50,8 @@ class About:
 
     `kind`: folder, hub, GGUF file or PEFT adapter; `base`: of the latter; `architecture`: the class
     that its configuration names; `adapter`: the module of `recorder.models` that serves it;
-    `takes`: the kinds of content; `layers` of the decoder, of which `attending` attend; `context`:
-    most tokens, None: no limit stated; `chat_template`: whether there is one; `arguments`: what
+    `takes`: the kinds of content; `layers` of the decoder; `attending`: those that attend;
+    `context`: most tokens, None: no limit stated; `chat_template`: whether there is one; `arguments`: what
     --template-args can set; `bos`: BOS tokens that a prompt begins with, None: not known;
     `thinking`: whether the template has a part for it; `tested`: families of the table with this
     model type; `refused`: why it cannot be recorded, empty: it can.
@@ -123,7 +123,7 @@ def about(spec: ModelSpec, settings: Settings) -> About:
 
 
 def _prompts(spec: ModelSpec, settings: Settings, module: str) -> _Prompts:
-    """What the processor makes of a short chat; raises whatever a processor or template raises."""
+    """What the processor makes of a short chat; raises all that a processor or template raises."""
     if module != GENERAL:
         return _own_prompts(spec, settings)
     processor = load_processor(spec, settings)

@@ -1,8 +1,8 @@
 """Any chat model of transformers: language models, and those that take images, videos and audio.
 
-Serves every model type without an adapter of its own. The model's own processor lays the prompt
-out; where each medium stands in it follows from what the processor reports of the placeholders that
-it replaced, or else from the runs of placeholder tokens. Knows nothing of capture or stores.
+Serves every model type without an adapter of its own. The model's own processor makes the
+prompt; the place of each medium follows from what the processor reports of the placeholders that it
+replaced, or else from the runs of placeholder tokens. Knows nothing of capture or stores.
 """
 
 from __future__ import annotations

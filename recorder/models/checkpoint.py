@@ -129,8 +129,8 @@ def _found(path: str) -> Checkpoint:
         return Checkpoint(path, str(place.parent), gguf=place.name)
     if place.is_dir():
         return _folder(path, place)
-    beside = len(place.parts) > 1 and place.parent.is_dir()
-    looks_local = path.startswith(("/", ".", "~")) or path.endswith(".gguf") or beside
+    in_folder = len(place.parts) > 1 and place.parent.is_dir()
+    looks_local = path.startswith(("/", ".", "~")) or path.endswith(".gguf") or in_folder
     if looks_local or not HUB_ID.fullmatch(path):
         raise CommandError(
             f"cannot load the model: there is no folder or file {path}; name a folder, a GGUF "
@@ -175,9 +175,9 @@ def _adapter(path: str, place: Path) -> Checkpoint:
             f"{path}/{ADAPTER} names no base_model_name_or_path: add the folder or hub id of the "
             "model that it changes."
         )
-    beside = place / Path(named).expanduser()
+    relative = place / Path(named).expanduser()
     try:
-        base = _found(str(beside) if beside.exists() else named)
+        base = _found(str(relative) if relative.exists() else named)
     except CommandError as error:
         raise CommandError(
             f"the adapter {path} needs its base model '{named}', which cannot be loaded: put it "

@@ -73,8 +73,8 @@ def expand(rendered: Rendered, replacements: Sequence[Replacement]) -> Rendered:
 def parts_of_tokens(rendered: Rendered, offsets: Int32) -> Int32:
     """(n,) int32: the content part of each token, from its characters `offsets` (n, 2); -1: none.
 
-    A token belongs to the first part of which it has a character that is not blank. One that is all
-    blank belongs to the first part that it touches; a mark of the template that takes the blanks
+    A token belongs to the first part that has one of its characters that are not blank. A blank
+    token belongs to the first part that it touches; a mark of the template that takes the blanks
     next to it to none.
     """
     blank = np.array([character.isspace() for character in rendered.text], np.bool_)
@@ -135,7 +135,7 @@ def _is_composed(text: str, at: int) -> bool:
 
 @dataclass(frozen=True)
 class Template:
-    """The rendered prompt with one placeholder a medium, tokenized apart: m tokens.
+    """The rendered prompt with one placeholder a medium, tokenized without the media: m tokens.
 
     `ids` (m,) int32; `part` (m,) int32: their content parts, -1: none; `holders` (m,) bool: which
     are placeholders. But for their number of tokens these are the prompt's tokens.

@@ -82,7 +82,7 @@ def _of_gguf(spec: ModelSpec, weights: Weights) -> dict[str, Any]:
 
 @contextmanager
 def _no_bar() -> Iterator[None]:
-    """Without the bar of the reader of GGUF files, which heeds none of transformers' settings."""
+    """Without the bar of the reader of GGUF files, which ignores transformers' settings."""
     reader: Any = import_module("transformers.modeling_gguf_pytorch_utils")
     bar = reader.tqdm
     reader.tqdm = partial(bar, disable=True)

@@ -75,7 +75,7 @@ def process(processor: Any, prompt: str, media: Sequence[Loaded]) -> Processed:
             given = {**_media(processor, media), **options, **more}
             batch = processor(text=[prompt], return_tensors="pt", **given)
     except Exception as error:
-        # Processors raise whatever goes wrong in them; a sample is refused, not the recording.
+        # Processors raise exceptions of any kind; the sample is refused, not the recording.
         if is_out_of_memory(error):
             raise
         raise SampleError(

@@ -193,7 +193,7 @@ def _texts_of_characters(
 ) -> Int32:
     """(len(prompt),) int32: the number of the text that each character is of, -1: the template's.
 
-    Where a template looks into texts, so that marks change the prompt, ever fewer of them are
+    Where a template looks into texts, so that marks change the prompt, fewer and fewer of them are
     marked at once; a text whose own mark changes it is searched for.
     """
     used = {*prompt, *"".join(texts)}

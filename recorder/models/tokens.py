@@ -47,7 +47,7 @@ def decode_with_offsets(ids: Sequence[int], decode: Decode) -> tuple[str, Int32]
 
 
 def _pieces(ids: list[int], decode: Decode) -> list[str]:
-    """The text that each token adds; the last one adds whatever is still unfinished.
+    """The text that each token adds; the last one adds all that is still unfinished.
 
     Decoding starts at the last finished token before, since decoders may treat a first token
     differently (SentencePiece drops its space).

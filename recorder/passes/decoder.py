@@ -218,7 +218,7 @@ def in_pieces(model: Any) -> Iterator[States]:
 
     Memory then grows with the prompt's length, not its square; each piece attends to the cache of
     those before, and the numbers are those of one pass. Only the last position's hidden state comes
-    back, for no other is read: no logits of a whole prompt are ever made. Where layers carry a
+    back, for no other is read: no logits of a whole prompt are made. Where layers carry a
     state, the last token is a piece of its own, for gradients start from the state before it.
 
     The States that it yields are filled, where layers carry any, once a prompt has passed: those

@@ -226,7 +226,7 @@ def _order(visible: Bool) -> Int64:
 
 
 def _shared(visible: Bool) -> int:
-    """How many tokens all rows begin with alike; 0 where a pass of their own does not pay."""
+    """Length of the beginning that all rows share; 0 where it is too short for its own pass."""
     differ = (visible != visible[0]).any(axis=0)
     alike = int(differ.argmax()) if differ.any() else len(differ) - 1
     worth = len(visible) > 1 and int(visible[0, :alike].sum()) >= LEAST_SHARED
