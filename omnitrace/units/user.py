@@ -54,11 +54,8 @@ class Defined:
 
 
 def defined_units(prompt: Prompt, file: str) -> Defined:
-    """What `file` defines for this sample, nothing if it is empty; CommandError naming the line if
-    the file cannot be read, SampleError if it has no line for the sample."""
-
-    if not file:
-        return Defined("")
+    """What `file` defines for this sample; CommandError naming the line if the file cannot be read,
+    SampleError if it has no line for the sample."""
     try:
         status = Path(file).stat()
         lines = _read(file, status.st_mtime_ns, status.st_size)
