@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING
 
 from rich.table import Table
 from rich.text import Text
@@ -11,8 +12,10 @@ from omnitrace.cli.console import STYLES, plain, table
 from omnitrace.text import one_line
 from omnitrace.timeline import Modality
 from omnitrace.units import Units
-from replay.baselines.thresholds import Sweep
-from replay.evaluation import Score
+
+if TYPE_CHECKING:  # `omnitrace replay` imports no evaluation and no sweep
+    from replay.baselines.thresholds import Sweep
+    from replay.evaluation import Score
 
 RATES = ("precision", "recall", "f1")
 SCORE_COLUMNS = ("", "n>", "P>", "R>", "F1>", "95 %>", "macro F1>")
