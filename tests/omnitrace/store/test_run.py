@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import math
+import os
 import pickle
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
@@ -407,6 +408,20 @@ def test_refresh_takes_in_what_was_committed_since() -> None:
     run.refresh()
     assert list(run) == ["a", "b"]
     assert describe(kept) == describe(run["a"])
+
+
+def test_all_of_a_segment_is_on_the_disk_before_its_marker(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    synced: list[int] = []
+    monkeypatch.setattr(os, "fsync", lambda fd: synced.append(os.fstat(fd).st_ino))
+    with RunWriter.open(tmp_path / "run", {}) as writer:
+        writer.add(make_trace("a", 1), "k")
+    [marker] = (tmp_path / "run" / "commits").iterdir()
+    marked = synced.index(marker.stat().st_ino)
+    for path in (tmp_path / "run" / "segments", *(tmp_path / "run" / "segments").rglob("*")):
+        assert synced.index(path.stat().st_ino) < marked, path
+    assert marker.parent.stat().st_ino in synced[marked:]
 
 
 def test_of_a_sample_committed_twice_the_smallest_segment_counts() -> None:
