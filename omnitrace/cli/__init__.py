@@ -43,7 +43,7 @@ HEADINGS = ("Record", "Replay", "Judge", "Ask for causes", "Keep")
 
 
 def make_app() -> App:
-    """The command line, each verb imported only when it is called or asked for help."""
+    """The command line, each verb imported only when it is called, or for its help."""
     app = App(
         name="omnitrace",
         help="Which part of the input made the model say this? Record once, replay, browse.",

@@ -13,7 +13,7 @@ from omnitrace.errors import CommandError
 
 @dataclass(frozen=True)
 class Workers:
-    """Which engine starts workers, and what it is asked for."""
+    """The engine that starts workers, how many, and options of the engine."""
 
     cluster: Annotated[
         Literal["slurm", "ray", "local"] | None,
@@ -35,7 +35,7 @@ class Workers:
             )
 
     def resources(self, gpus: int = 0) -> Resources:
-        """What the engine is asked for; CommandError for a negative number."""
+        """The resources that the engine needs; CommandError for a negative number."""
         if gpus < 0:
             raise CommandError("--gpus is at least 0.")
         options = {key.replace("-", "_"): value for key, value in (self.engine or {}).items()}

@@ -16,7 +16,7 @@ OURS = "omnitrace-replay"
 
 
 def check_packages() -> None:
-    """CommandError unless all four folders lie side by side and nobody else installed one."""
+    """CommandError unless all four folders are in one place and no other package has one."""
     places = {name: _place(name) for name in FOLDERS}
     home = places["omnitrace"]
     strays = [f"{name} ({place})" for name, place in places.items() if place != home]

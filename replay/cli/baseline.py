@@ -70,7 +70,8 @@ def baseline(
     elif rows:
         similarities = [kept_similarity(opened[id], data) for id, data in rows.items()]
         thresholds, sweep = choose(similarities, choice, usual or 0.0)
-        show(sweep, method, choice.json)
+        if sweep is not None:
+            show(sweep, method, choice.json)
         labels = predictions_of(similarities, thresholds, f"baseline {method}")
         write_labels(predictions, labels)
         narrate(f"{predictions}: {len(rows)} samples, {used(similarities, thresholds)}.")
@@ -83,10 +84,8 @@ def states(answers: Sequence[Answer]) -> str:
     return ", ".join(f"{counts[state]} answers {state}" for state in STATES if counts[state])
 
 
-def show(sweep: Sweep | None, method: str, json: bool) -> None:
-    """How thresholds were chosen, if they were, on stdout."""
-    if sweep is None:
-        return
+def show(sweep: Sweep, method: str, json: bool) -> None:
+    """How thresholds were chosen, on stdout."""
     if json:
         sys.stdout.write(json_format.dumps(to_json(sweep, method)) + "\n")
     else:

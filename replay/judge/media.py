@@ -1,7 +1,7 @@
 """The media of a trace as parts of a chat message: found by name and sha256, encoded in base64.
 
-Pictures go as they are; sound as WAV, 16 kHz, one channel; a film as pictures with their seconds,
-and its sound. Knows no server; decoding is in replay.judge.decode.
+An image goes as it is; audio as WAV, 16 kHz, one channel; a video as images with their seconds, and
+its audio. Knows no server; decoding is in replay.judge.decode.
 """
 
 from __future__ import annotations
@@ -54,26 +54,26 @@ def _parts(medium: Medium, path: Path, frames: int) -> list[Part]:
         kind = mimetypes.guess_type(path.name)[0] or ""
         if not kind.startswith("image/"):
             raise SampleError(f"{path} has no picture's name; .png, .jpg, .webp and .gif have")
-        return [_picture(path.read_bytes(), kind)]
+        return [_image_part(path.read_bytes(), kind)]
     if medium.kind == "audio":
-        sound = wav_of(path)
-        if sound is None:
+        audio = wav_of(path)
+        if audio is None:
             raise SampleError(f"{path} has no sound")
-        return [_sound(sound)]
+        return [_audio_part(audio)]
     parts: list[Part] = []
-    for second, picture in frames_of(path, frames):
-        parts += [{"type": "text", "text": f"at {second:.1f} s:"}, _picture(picture, "image/jpeg")]
-    sound = wav_of(path)
-    return (
-        parts if sound is None else [*parts, {"type": "text", "text": "its sound:"}, _sound(sound)]
-    )
+    for second, image in frames_of(path, frames):
+        parts += [{"type": "text", "text": f"at {second:.1f} s:"}, _image_part(image, "image/jpeg")]
+    audio = wav_of(path)
+    if audio is not None:
+        parts += [{"type": "text", "text": "its sound:"}, _audio_part(audio)]
+    return parts
 
 
-def _picture(data: bytes, kind: str) -> Part:
+def _image_part(data: bytes, kind: str) -> Part:
     return {"type": "image_url", "image_url": {"url": f"data:{kind};base64,{_base64(data)}"}}
 
 
-def _sound(wav: bytes) -> Part:
+def _audio_part(wav: bytes) -> Part:
     return {"type": "input_audio", "input_audio": {"data": _base64(wav), "format": "wav"}}
 
 

@@ -15,7 +15,7 @@ from omnitrace.store.run import Run, run_files
 def gc(run: RunPath, *, older_than: float = 24.0, dry_run: bool = False, json: bool = False) -> int:
     """Remove orphan segments and temporary files. Nothing that is committed is ever removed.
 
-    Committed segments whose samples are all read from others are told of, and kept.
+    Committed segments whose samples are all read from others are named, and kept.
 
     Parameters
     ----------
