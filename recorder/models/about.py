@@ -52,9 +52,9 @@ class About:
     that its configuration names; `adapter`: the module of `recorder.models` that serves it;
     `takes`: the kinds of content; `layers` of the decoder; `attending`: those that attend;
     `context`: most tokens, None: no limit stated; `chat_template`: whether there is one;
-    `arguments`: what --template-args can set; `bos`: BOS tokens that a prompt begins with, None: not known;
-    `thinking`: whether the template has a part for it; `tested`: families of the table with this
-    model type; `refused`: why it cannot be recorded, empty: it can.
+    `arguments`: what --template-args can set; `bos`: BOS tokens that a prompt begins with, None:
+    not known; `thinking`: whether the template has a part for it; `tested`: families of the table
+    with this model type; `refused`: why it cannot be recorded, empty: it can.
     """
 
     model: str

@@ -21,11 +21,11 @@ class LayerPass:
     """One decoder layer in one forward pass over a batch, on its way to the fast attention.
 
     `query` (batch, heads, q, d); `key` (batch, groups, k, d), `value` (batch, groups, k, e), the
-    last q of k the queries' own. `mask` alone says which queries see which keys if it broadcasts
-    to (batch, heads, q, k), boolean or added; if it is None or (batch, k), a query sees its own and
-    the earlier keys, of `window` at most. `softcap` c: scores are c · tanh(score / c). `sinks` (heads,)
-    are scores of a column after the keys, which takes its share of the softmax and carries no
-    value.
+    last q of k the queries' own. `mask` alone says which queries see which keys if it broadcasts to
+    (batch, heads, q, k), boolean or added; if it is None or (batch, k), a query sees its own and
+    the earlier keys, of `window` at most. `softcap` c: scores are c · tanh(score / c). `sinks`
+    (heads,) are scores of a column after the keys, which takes its share of the softmax and carries
+    no value.
     """
 
     module: Any
