@@ -21,7 +21,7 @@ import numpy as np
 import torch
 from torch.nn import functional
 
-from recorder.planted.samples import KINDS, SPLITS, ask_anew, make_plan
+from recorder.planted.samples import KINDS, SPLITS, ask_differently, make_plan
 from training.omni_check import RESULTS, report
 from training.omni_data import Encoded, Encoder, Example, branch, collate, hide
 from training.omni_drill import drill
@@ -42,7 +42,7 @@ LAST_KINDS = (*KINDS, *("audio",) * 2, *("mixed",) * 5)
 class Schedule:
     """Steps, batch and learning rates.
 
-    `drills`, `looks`, `listens`: steps of language, vision and sound alone, before; `last`: steps
+    `drills`, `looks`, `listens`: steps of language, vision and audio alone, before; `last`: steps
     of the last course, which starts from the beginning; `short`: the share of short prompts before
     it; `branches`: requests to a prompt.
     """
@@ -115,7 +115,7 @@ def _example(
 ) -> Example:
     share = float(rng.uniform(0.05, 0.6)) if rng.random() < HIDING else 0.0
     hidden, known = hide(encoded, rng, share)
-    plans = [ask_anew(encoded.plan, int(rng.integers(2**31))) for _ in range(branches)]
+    plans = [ask_differently(encoded.plan, int(rng.integers(2**31))) for _ in range(branches)]
     return Example(
         encoded,
         hidden,

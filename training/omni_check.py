@@ -74,10 +74,10 @@ def answer(
     folder: Path,
 ) -> str:
     """The model's greedy answer to a sample whose media lie under `folder`."""
-    inputs, sounding = prepare(processor, messages, folder)
+    inputs, has_audio = prepare(processor, messages, folder)
     with torch.inference_mode():
         ids = model.generate(
-            **inputs, use_audio_in_video=sounding, do_sample=False, max_new_tokens=MAX_NEW_TOKENS
+            **inputs, use_audio_in_video=has_audio, do_sample=False, max_new_tokens=MAX_NEW_TOKENS
         )
     new = ids[0, inputs["input_ids"].shape[1] :]
     text: str = processor.tokenizer.decode(new, skip_special_tokens=True)
@@ -87,36 +87,36 @@ def answer(
 def prepare(
     processor: Any, messages: list[dict[str, Any]], folder: Path
 ) -> tuple[dict[str, torch.Tensor], bool]:
-    """Model inputs, and whether films bring their sound."""
+    """Model inputs, and whether videos bring their audio."""
     text = processor.apply_chat_template(messages, add_generation_prompt=True, tokenize=False)
     images: list[Any] = []
-    films: list[Any] = []
-    sounds: list[Any] = []
-    film_of_sound: list[int | None] = []
+    videos: list[Any] = []
+    audios: list[Any] = []
+    video_of_audio: list[int | None] = []
     for part in (part for message in messages for part in message["content"]):
         if part["type"] == "image":
             images.append(media.load_image(folder / part["image"]))
         elif part["type"] == "audio":
-            sounds.append(media.load_audio(folder / part["audio"], RATE))
-            film_of_sound.append(None)
+            audios.append(media.load_audio(folder / part["audio"], RATE))
+            video_of_audio.append(None)
         elif part["type"] == "video":
-            film = media.load_video(folder / part["video"], FPS, RATE)
-            if film.audio is not None:
-                sounds.append(film.audio)
-                film_of_sound.append(len(films))
-            films.append(film.frames)
-    sounding = any(index is not None for index in film_of_sound)
-    sound_in_films = {"load_audio_from_video": True, "audio_from_video_indices": film_of_sound}
+            video = media.load_video(folder / part["video"], FPS, RATE)
+            if video.audio is not None:
+                audios.append(video.audio)
+                video_of_audio.append(len(videos))
+            videos.append(video.frames)
+    has_audio = any(index is not None for index in video_of_audio)
+    audio_in_videos = {"load_audio_from_video": True, "audio_from_video_indices": video_of_audio}
     inputs = processor(
         text=[text],
         images=images or None,
-        videos=films or None,
-        audio=sounds or None,
+        videos=videos or None,
+        audio=audios or None,
         return_tensors="pt",
         videos_kwargs={"fps": FPS, "do_sample_frames": False},
-        **(sound_in_films if sounding else {}),
+        **(audio_in_videos if has_audio else {}),
     )
-    return inputs, sounding
+    return inputs, has_audio
 
 
 def report(model: Any, processor: Any, fresh: int, results: Path) -> None:

@@ -1,7 +1,7 @@
 """Planted plans as token ids, features, positions and targets: what the tiny omni model learns on.
 
 Equals what `Qwen2_5OmniProcessor` makes of the same media (a test compares them), but skips its
-padding to five minutes of sound and its tokenizing of a template. Knows nothing of the optimizer.
+padding to five minutes of audio and its tokenizing of a template. Knows nothing of the optimizer.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ ASSISTANT = "<|im_end|>\n<|im_start|>assistant\n"
 
 @dataclass(frozen=True)
 class Features:
-    """One medium as the towers read it: patches with their grid, mel frames, or both (a film)."""
+    """One medium as the towers read it: patches with their grid, mel frames, or both (a video)."""
 
     patches: torch.Tensor | None = None
     grid: tuple[int, int, int] | None = None
@@ -43,7 +43,7 @@ class Features:
 
     @property
     def tokens_a_frame(self) -> int:
-        """A picture is one frame; two sampled frames of a film count as one."""
+        """An image is one frame; two sampled frames of a video count as one."""
         return 0 if self.grid is None else self.grid[1] * self.grid[2] // MERGED
 
     @property
@@ -51,7 +51,7 @@ class Features:
         return 0 if self.mel is None else int(self.mel.shape[1])
 
     @property
-    def sound_tokens(self) -> int:
+    def audio_tokens(self) -> int:
         """As the processor counts: two halvings, the second without a remainder."""
         return 0 if self.mel is None else ((self.mel_frames - 1) // 2 + 1 - 2) // 2 + 1
 
@@ -67,7 +67,7 @@ class Encoded:
     rest: str
     features: tuple[Features, ...]
     fact_tokens: tuple[torch.Tensor, ...]
-    seconds_of_sound: tuple[torch.Tensor, ...]
+    seconds_of_audio: tuple[torch.Tensor, ...]
 
 
 @dataclass(frozen=True)
@@ -117,7 +117,7 @@ class Encoder:
             rest,
             features,
             tuple(where.fact(fact) for fact in plan.facts),
-            tuple(where.seconds_of_sound()),
+            tuple(where.seconds_of_audio()),
         )
 
     def features(self, medium: Image | Audio | Video) -> Features:
@@ -132,11 +132,11 @@ class Encoder:
         frames = torch.from_numpy(medium.frames[:: medium.fps // FPS].copy()).permute(0, 3, 1, 2)
         out = self.processor.video_processor(videos=[frames], return_tensors="pt")
         grid = tuple(out["video_grid_thw"][0].tolist())
-        mel = self.mel(medium.sound) if medium.sound else None
+        mel = self.mel(medium.audio) if medium.audio else None
         return Features(out["pixel_values_videos"], grid, mel)
 
     def mel(self, audio: Audio) -> torch.Tensor:
-        """(bins, frames) log-mel, as if the sound were followed by silence up to five minutes."""
+        """(bins, frames) log-mel, as if the audio were followed by silence up to five minutes."""
         extractor = self.processor.feature_extractor
         padded = np.concatenate([audio.samples, np.zeros(2 * extractor.n_fft, np.float32)])
         out = extractor(
@@ -158,14 +158,14 @@ class Encoder:
 
     def _placeholders(self, features: Features) -> str:
         p = self.processor
-        sounds = p.audio_token * features.sound_tokens
+        audios = p.audio_token * features.audio_tokens
         if features.grid is None:
-            return str(p.audio_bos_token + sounds + p.audio_eos_token)
+            return str(p.audio_bos_token + audios + p.audio_eos_token)
         holder = p.image_token if features.grid[0] == 1 else p.video_token
         frames = [holder * features.tokens_a_frame] * features.grid[0]
-        if not sounds:
+        if not audios:
             return str(p.vision_bos_token + "".join(frames) + p.vision_eos_token)
-        inner = _interleave(frames, sounds, len(p.audio_token))
+        inner = _interleave(frames, audios, len(p.audio_token))
         bos = p.vision_bos_token + p.audio_bos_token
         return str(bos + inner + p.audio_eos_token + p.vision_eos_token)
 
@@ -186,23 +186,23 @@ class Encoder:
         return found
 
 
-def _interleave(frames: list[str], sounds: str, length: int) -> str:
-    """Two seconds of frames, two seconds of sound, and so on (a frame is a second)."""
+def _interleave(frames: list[str], audios: str, length: int) -> str:
+    """Two seconds of frames, two seconds of audio, and so on (a frame is a second)."""
     step = CHUNK_SECONDS * TOKENS_PER_SECOND * length
-    chunks = max(math.ceil(len(frames) / CHUNK_SECONDS), math.ceil(len(sounds) / step))
+    chunks = max(math.ceil(len(frames) / CHUNK_SECONDS), math.ceil(len(audios) / step))
     return "".join(
         "".join(frames[CHUNK_SECONDS * i : CHUNK_SECONDS * (i + 1)])
-        + sounds[step * i : step * (i + 1)]
+        + audios[step * i : step * (i + 1)]
         for i in range(chunks)
     )
 
 
 def as_decoded(medium: Image | Audio | Video, spec: Spec) -> Image | Audio | Video:
-    """A film as its file gives it back: sound to the end of AAC's last frame, or cut."""
-    if not isinstance(medium, Video) or medium.sound is None or spec.seed % 2:
+    """A video as its file gives it back: audio to the end of AAC's last frame, or cut."""
+    if not isinstance(medium, Video) or medium.audio is None or spec.seed % 2:
         return medium
-    missing = -len(medium.sound.samples) % AAC_FRAME
-    return replace(medium, sound=Audio(np.pad(medium.sound.samples, (0, missing))))
+    missing = -len(medium.audio.samples) % AAC_FRAME
+    return replace(medium, audio=Audio(np.pad(medium.audio.samples, (0, missing))))
 
 
 @dataclass(frozen=True)
@@ -242,8 +242,8 @@ class _Where:
         tokens = self._between(*self.spans[part], self.processor.audio_token_id)
         return tokens[round(start_s * TOKENS_PER_SECOND) : round(end_s * TOKENS_PER_SECOND)]
 
-    def seconds_of_sound(self) -> list[torch.Tensor]:
-        """Seconds of sound, one by one."""
+    def seconds_of_audio(self) -> list[torch.Tensor]:
+        """Seconds of audio, one by one."""
         return [
             self._seconds_heard(part, second, second + 1)
             for part, features in self.features.items()
@@ -264,7 +264,7 @@ def hide(
         else:
             known.append(fact)
             kept.update(where.tolist())
-    for where in encoded.seconds_of_sound:
+    for where in encoded.seconds_of_audio:
         if rng.random() < share and not kept.intersection(where.tolist()):
             hidden[where] = True
     return hidden, known

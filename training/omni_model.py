@@ -81,7 +81,7 @@ def build_tokenizer(seed: int) -> Any:
     trained = json.loads(tokenizer.to_str())["model"]
     merges = [tuple(pair) for pair in trained["merges"]]
     # "size" reaches the image and the video processor on every call: Any's own
-    # default for films (at least 100,352 pixels a frame) would drown a toy model in tokens.
+    # default for videos (at least 100,352 pixels a frame) would drown a toy model in tokens.
     return hf.Qwen2Tokenizer(
         vocab=trained["vocab"],
         merges=merges,
@@ -104,7 +104,7 @@ def _corpus(seed: int) -> list[str]:
 
 
 def build_processor(seed: int) -> Any:
-    """Qwen2.5-Omni's processor; pictures and frames of 9 to 16 tokens, sound up to five minutes."""
+    """Qwen2.5-Omni's processor; images and frames of 9 to 16 tokens, audio up to five minutes."""
     return hf.Qwen2_5OmniProcessor(
         image_processor=hf.Qwen2VLImageProcessor(size=PIXELS),
         video_processor=hf.Qwen2VLVideoProcessor(size=PIXELS, cap_pixels_per_frame=False),

@@ -2,7 +2,7 @@
 it shows.
 
 A token is right when it points, among the embeddings of the words of a sort (colours, pitches …),
-along the one that holds there. Pictures and sound thus enter the language model as sums of words
+along the one that holds there. Images and audio thus enter the language model as sums of words
 that it knows how to find and to copy (`omni_drill`), and need no translation there. Through the
 language model alone the towers learn colours soon, but shapes, places and seconds slowly.
 """
@@ -19,7 +19,7 @@ import torch
 from torch.nn import functional
 
 from recorder.planted import text as wording
-from recorder.planted.media import SCENE_SECONDS, Picture, render
+from recorder.planted.media import SCENE_SECONDS, ImageSpec, render
 from recorder.planted.samples import Stock
 from training.omni_data import MEL_FRAMES_PER_SECOND, TOKENS_PER_SECOND, Encoder, Features
 
@@ -51,7 +51,7 @@ class Lesson:
 
 
 def look(model: Any, encoder: Encoder, seed: int, steps: int) -> None:
-    """Train the vision tower of `model` for `steps` batches of pictures and films."""
+    """Train the vision tower of `model` for `steps` batches of images and videos."""
 
     def tokens(lessons: list[Lesson]) -> torch.Tensor:
         grid = torch.tensor([each.features.grid for each in lessons], device=model.device)
@@ -65,7 +65,7 @@ def look(model: Any, encoder: Encoder, seed: int, steps: int) -> None:
 
 
 def listen(model: Any, encoder: Encoder, seed: int, steps: int) -> None:
-    """Train the sound tower of `model` for `steps` batches of recordings."""
+    """Train the audio tower of `model` for `steps` batches of recordings."""
 
     def tokens(lessons: list[Lesson]) -> torch.Tensor:
         mels = [each.features.mel for each in lessons if each.features.mel is not None]
@@ -143,11 +143,11 @@ def _teach(
 
 
 def _view(encoder: Encoder, rng: np.random.Generator) -> Lesson:
-    """A picture, or a film of one scene: its frames of tokens are all alike."""
+    """An image, or a video of one scene: its frames of tokens are all alike."""
     stock = Stock(rng)
-    spec = stock.picture() if rng.random() < 0.6 else stock.film(False, 1)
+    spec = stock.image() if rng.random() < 0.6 else stock.video(False, 1)
     features = encoder.features(render(spec))
-    if isinstance(spec, Picture):
+    if isinstance(spec, ImageSpec):
         frames = [_numbers((spec.shape, spec.colour, spec.place, None))]
     else:
         ((shape, colour, way),) = spec.scenes

@@ -12,7 +12,7 @@ from dataclasses import replace
 import numpy as np
 
 from recorder.planted import text as wording
-from recorder.planted.media import Film, Picture, Recording
+from recorder.planted.media import AudioSpec, ImageSpec, VideoSpec
 from recorder.planted.samples import (
     Plan,
     PlantedSample,
@@ -81,12 +81,12 @@ def _pick(rng: np.random.Generator, words: Sequence[str]) -> str:
 
 def _texts(rng: np.random.Generator, axis: str) -> tuple[list[Entry], str]:
     count = {"units": 6, "near-duplicates": 5}.get(axis, 3)
-    told = rng.integers(len(wording.ATTRIBUTES), size=count)
+    known = rng.integers(len(wording.ATTRIBUTES), size=count)
     if axis == "near-duplicates":
-        told[:] = told[0]
+        known[:] = known[0]
     values = [_shuffled(rng, list(a.values)) for a in wording.ATTRIBUTES]
     objects = rng.permutation(wording.OBJECTS).tolist()
-    facts = [(objects[i], int(a), str(values[a].pop())) for i, a in enumerate(told)]
+    facts = [(objects[i], int(a), str(values[a].pop())) for i, a in enumerate(known)]
     ways = [1] * count if axis == "length" else rng.integers(2, size=count).tolist()
     entries: list[Entry] = [_say(*fact, way) for fact, way in zip(facts, ways, strict=True)]
     if axis == "two":
@@ -94,7 +94,7 @@ def _texts(rng: np.random.Generator, axis: str) -> tuple[list[Entry], str]:
     if axis == "length":
         entries += _fillers(rng, 4)
     if axis == "absent":
-        untold = sorted(set(range(len(wording.ATTRIBUTES))) - set(told.tolist()))
+        untold = sorted(set(range(len(wording.ATTRIBUTES))) - set(known.tolist()))
         return entries, f"{wording.ATTRIBUTES[untold[0]].name} of {objects[0]}"
     return entries, f"{wording.ATTRIBUTES[facts[0][1]].name} of {objects[0]}"
 
@@ -103,53 +103,53 @@ def _say(o: str, attribute: int, value: str, way: int) -> Saying:
     return wording.say(o, wording.ATTRIBUTES[attribute], way, value)
 
 
-def _pictures(rng: np.random.Generator, axis: str) -> tuple[list[Entry], str]:
+def _images(rng: np.random.Generator, axis: str) -> tuple[list[Entry], str]:
     stock = Stock(rng)
-    pictures = [stock.picture() for _ in range({"units": 4, "near-duplicates": 3}.get(axis, 2))]
-    first = pictures[0]
+    images = [stock.image() for _ in range({"units": 4, "near-duplicates": 3}.get(axis, 2))]
+    first = images[0]
     if axis == "near-duplicates":
-        alike: list[Entry] = [replace(picture, shape=first.shape) for picture in pictures]
+        alike: list[Entry] = [replace(image, shape=first.shape) for image in images]
         return alike, f"picture {_pick(rng, wording.ORDINALS[:3])}"
     if axis == "length":
-        pictures = [replace(picture, size=(128, 128)) for picture in pictures]
+        images = [replace(image, size=(128, 128)) for image in images]
     if axis == "two":
-        pictures.append(replace(first, seed=first.seed + 1))
+        images.append(replace(first, seed=first.seed + 1))
     if axis == "absent":
-        return [*pictures], f"picture with {_other(wording.SHAPES, [p.shape for p in pictures])}"
-    return [*pictures], f"picture with {first.shape}"
+        return [*images], f"picture with {_other(wording.SHAPES, [p.shape for p in images])}"
+    return [*images], f"picture with {first.shape}"
 
 
 def _recordings(rng: np.random.Generator, axis: str) -> tuple[list[Entry], str]:
     pitches = rng.permutation(wording.PITCHES).tolist()
     seconds = 5 if axis == "length" else 3
     tones = [(pitches[0], int(rng.integers(seconds)))]
-    first = Recording(tuple(tones), seconds, int(rng.integers(2**31)))
+    first = AudioSpec(tuple(tones), seconds, int(rng.integers(2**31)))
     if axis == "units":
         at = sorted(rng.permutation(seconds)[:2].tolist())
         first = replace(first, tones=((pitches[0], at[0]), (pitches[1], at[1])))
         return [first, _tone(rng, pitches[2], 3)], f"{pitches[0]} tone"
     if axis == "near-duplicates":
-        second = Recording(((pitches[1], tones[0][1]),), seconds, first.seed + 1)
+        second = AudioSpec(((pitches[1], tones[0][1]),), seconds, first.seed + 1)
         return [first, second], f"{pitches[0]} tone"
     if axis == "two":
         return [first, replace(first, seed=first.seed + 1)], f"{pitches[0]} tone"
     return [first], f"{pitches[-1] if axis == 'absent' else pitches[0]} tone"
 
 
-def _tone(rng: np.random.Generator, pitch: str, seconds: int) -> Recording:
+def _tone(rng: np.random.Generator, pitch: str, seconds: int) -> AudioSpec:
     tones = ((pitch, int(rng.integers(seconds))),)
-    return Recording(tones, seconds, int(rng.integers(2**31)))
+    return AudioSpec(tones, seconds, int(rng.integers(2**31)))
 
 
-def _films(rng: np.random.Generator, axis: str) -> tuple[list[Entry], str]:
+def _videos(rng: np.random.Generator, axis: str) -> tuple[list[Entry], str]:
     stock = Stock(rng)
     long = axis in ("units", "length")
-    first = _scenes(stock.film(axis == "length", 1), stock, 2 if long else 1)
+    first = _scenes(stock.video(axis == "length", 1), stock, 2 if long else 1)
     shape = first.scenes[0][0]
     if axis == "units":
-        return [first, stock.film(False, 1)], f"film with {shape}"
+        return [first, stock.video(False, 1)], f"film with {shape}"
     if axis == "near-duplicates":
-        other = stock.film(False, 1)
+        other = stock.video(False, 1)
         scene = (shape, *other.scenes[0][1:])
         return [first, replace(other, scenes=(scene,))], f"film {_pick(rng, ('first', 'second'))}"
     if axis == "two":
@@ -159,10 +159,10 @@ def _films(rng: np.random.Generator, axis: str) -> tuple[list[Entry], str]:
     return [first], f"film with {shape}"
 
 
-def _scenes(film: Film, stock: Stock, count: int) -> Film:
-    """The film with so many scenes; its tones stay in its first two seconds."""
-    more = [stock.film(False, 1).scenes[0] for _ in range(count - len(film.scenes))]
-    return replace(film, scenes=(*film.scenes, *more))
+def _scenes(video: VideoSpec, stock: Stock, count: int) -> VideoSpec:
+    """The video with so many scenes; its tones stay in its first two seconds."""
+    more = [stock.video(False, 1).scenes[0] for _ in range(count - len(video.scenes))]
+    return replace(video, scenes=(*video.scenes, *more))
 
 
 def _other(words: Sequence[str], there: Sequence[str]) -> str:
@@ -174,12 +174,12 @@ def _fillers(rng: np.random.Generator, count: int) -> list[Entry]:
 
 
 def _distractors(rng: np.random.Generator, modality: str) -> list[Entry]:
-    """Two idle sentences and, beside media three facts, beside facts a picture and a sound."""
+    """Two idle sentences and, beside media three facts, beside facts an image and audio."""
     fillers = _fillers(rng, 2)
     if modality != "text":
         return [*fillers, *wording.draw_sayings(rng, 3)]
-    picture: Picture = Stock(rng).picture()
-    return [*fillers, picture, _tone(rng, _pick(rng, wording.PITCHES), 2)]
+    image: ImageSpec = Stock(rng).image()
+    return [*fillers, image, _tone(rng, _pick(rng, wording.PITCHES), 2)]
 
 
-_DRAW = {"text": _texts, "image": _pictures, "audio": _recordings, "video": _films}
+_DRAW = {"text": _texts, "image": _images, "audio": _recordings, "video": _videos}

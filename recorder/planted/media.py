@@ -1,6 +1,6 @@
 """Drawing, sounding and coding of planted media: specification in, arrays or files out.
 
-Pictures and films are big shapes in saturated colours on a pale ground, so that lossy coding leaves
+Images and videos are big shapes in saturated colours on a pale ground, so that lossy coding leaves
 the evidence alone; tones lie well inside their second. Knows nothing of prompts, facts or models.
 """
 
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 
 SAMPLE_RATE = 16_000
-FILM_FPS = 8
+VIDEO_FPS = 8
 SCENE_SECONDS = 2
 
 RGB = {
@@ -72,11 +72,11 @@ class Video:
 
     frames: UInt8
     fps: int
-    sound: Audio | None
+    audio: Audio | None
 
 
 @dataclass(frozen=True)
-class Picture:
+class ImageSpec:
     """A shape at a place."""
 
     shape: str
@@ -87,7 +87,7 @@ class Picture:
 
 
 @dataclass(frozen=True)
-class Recording:
+class AudioSpec:
     """Tones: (pitch, second) pairs, one a second at most."""
 
     tones: tuple[tuple[str, int], ...]
@@ -96,7 +96,7 @@ class Recording:
 
 
 @dataclass(frozen=True)
-class Film:
+class VideoSpec:
     """Scenes of two seconds: (shape, colour, direction); silent when it has no tones."""
 
     scenes: tuple[tuple[str, str, str], ...]
@@ -109,13 +109,13 @@ class Film:
         return SCENE_SECONDS * len(self.scenes)
 
 
-def render(spec: Picture | Recording | Film) -> Image | Audio | Video:
+def render(spec: ImageSpec | AudioSpec | VideoSpec) -> Image | Audio | Video:
     """The arrays of a specification; the same specification gives the same arrays."""
-    if isinstance(spec, Picture):
-        return _render_picture(spec)
-    if isinstance(spec, Recording):
+    if isinstance(spec, ImageSpec):
+        return _render_image(spec)
+    if isinstance(spec, AudioSpec):
         return _render_tones(spec.tones, spec.seconds, spec.seed)
-    return _render_film(spec)
+    return _render_video(spec)
 
 
 def _ground(rng: np.random.Generator, size: tuple[int, int]) -> Pillow.Image:
@@ -128,7 +128,7 @@ def _ground(rng: np.random.Generator, size: tuple[int, int]) -> Pillow.Image:
     return Pillow.fromarray(pixels.astype(np.uint8))
 
 
-def _render_picture(spec: Picture) -> Image:
+def _render_image(spec: ImageSpec) -> Image:
     rng = np.random.default_rng(spec.seed)
     width, height = spec.size
     canvas = _ground(rng, spec.size)
@@ -160,16 +160,16 @@ def _draw(
         pen.rectangle((x - r, y - arm, x + r, y + arm), fill=ink)
 
 
-def _render_film(spec: Film) -> Video:
+def _render_video(spec: VideoSpec) -> Video:
     rng = np.random.default_rng(spec.seed)
     ground = _ground(rng, spec.size)
     frames = [frame for scene in spec.scenes for frame in _render_scene(scene, spec, ground, rng)]
-    sound = _render_tones(spec.tones, spec.seconds, spec.seed + 1) if spec.tones else None
-    return Video(np.stack(frames), FILM_FPS, sound)
+    audio = _render_tones(spec.tones, spec.seconds, spec.seed + 1) if spec.tones else None
+    return Video(np.stack(frames), VIDEO_FPS, audio)
 
 
 def _render_scene(
-    scene: tuple[str, str, str], spec: Film, ground: Pillow.Image, rng: np.random.Generator
+    scene: tuple[str, str, str], spec: VideoSpec, ground: Pillow.Image, rng: np.random.Generator
 ) -> list[UInt8]:
     """The shape crosses the frame in its direction, off the middle line by a random amount."""
     shape, colour, direction = scene
@@ -178,7 +178,7 @@ def _render_scene(
     aside, reach = rng.uniform(-0.15, 0.15), rng.uniform(0.24, 0.3)
     radius = min(spec.size) * rng.uniform(0.2, 0.24)
     frames = []
-    for along in np.linspace(-reach, reach, SCENE_SECONDS * FILM_FPS):
+    for along in np.linspace(-reach, reach, SCENE_SECONDS * VIDEO_FPS):
         x = 0.5 + dx * along + abs(dy) * aside
         y = 0.5 + dy * along + abs(dx) * aside
         canvas = ground.copy()
@@ -221,25 +221,25 @@ def write_audio(audio: Audio, path: Path) -> None:
 
 
 def write_video(video: Video, path: Path) -> None:
-    """MP4: MPEG-4 pictures of high quality, and an AAC track where the video has sound."""
+    """MP4: MPEG-4 images of high quality, and an AAC track where the video has audio."""
     with av.open(str(path), "w", format="mp4") as container:
-        pictures = container.add_stream("mpeg4", rate=video.fps)
-        pictures.height, pictures.width = video.frames.shape[1:3]
-        pictures.pix_fmt = "yuv420p"
-        pictures.bit_rate = 2_000_000
-        sound = container.add_stream("aac", rate=video.sound.rate) if video.sound else None
-        if sound is not None:
-            sound.layout = "mono"
-            sound.bit_rate = 96_000
+        images = container.add_stream("mpeg4", rate=video.fps)
+        images.height, images.width = video.frames.shape[1:3]
+        images.pix_fmt = "yuv420p"
+        images.bit_rate = 2_000_000
+        audio = container.add_stream("aac", rate=video.audio.rate) if video.audio else None
+        if audio is not None:
+            audio.layout = "mono"
+            audio.bit_rate = 96_000
         for index, pixels in enumerate(video.frames):
             frame = av.VideoFrame.from_ndarray(pixels, format="rgb24")
             frame.pts, frame.time_base = index, Fraction(1, video.fps)
-            container.mux(pictures.encode(frame))
-        container.mux(pictures.encode())
-        if sound is not None and video.sound is not None:
+            container.mux(images.encode(frame))
+        container.mux(images.encode())
+        if audio is not None and video.audio is not None:
             heard = av.AudioFrame.from_ndarray(
-                video.sound.samples[np.newaxis, :], format="fltp", layout="mono"
+                video.audio.samples[np.newaxis, :], format="fltp", layout="mono"
             )
-            heard.sample_rate, heard.pts = video.sound.rate, 0
-            container.mux(sound.encode(heard))
-            container.mux(sound.encode())
+            heard.sample_rate, heard.pts = video.audio.rate, 0
+            container.mux(audio.encode(heard))
+            container.mux(audio.encode())

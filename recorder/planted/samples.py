@@ -1,8 +1,8 @@
 """Planted evidence: samples as a user could have made them, with the causes of every sentence.
 
-A prompt mixes text facts, pictures, recordings and films with distractors, and ends in questions or
+A prompt mixes text facts, images, recordings and videos with distractors, and ends in questions or
 a request for a report. Every sentence of the true answer is caused by exactly one fact, and every
-fact by one known sentence, picture, or stretch of seconds; what is asked but not there has no
+fact by one known sentence, image, or stretch of seconds; what is asked but not there has no
 cause. Training, demo, tests and benchmarks all draw from here, each from its own seeds (`SPLITS`).
 Knows nothing of models or of the run store.
 """
@@ -21,11 +21,11 @@ from recorder.planted import text as wording
 from recorder.planted.media import (
     SCENE_SECONDS,
     Audio,
-    Film,
+    AudioSpec,
     Image,
-    Picture,
-    Recording,
+    ImageSpec,
     Video,
+    VideoSpec,
     render,
     write_audio,
     write_image,
@@ -45,7 +45,9 @@ SPLITS = {
 """Disjoint seeds: `choose` to choose defaults on, `test` for numbers that are reported, `confirm`
 for those of what was changed after `test` had been looked at."""
 
-Spec = Picture | Recording | Film
+Spec = ImageSpec | AudioSpec | VideoSpec
+NOUNS: dict[type, str] = {ImageSpec: "picture", AudioSpec: "recording", VideoSpec: "film"}
+"""What the prompts, which the bundled model was trained on, call each kind of medium."""
 
 
 @dataclass(frozen=True)
@@ -128,7 +130,7 @@ def make_plan(seed: int, kind: str, *, short: bool = False) -> Plan:
     return Plan(f"{kind}-{seed}", tuple(parts), tuple(facts), tuple(questions))
 
 
-def ask_anew(plan: Plan, seed: int) -> Plan:
+def ask_differently(plan: Plan, seed: int) -> Plan:
     """The same parts and facts under other questions."""
     rng = np.random.default_rng(seed)
     questions = _draw_questions(rng, plan.id.rsplit("-", 1)[0], plan.facts)
@@ -138,10 +140,10 @@ def ask_anew(plan: Plan, seed: int) -> Plan:
 
 def media_names(plan: Plan) -> dict[int, str]:
     """Part index to the name of its medium: `picture-1`, `recording-1`, `film-1`, ..."""
-    names, counts = {}, {"picture": 0, "recording": 0, "film": 0}
+    names, counts = {}, dict.fromkeys(NOUNS.values(), 0)
     for index, part in enumerate(plan.parts):
         if not isinstance(part, str):
-            noun = type(part).__name__.lower()
+            noun = NOUNS[type(part)]
             counts[noun] += 1
             names[index] = f"{noun}-{counts[noun]}"
     return names
@@ -152,15 +154,15 @@ def media_names(plan: Plan) -> dict[int, str]:
 
 def _draw_entries(rng: np.random.Generator, kind: str) -> list[str | Saying | Spec]:
     """Facts, fillers and media of a prompt, not yet in order."""
-    pictures, recordings, films, sound = _draw_counts(rng, kind)
+    images, recordings, videos, audio = _draw_counts(rng, kind)
     most = {"text": (3, 6), "mixed": (1, 3)}.get(kind, (1, 4))
     sayings = wording.draw_sayings(rng, int(rng.integers(most[0], most[1] + 1)))
     fillers = rng.choice(wording.FILLERS, size=int(rng.integers(0, 3)), replace=False)
     stock = Stock(rng)
-    media: list[Spec] = [stock.picture() for _ in range(pictures)]
-    longest = 3 if recordings > 1 or films else len(wording.SECONDS)
+    media: list[Spec] = [stock.image() for _ in range(images)]
+    longest = 3 if recordings > 1 or videos else len(wording.SECONDS)
     media += [stock.recording(longest) for _ in range(recordings)]
-    media += [stock.film(sound, 2 if films == 1 else 1) for _ in range(films)]
+    media += [stock.video(audio, 2 if videos == 1 else 1) for _ in range(videos)]
     return [*sayings, *(str(filler) for filler in fillers), *media]
 
 
@@ -173,7 +175,7 @@ def _draw_short(rng: np.random.Generator, kind: str) -> list[str | Saying | Spec
 
 
 def _draw_counts(rng: np.random.Generator, kind: str) -> tuple[int, int, int, bool]:
-    """How many pictures, recordings and films, and whether the films have sound."""
+    """How many images, recordings and videos, and whether the videos have audio."""
     if kind == "image":
         return int(rng.integers(2, 4)), 0, 0, False
     if kind == "audio":
@@ -185,8 +187,8 @@ def _draw_counts(rng: np.random.Generator, kind: str) -> tuple[int, int, int, bo
     if kind == "text":
         return 0, 0, 0, False
     choices = ((2, 1, 0), (1, 1, 0), (1, 0, 1), (2, 0, 1), (0, 1, 1), (1, 1, 1))
-    pictures, recordings, films = choices[int(rng.integers(len(choices)))]
-    return pictures, recordings, films, bool(rng.random() < 0.5)
+    images, recordings, videos = choices[int(rng.integers(len(choices)))]
+    return images, recordings, videos, bool(rng.random() < 0.5)
 
 
 class Stock:
@@ -196,7 +198,7 @@ class Stock:
         self.rng = rng
         self.colours = list(rng.permutation(wording.COLOURS))
         self.drawn = list(rng.permutation(wording.SHAPES))
-        self.filmed = list(rng.permutation(wording.SHAPES))
+        self.moving = list(rng.permutation(wording.SHAPES))
         self.pitches = list(rng.permutation(wording.PITCHES))
 
     def _pick(self, words: tuple[str, ...]) -> str:
@@ -209,9 +211,11 @@ class Stock:
         width, height = self.rng.integers(least // 2, most // 2 + 1, size=2) * 2
         return int(width), int(height)
 
-    def picture(self) -> Picture:
+    def image(self) -> ImageSpec:
         shape, colour = str(self.drawn.pop()), str(self.colours.pop())
-        return Picture(shape, colour, self._pick(wording.PLACES), self._size(96, 128), self._seed())
+        return ImageSpec(
+            shape, colour, self._pick(wording.PLACES), self._size(96, 128), self._seed()
+        )
 
     def _tones(self, seconds: int) -> tuple[tuple[str, int], ...]:
         """One or two tones, in two seconds; one where few pitches are left."""
@@ -219,30 +223,30 @@ class Stock:
         times = sorted(self.rng.permutation(seconds)[:count])
         return tuple((str(self.pitches.pop()), int(time)) for time in times)
 
-    def recording(self, longest: int) -> Recording:
+    def recording(self, longest: int) -> AudioSpec:
         seconds = int(self.rng.integers(2, longest + 1))
-        return Recording(self._tones(seconds), seconds, self._seed())
+        return AudioSpec(self._tones(seconds), seconds, self._seed())
 
-    def film(self, sound: bool, most_scenes: int) -> Film:
+    def video(self, audio: bool, most_scenes: int) -> VideoSpec:
         count = int(self.rng.integers(1, most_scenes + 1))
         scenes = tuple(
-            (str(self.filmed.pop()), str(self.colours.pop()), self._pick(wording.DIRECTIONS))
+            (str(self.moving.pop()), str(self.colours.pop()), self._pick(wording.DIRECTIONS))
             for _ in range(count)
         )
-        tones = self._tones(SCENE_SECONDS * count) if sound else ()
-        return Film(scenes, tones, self._size(96, 112), self._seed())
+        tones = self._tones(SCENE_SECONDS * count) if audio else ()
+        return VideoSpec(scenes, tones, self._size(96, 112), self._seed())
 
 
 def lay_out(entries: Sequence[str | Saying | Spec]) -> tuple[list[str | Spec], list[Fact]]:
     """Content parts (neighbouring sentences share one) and the facts that they show."""
     parts: list[str | Spec] = []
     facts: list[Fact] = []
-    counts = {Picture: 0, Recording: 0, Film: 0}
+    counts = {ImageSpec: 0, AudioSpec: 0, VideoSpec: 0}
     for entry in entries:
         if isinstance(entry, str | Saying):
             _append(parts, entry if isinstance(entry, str) else entry.text)
         else:
-            _append(parts, wording.label(type(entry).__name__.lower(), counts[type(entry)]))
+            _append(parts, wording.label(NOUNS[type(entry)], counts[type(entry)]))
             parts.append(entry)
         part = len(parts) - 1
         if isinstance(entry, Saying):
@@ -263,11 +267,11 @@ def _append(parts: list[str | Spec], sentence: str) -> None:
 def _shown(spec: Spec, ordinal: int, part: int) -> list[Fact]:
     """The facts that one medium shows, the `ordinal`-th of its sort."""
     nth = wording.ORDINALS[ordinal]
-    if isinstance(spec, Picture):
-        report = wording.report_picture(spec.shape, spec.colour, spec.place)
+    if isinstance(spec, ImageSpec):
+        report = wording.report_image(spec.shape, spec.colour, spec.place)
         keys = frozenset({"picture", f"picture {nth}", f"picture with {spec.shape}"})
         return [Fact(report, keys, part)]
-    if isinstance(spec, Recording):
+    if isinstance(spec, AudioSpec):
         return [_heard(tone, {f"recording {nth}"}, part, None) for tone in spec.tones]
     scenes = [
         Fact(
@@ -315,9 +319,9 @@ def _draw_questions(rng: np.random.Generator, kind: str, facts: Sequence[Fact]) 
 def _candidates(rng: np.random.Generator, kind: str, facts: Sequence[Fact]) -> list[str]:
     """Keys in random order, media first where the kind is about media; one in eight is absent."""
     shown = sorted({key for fact in facts if fact.text is None for key in fact.keys})
-    told = sorted({key for fact in facts if fact.text is not None for key in fact.keys})
+    known = sorted({key for fact in facts if fact.text is not None for key in fact.keys})
     media = [str(key) for key in rng.permutation(shown)] if shown else []
-    text = [str(key) for key in rng.permutation(told)]
+    text = [str(key) for key in rng.permutation(known)]
     mixed = media[:2] + [str(key) for key in rng.permutation(media[2:] + text)]
     absent = _absent(facts, bool(media))
     return [
@@ -330,7 +334,7 @@ def _absent(facts: Sequence[Fact], about_media: bool) -> list[str]:
     """Keys that nothing in the prompt answers: of attributes that nobody told, or of media of a
     sort that is there."""
     there = {key for fact in facts for key in fact.keys}
-    told = {key.split(" of ")[0] for key in there}
+    known = {key.split(" of ")[0] for key in there}
     shown = {
         word for key in there for word in ("picture", "film", "recording", "tone") if word in key
     }
@@ -338,7 +342,7 @@ def _absent(facts: Sequence[Fact], about_media: bool) -> list[str]:
         key
         for key in wording.QUESTIONS
         if key not in there
-        and (shown & set(key.split()) or (" of " in key and key.split(" of ")[0] not in told))
+        and (shown & set(key.split()) or (" of " in key and key.split(" of ")[0] not in known))
         and (about_media or " of " in key)
     ]
 
@@ -349,7 +353,7 @@ def _absent(facts: Sequence[Fact], about_media: bool) -> list[str]:
 def _content(part: str | Spec, name: str | None) -> dict[str, Any]:
     if isinstance(part, str):
         return {"type": "text", "text": part}
-    sort = {Picture: "image", Recording: "audio", Film: "video"}[type(part)]
+    sort = {ImageSpec: "image", AudioSpec: "audio", VideoSpec: "video"}[type(part)]
     return {"type": sort, sort: name}
 
 

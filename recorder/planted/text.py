@@ -38,7 +38,7 @@ class Attribute:
     """What can be said about an object: two ways to tell, one to report, one to miss it."""
 
     name: str
-    told: tuple[str, str]
+    known: tuple[str, str]
     report: str
     ask: str
     clause: str
@@ -94,7 +94,7 @@ class Fact:
     """One thing that the prompt shows: `report` tells it, a question with one of `keys` finds it.
 
     `part` is the content part that shows it, `text` its sentence there (text facts), `seconds` its
-    interval and `stream` its side of a film ("vision" or "sound").
+    interval and `stream` its side of a video ("vision" or "sound").
     """
 
     report: str
@@ -138,7 +138,7 @@ def draw_sayings(rng: np.random.Generator, count: int) -> list[Saying]:
 def say(o: str, attribute: Attribute, way: int, v: str) -> Saying:
     """The fact that the attribute of object `o` is `v`, in one of two ways."""
     keys = frozenset({f"{attribute.name} of {o}"})
-    return Saying(attribute.told[way].format(o=o, v=v), attribute.report.format(o=o, v=v), keys)
+    return Saying(attribute.known[way].format(o=o, v=v), attribute.report.format(o=o, v=v), keys)
 
 
 def label(noun: str, ordinal: int) -> str:
@@ -146,7 +146,7 @@ def label(noun: str, ordinal: int) -> str:
     return f"The {ORDINALS[ordinal]} {noun}:"
 
 
-def report_picture(shape: str, colour: str, place: str) -> str:
+def report_image(shape: str, colour: str, place: str) -> str:
     return f"A {colour} {shape} is drawn {place}."
 
 
@@ -179,7 +179,7 @@ def _about_media(noun: str, ask: str, absent: str) -> list[Question]:
 
 
 def _about_shapes() -> list[Question]:
-    pictures = [
+    images = [
         Question(
             f"picture with {s}",
             f"Where is the {s} drawn?",
@@ -197,7 +197,7 @@ def _about_shapes() -> list[Question]:
         )
         for s in SHAPES
     ]
-    return pictures + scenes
+    return images + scenes
 
 
 def _about_pitches() -> list[Question]:
@@ -213,12 +213,12 @@ def _about_pitches() -> list[Question]:
 
 
 def _catalogue() -> dict[str, Question]:
-    every_picture = Question(
+    every_image = Question(
         "picture", "What do the pictures show?", "every picture", "No picture shows anything."
     )
     questions = [
         *_about_attributes(),
-        every_picture,
+        every_image,
         *_about_media(
             "picture",
             "What does the {n} picture show?",

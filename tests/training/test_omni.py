@@ -14,7 +14,7 @@ import torch
 from torch.nn import functional
 
 from recorder.planted.media import Audio, Image, render
-from recorder.planted.samples import KINDS, ask_anew, make_plan, make_sample
+from recorder.planted.samples import KINDS, ask_differently, make_plan, make_sample
 from training import omni, omni_check
 from training.omni_check import compare
 from training.omni_data import Encoder, Example, as_decoded, branch, collate, hide
@@ -73,38 +73,38 @@ def test_training_inputs_equal_the_processors(processor: Any, encoder: Encoder, 
 
 def _collated(encoder: Encoder, plan: Any, share: float) -> dict[str, torch.Tensor]:
     encoded = encoder.encode(plan)
-    hidden, told = hide(encoded, np.random.default_rng(0), share)
-    one = branch(encoder.tokens, encoded.rest, plan.questions, str(plan.parts[-1]), told)
+    hidden, known = hide(encoded, np.random.default_rng(0), share)
+    one = branch(encoder.tokens, encoded.rest, plan.questions, str(plan.parts[-1]), known)
     return collate([Example(encoded, hidden, (one,))], 0)
 
 
 def _processed(processor: Any, plan: Any) -> Any:
     """The processor's own inputs of the same media."""
     images: list[torch.Tensor] = []
-    films: list[torch.Tensor] = []
-    sounds: list[Any] = []
-    film_of_sound: list[int | None] = []
+    videos: list[torch.Tensor] = []
+    audios: list[Any] = []
+    video_of_audio: list[int | None] = []
     for part in (part for part in plan.parts if not isinstance(part, str)):
         medium = as_decoded(render(part), part)
         if isinstance(medium, Image):
             images.append(_channels_first(medium.pixels))
         elif isinstance(medium, Audio):
-            sounds.append(medium.samples)
-            film_of_sound.append(None)
+            audios.append(medium.samples)
+            video_of_audio.append(None)
         else:
-            if medium.sound is not None:
-                sounds.append(medium.sound.samples)
-                film_of_sound.append(len(films))
-            films.append(_channels_first(medium.frames[::4]))
-    sounding = any(film is not None for film in film_of_sound)
-    in_films = {"load_audio_from_video": True, "audio_from_video_indices": film_of_sound}
+            if medium.audio is not None:
+                audios.append(medium.audio.samples)
+                video_of_audio.append(len(videos))
+            videos.append(_channels_first(medium.frames[::4]))
+    has_audio = any(video is not None for video in video_of_audio)
+    in_films = {"load_audio_from_video": True, "audio_from_video_indices": video_of_audio}
     return processor(
         text=[processor.apply_chat_template(_messages(plan), add_generation_prompt=True)],
         images=images or None,
-        videos=films or None,
-        audio=sounds or None,
+        videos=videos or None,
+        audio=audios or None,
         return_tensors="pt",
-        **(in_films if sounding else {}),
+        **(in_films if has_audio else {}),
     )
 
 
@@ -120,10 +120,10 @@ def _messages(plan: Any) -> list[dict[str, Any]]:
 def test_branches_do_not_see_each_other(encoder: Encoder, model: Any, kind: str) -> None:
     """Two requests in one row, some units hidden, give the logits of each request alone."""
     encoded = encoder.encode(make_plan(2, kind))
-    hidden, told = hide(encoded, np.random.default_rng(0), 0.5)
+    hidden, known = hide(encoded, np.random.default_rng(0), 0.5)
     branches = tuple(
-        branch(encoder.tokens, encoded.rest, plan.questions, str(plan.parts[-1]), told)
-        for plan in (ask_anew(encoded.plan, seed) for seed in (1, 2))
+        branch(encoder.tokens, encoded.rest, plan.questions, str(plan.parts[-1]), known)
+        for plan in (ask_differently(encoded.plan, seed) for seed in (1, 2))
     )
     together = _logits(model, [Example(encoded, hidden, branches)])
     alone = [_logits(model, [Example(encoded, hidden, (one,))]) for one in branches]
@@ -137,8 +137,8 @@ def _logits(model: Any, drawn: list[Example]) -> torch.Tensor:
 
 def test_hidden_units_change_what_is_right(encoder: Encoder) -> None:
     encoded = encoder.encode(make_plan(0, "mixed"))
-    hidden, told = hide(encoded, np.random.default_rng(0), 1.0)
-    assert told == []
+    hidden, known = hide(encoded, np.random.default_rng(0), 1.0)
+    assert known == []
     for where in encoded.fact_tokens:
         assert len(where) > 3
         assert hidden[where].all()
@@ -150,9 +150,9 @@ def test_hidden_units_change_what_is_right(encoder: Encoder) -> None:
 def test_a_hidden_unit_cannot_be_read(encoder: Encoder, model: Any) -> None:
     """Other ids at hidden positions give the same logits: nothing of them gets through."""
     encoded = encoder.encode(make_plan(1, "text"))
-    hidden, told = hide(encoded, np.random.default_rng(0), 1.0)
+    hidden, known = hide(encoded, np.random.default_rng(0), 1.0)
     request = (encoded.plan.questions, str(encoded.plan.parts[-1]))
-    one = branch(encoder.tokens, encoded.rest, *request, told)
+    one = branch(encoder.tokens, encoded.rest, *request, known)
     other = replace(encoded, ids=torch.where(hidden, 5, encoded.ids))
     one_way, another = (_logits(model, [Example(e, hidden, (one,))]) for e in (encoded, other))
     torch.testing.assert_close(one_way, another)

@@ -17,7 +17,7 @@ from recorder.inputs import media
 from recorder.planted import media as planted_media
 from recorder.planted import samples as planted
 from recorder.planted import text as planted_text
-from recorder.planted.media import Audio, Film, Image, Picture, Recording, Video
+from recorder.planted.media import Audio, AudioSpec, Image, ImageSpec, Video, VideoSpec
 from recorder.planted.samples import KINDS, SPLITS, Plan, make_plan, make_sample, write_samples
 
 RATE = 16_000
@@ -40,7 +40,7 @@ def _arrays(medium: Image | Audio | Video) -> list[npt.NDArray[Any]]:
         return [medium.pixels]
     if isinstance(medium, Audio):
         return [medium.samples]
-    return [medium.frames, *(_arrays(medium.sound) if medium.sound else [])]
+    return [medium.frames, *(_arrays(medium.audio) if medium.audio else [])]
 
 
 def test_no_seed_is_in_two_splits() -> None:
@@ -91,7 +91,7 @@ def test_the_request_gives_no_answer_away(seed: int, kind: str) -> None:
 @given(seeds, kinds)
 def test_new_questions_are_about_the_same_facts(seed: int, kind: str) -> None:
     plan = make_plan(seed, kind)
-    anew = planted.ask_anew(plan, seed + 1)
+    anew = planted.ask_differently(plan, seed + 1)
     assert anew.parts[:-1] == plan.parts[:-1]
     assert anew.facts == plan.facts
 
@@ -100,13 +100,13 @@ def test_new_questions_are_about_the_same_facts(seed: int, kind: str) -> None:
 @given(seeds)
 def test_kinds_hold_their_media(seed: int) -> None:
     assert _sorts(make_plan(seed, "text")) == set()
-    assert _sorts(make_plan(seed, "image")) == {Picture}
-    assert _sorts(make_plan(seed, "audio")) == {Recording}
+    assert _sorts(make_plan(seed, "image")) == {ImageSpec}
+    assert _sorts(make_plan(seed, "audio")) == {AudioSpec}
     assert len(_sorts(make_plan(seed, "mixed"))) >= 2
-    for kind, sounding in (("video", True), ("video-silent", False)):
-        films = [p for p in make_plan(seed, kind).parts if isinstance(p, Film)]
-        assert films
-        assert all(bool(film.tones) == sounding for film in films)
+    for kind, has_audio in (("video", True), ("video-silent", False)):
+        videos = [p for p in make_plan(seed, kind).parts if isinstance(p, VideoSpec)]
+        assert videos
+        assert all(bool(video.tones) == has_audio for video in videos)
 
 
 def _sorts(plan: Plan) -> set[type]:
@@ -115,8 +115,8 @@ def _sorts(plan: Plan) -> set[type]:
 
 def test_hidden_facts_turn_into_not_told() -> None:
     plan = make_plan(3, "image")
-    told = planted_text.answer(plan.questions, ())
-    assert [text for text, _ in told] == [question.absent for question in plan.questions]
+    known = planted_text.answer(plan.questions, ())
+    assert [text for text, _ in known] == [question.absent for question in plan.questions]
 
 
 # What the files show.
@@ -167,7 +167,7 @@ def test_pictures_show_their_colour_at_their_place(written: Path) -> None:
     for plan, names in _plans("image"):
         for index, name in names.items():
             spec = plan.parts[index]
-            assert isinstance(spec, Picture)
+            assert isinstance(spec, ImageSpec)
             image = media.load_image(written / "media" / f"{plan.id}-{name}.png")
             x, y = _centre(np.asarray(image), spec.colour)
             wanted = planted_media.CENTRES[spec.place]
@@ -186,21 +186,21 @@ def test_recordings_sound_in_the_said_seconds_only(written: Path) -> None:
     for plan, names in _plans("audio"):
         for index, name in names.items():
             spec = plan.parts[index]
-            assert isinstance(spec, Recording)
-            sound = media.load_audio(written / "media" / f"{plan.id}-{name}.wav", RATE)
-            assert len(sound) == spec.seconds * RATE
-            _check_tones(sound, spec.tones, spec.seconds)
+            assert isinstance(spec, AudioSpec)
+            audio = media.load_audio(written / "media" / f"{plan.id}-{name}.wav", RATE)
+            assert len(audio) == spec.seconds * RATE
+            _check_tones(audio, spec.tones, spec.seconds)
 
 
 def _check_tones(
-    sound: npt.NDArray[np.float32], tones: tuple[tuple[str, int], ...], seconds: int
+    audio: npt.NDArray[np.float32], tones: tuple[tuple[str, int], ...], seconds: int
 ) -> None:
-    loud = {s for s in range(seconds) if np.abs(sound[s * RATE : (s + 1) * RATE]).max() > 0.1}
+    loud = {s for s in range(seconds) if np.abs(audio[s * RATE : (s + 1) * RATE]).max() > 0.1}
     assert loud == {second for _, second in tones}
     for pitch, second in tones:
         if pitch in planted_media.HERTZ:
             wanted = planted_media.HERTZ[pitch]
-            heard = sound[second * RATE : (second + 1) * RATE]
+            heard = audio[second * RATE : (second + 1) * RATE]
             strongest = int(np.argmax(np.abs(np.fft.rfft(heard))))  # bins are 1 Hz apart
             assert strongest == pytest.approx(wanted, rel=0.07)
 
@@ -210,18 +210,18 @@ def test_films_move_and_sound_as_told(written: Path) -> None:
         for plan, names in _plans(kind):
             for index, name in names.items():
                 spec = plan.parts[index]
-                assert isinstance(spec, Film)
-                film = media.load_video(written / "media" / f"{plan.id}-{name}.mp4", 2.0, RATE)
-                assert len(film.frames) == 2 * spec.seconds
-                _check_motion(film.frames, spec)
-                assert (film.audio is not None) == bool(spec.tones)
-                if film.audio is not None:
+                assert isinstance(spec, VideoSpec)
+                video = media.load_video(written / "media" / f"{plan.id}-{name}.mp4", 2.0, RATE)
+                assert len(video.frames) == 2 * spec.seconds
+                _check_motion(video.frames, spec)
+                assert (video.audio is not None) == bool(spec.tones)
+                if video.audio is not None:
                     # AAC fills its last block of 1024 samples.
-                    assert 0 <= len(film.audio) - spec.seconds * RATE < 1024
-                    _check_tones(film.audio, spec.tones, spec.seconds)
+                    assert 0 <= len(video.audio) - spec.seconds * RATE < 1024
+                    _check_tones(video.audio, spec.tones, spec.seconds)
 
 
-def _check_motion(frames: npt.NDArray[np.uint8], spec: Film) -> None:
+def _check_motion(frames: npt.NDArray[np.uint8], spec: VideoSpec) -> None:
     for scene, (_, colour, direction) in enumerate(spec.scenes):
         first, last = (_centre(frames[4 * scene + at], colour) for at in (0, 3))
         moved = np.subtract(last, first)
