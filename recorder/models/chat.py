@@ -19,7 +19,6 @@ from transformers.models.auto import modeling_auto
 
 from omnitrace.arrays import Int32
 from omnitrace.errors import CommandError, SampleError
-from omnitrace.prompt import Prompt
 from omnitrace.timeline import Medium, Part, Timeline
 from recorder.inputs import loaded as inputs
 from recorder.inputs.loaded import Loaded
@@ -116,20 +115,13 @@ class ChatModel(Tokens):
         layout.refuse_length(len(ids), self.max_tokens)
         parts = parts_of(sample.messages)
         part = self._parts_of_tokens(rendered, processed, parts)
-        timeline = Timeline.blank(len(ids))
-        text = layout.place_texts(timeline, ids, parts, part, self.decode)
-        self._place_media(timeline, part, parts, processed, media)
+        prompt = layout.prompt_of_texts(
+            sample, ids, part, self.decode, (one.medium for one in media)
+        )
+        self._place_media(prompt.timeline, part, parts, processed, media)
         inputs = {
             key: processing.to_model(value, self.model) for key, value in processed.inputs.items()
         }
-        prompt = Prompt(
-            id=sample.id,
-            prompt_text=text,
-            prompt_ids=ids,
-            timeline=timeline,
-            parts=parts,
-            media=tuple(one.medium for one in media),
-        )
         return Prepared(inputs, prompt, rendered.absent)
 
     def _load(self, content: Content) -> Loaded:

@@ -6,7 +6,7 @@ Helpers that adapters share; they fill a blank timeline in place. Knows no model
 from __future__ import annotations
 
 import unicodedata
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,9 +15,10 @@ import numpy.typing as npt
 
 from omnitrace.arrays import Bool, Float64, Int32
 from omnitrace.errors import SampleError
-from omnitrace.timeline import Modality, Part, Timeline
-from recorder.inputs.samples import Message
-from recorder.models.render import Rendered
+from omnitrace.prompt import Prompt
+from omnitrace.timeline import Medium, Modality, Part, Timeline
+from recorder.inputs.samples import Message, Sample
+from recorder.models.render import Rendered, parts_of
 from recorder.models.tokens import Decode, decode_with_offsets
 
 Indices = npt.NDArray[np.intp]
@@ -192,6 +193,24 @@ def place_texts(
         timeline.chars[tokens] = chars + len(read)
         read += text
     return read
+
+
+def prompt_of_texts(
+    sample: Sample, ids: Int32, part: Int32, decode: Decode, media: Iterable[Medium]
+) -> Prompt:
+    """The prompt of `ids` (n,) with its texts placed; `part` (n,): the content part of each token.
+
+    All other tokens are special until an adapter fills in those of the media.
+    """
+    parts, timeline = parts_of(sample.messages), Timeline.blank(len(ids))
+    return Prompt(
+        id=sample.id,
+        prompt_text=place_texts(timeline, ids, parts, part, decode),
+        prompt_ids=ids,
+        timeline=timeline,
+        parts=parts,
+        media=tuple(media),
+    )
 
 
 def place_medium(timeline: Timeline, region: Indices, parts: Sequence[Part], medium: int) -> None:

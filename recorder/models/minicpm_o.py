@@ -21,7 +21,6 @@ import transformers
 
 from omnitrace.arrays import Bool, Float32, Int32
 from omnitrace.errors import CommandError, SampleError
-from omnitrace.prompt import Prompt
 from omnitrace.text import one_line
 from omnitrace.timeline import Medium, Modality, Timeline
 from recorder.inputs import media
@@ -134,21 +133,15 @@ class MiniCPMO(Tokens):
         part = self._owners(rendered, written, owners, ids)
         bare = Rendered(rendered.text, np.full_like(rendered.part, -1))
         slot_of = self._owners(bare, written, range(len(slots)), ids)
-        timeline = Timeline.blank(len(ids))
-        text = layout.place_texts(timeline, ids, parts, part, self.decode)
+        prompt = layout.prompt_of_texts(
+            sample, ids, part, self.decode, (one.medium for one in loaded)
+        )
+        timeline = prompt.timeline
         held = _held(batch, len(ids))
         for number, slot in enumerate(slots):
             tokens = np.flatnonzero(slot_of == number)
             self._place(timeline, tokens[held[tokens]], slot, loaded[slot.medium].medium)
             layout.place_medium(timeline, tokens, parts, slot.medium)
-        prompt = Prompt(
-            id=sample.id,
-            prompt_text=text,
-            prompt_ids=ids,
-            timeline=timeline,
-            parts=parts,
-            media=tuple(m.medium for m in loaded),
-        )
         return Prepared(self._inputs(batch), prompt, rendered.absent)
 
     def _owners(

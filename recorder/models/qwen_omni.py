@@ -18,7 +18,6 @@ import transformers
 
 from omnitrace.arrays import Float32, Int32
 from omnitrace.errors import SampleError
-from omnitrace.prompt import Prompt
 from omnitrace.text import one_line
 from omnitrace.timeline import Modality, Timeline
 from recorder.inputs.loaded import Loaded, frame_rate
@@ -94,7 +93,7 @@ class QwenOmni(Tokens):
 
     def prepare(self, sample: Sample) -> Prepared:
         layout.refuse_control_tokens(sample.messages, self.tokenizer)
-        loaded = self._load_media(sample)
+        loaded = self.load_media(sample)
         rendered = render(sample, self._template, self.settings.template_args)
         batch = self._process(rendered.text, loaded)
         ids = batch["input_ids"][0].numpy().astype(np.int32)
@@ -104,24 +103,18 @@ class QwenOmni(Tokens):
         template = layout.tokenize(self.tokenizer, rendered, self._placeholders, {})
         counts = [size.tokens for size in sizes]
         part = template.spread(ids, list(zip(media_parts, counts, strict=True)))
-        timeline = Timeline.blank(len(ids))
-        text = layout.place_texts(timeline, ids, parts, part, self.decode)
+        prompt = layout.prompt_of_texts(
+            sample, ids, part, self.decode, (one.medium for one in loaded)
+        )
+        timeline = prompt.timeline
         regions = [np.flatnonzero(part == index) for index in media_parts]
         for index, (medium, size) in enumerate(zip(loaded, sizes, strict=True)):
             self._place(timeline, ids, regions[index], medium, size)
             layout.place_medium(timeline, regions[index], parts, index)
         inputs = self._inputs(batch, loaded, regions)
-        prompt = Prompt(
-            id=sample.id,
-            prompt_text=text,
-            prompt_ids=ids,
-            timeline=timeline,
-            parts=parts,
-            media=tuple(m.medium for m in loaded),
-        )
         return Prepared(inputs, prompt, rendered.absent)
 
-    def _load_media(self, sample: Sample) -> list[Loaded]:
+    def load_media(self, sample: Sample) -> list[Loaded]:
         """The media, decoded: videos at one frame rate, that of the longest, unless a part sets
         its own; SampleError if rates differ and one of the videos has audio."""
         wanted, contents = self.settings.fps, sample.media

@@ -20,8 +20,7 @@ import transformers
 
 from omnitrace.arrays import Float32, Int32
 from omnitrace.errors import CommandError, SampleError
-from omnitrace.prompt import Prompt
-from omnitrace.timeline import Part, Timeline
+from omnitrace.timeline import Part
 from recorder.inputs.samples import Sample
 from recorder.models import chat, layout, processing
 from recorder.models.adapter import TEKKEN, Adapter, ModelSpec, Prepared
@@ -88,21 +87,14 @@ class MistralChat(chat.ChatModel):
         parts = parts_of(sample.messages)
         part = layout.parts_of_tokens(rendered, self._offsets(ids))
         self._find_audio(ids, parts, part)
-        timeline = Timeline.blank(len(ids))
-        text = layout.place_texts(timeline, ids, parts, part, self.decode)
+        prompt = layout.prompt_of_texts(
+            sample, ids, part, self.decode, (one.medium for one in media)
+        )
         processed = Processed(ids, self._inputs(ids, audio), {}, None)
-        self._place_media(timeline, part, parts, processed, media)
+        self._place_media(prompt.timeline, part, parts, processed, media)
         inputs = {
             key: processing.to_model(value, self.model) for key, value in processed.inputs.items()
         }
-        prompt = Prompt(
-            id=sample.id,
-            prompt_text=text,
-            prompt_ids=ids,
-            timeline=timeline,
-            parts=parts,
-            media=tuple(one.medium for one in media),
-        )
         return Prepared(inputs, prompt, rendered.absent)
 
     def _encode(
