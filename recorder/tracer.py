@@ -170,7 +170,7 @@ class Tracer:
 
     def _thinking(self, prepared: Prepared, response: str) -> dict[str, Any]:
         """Which characters of the response are thinking, where any are."""
-        found = thinking_range(response, self.adapter.decode(_generation_prompt(prepared.prompt)))
+        found = thinking_range(response, self.adapter.decode(generation_prompt(prepared.prompt)))
         return {"thinking": list(found)} if found else {}
 
 
@@ -181,7 +181,7 @@ def attention_about(config: Any) -> dict[str, Any]:
     return {} if len(layers) == len(layer_types(config)) else {"attention_layers": list(layers)}
 
 
-def _generation_prompt(prompt: Prompt) -> list[int]:
+def generation_prompt(prompt: Prompt) -> list[int]:
     """The last ids of the prompt: those after all that others than the assistant wrote."""
     others = [i for i, part in enumerate(prompt.parts) if part.role != "assistant"]
     content = np.flatnonzero(np.isin(prompt.timeline.part, others))

@@ -73,7 +73,7 @@ def fuzz(reader: Reader, executions: int, seed: int, folder: Path) -> Outcome:
         except BaseException:
             said.write_text(json.dumps(vars(Outcome(0, 0, [traceback.format_exc()[-2000:]]))))
         finally:
-            os._exit(0)
+            os._exit(0)  # private: documented, in spite of its name
     _, status = os.waitpid(pid, 0)
     if status:
         return Outcome(failures=[f"{reader.name} died with status {status}: see {current}"])

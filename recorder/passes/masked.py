@@ -49,9 +49,9 @@ class Masked:
         # A window counts tokens, not positions: where there is one, nothing may be left out.
         config = self.model.config.get_text_config()
         if getattr(config, "layer_types", None):
-            self._windowed = set(layer_types(config)) != {"full_attention"}
+            self.windowed = set(layer_types(config)) != {"full_attention"}
         else:
-            self._windowed = bool(getattr(config, "sliding_window", None))
+            self.windowed = bool(getattr(config, "sliding_window", None))
         self._keeps_whole = not self._recurrent  # a state cannot be cut back to a beginning
         self._whole = self._confirmed(expected)
 
@@ -180,7 +180,7 @@ class Masked:
         if self._keeps_whole and intact >= max(LEAST_SHARED, n // EARLY):
             self._whole = self._whole or self._passed(self.prompt)
             return self._whole.branch(intact, rows), intact
-        shared = _shared(visible)
+        shared = shared_beginning(visible)
         if not shared:
             return CachedForward(self.model), 0
         first = self._row(self.prompt, visible[0], slice(0, shared), mean)
@@ -199,7 +199,7 @@ class Masked:
         if mean:
             inputs, shown = self._faded(inputs, shown), torch.ones_like(shown)
         tokens = torch.arange(len(inputs), device=shown.device)[part]
-        if self._windowed:
+        if self.windowed:
             return replace(inputs, attend=shown).select(tokens)
         return inputs.select(tokens[shown[tokens]])
 
@@ -225,7 +225,7 @@ def _order(visible: Bool) -> Int64:
     return order
 
 
-def _shared(visible: Bool) -> int:
+def shared_beginning(visible: Bool) -> int:
     """Length of the beginning that all rows share; 0 where it is too short for its own pass."""
     differ = (visible != visible[0]).any(axis=0)
     alike = int(differ.argmax()) if differ.any() else len(differ) - 1

@@ -111,7 +111,7 @@ def curate_many(table: VoteTable, plan: CurationPlan) -> Curations:
         best = np.empty((0, len(plan.alpha), table.cells), np.int64)
         return Curations(pairs, kept, best, plan.rank_of)
     vote = plan.votes(table)
-    total = _totals(vote, table)
+    total = totals(vote, table)
     if not np.isfinite(total).all():
         return _one_by_one(table, pairs, plan)
     share, run = (part[plan.vote_of] for part in _shares(vote, total, pairs))
@@ -139,7 +139,7 @@ def pair_up(table: VoteTable) -> Pairs:
     )
 
 
-def _totals(vote: Float64, table: VoteTable) -> Float64:
+def totals(vote: Float64, table: VoteTable) -> Float64:
     """(V, cells): the sum of each cell's votes by Python's `sum`, compensated from 3.12 on."""
     if sys.version_info >= (3, 12):
         bounds = np.searchsorted(table.cell, np.arange(table.cells + 1)).tolist()

@@ -12,7 +12,7 @@ from recorder.inputs.responses import Response
 from recorder.inputs.samples import Sample
 from recorder.models.qwen_omni import QwenOmni
 from recorder.tags import load_tagger
-from recorder.tracer import Tracer, _generation_prompt
+from recorder.tracer import Tracer, generation_prompt
 
 MakeSample = Callable[..., Sample]
 QUESTION = "Anna owns the lamp. Who owns it, <think> again?"
@@ -35,7 +35,7 @@ def test_the_generation_prompt_is_what_follows_all_content(
     adapter: QwenOmni, make_sample: MakeSample
 ) -> None:
     prepared = adapter.prepare(make_sample("image:photo.png", QUESTION))
-    end = adapter.decode(_generation_prompt(prepared.prompt))
+    end = adapter.decode(generation_prompt(prepared.prompt))
     assert end == "<|im_end|>\n<|im_start|>assistant\n"
 
 

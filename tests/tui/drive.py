@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 
 import numpy as np
 from textual import events
-from textual.keys import _character_to_key
+from textual.keys import _character_to_key  # private: what the terminal's driver calls
 from textual.pilot import Pilot
 
 from omnitrace import Run

@@ -44,8 +44,8 @@ class Engine:
             num_key_value_heads=HEADS[1],
             initializer_range=0.3,
         )
-        config._attn_implementation = "eager"
         model: Any = transformers.Qwen2ForCausalLM(config)
+        model.set_attn_implementation("eager")
         self.model = model.to(dtype).eval()
         self.ids = torch.randint(0, 60, (1, N + T), generator=torch.Generator().manual_seed(1))
 

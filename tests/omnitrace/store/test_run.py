@@ -193,9 +193,9 @@ def test_arrays_of_many_chunks_and_shards_are_zarr_s_and_are_read_by_range(
 
 def zarr_files(data: Any, metadata: ArrayMetadata) -> dict[str, bytes]:
     """What zarr-python itself writes for the same array."""
-    store = MemoryStore()
+    found: dict[str, Any] = {}
     array = zarr.create_array(
-        store,
+        MemoryStore(found),
         shape=data.shape,
         dtype=data.dtype,
         chunks=tuple(metadata.chunk),
@@ -208,7 +208,7 @@ def zarr_files(data: Any, metadata: ArrayMetadata) -> dict[str, bytes]:
     )
     if data.size:
         array[...] = data
-    return {name: value.to_bytes() for name, value in store._store_dict.items()}
+    return {name: value.to_bytes() for name, value in found.items()}
 
 
 def read_by_zarr(files: dict[str, bytes]) -> Any:

@@ -73,6 +73,7 @@ def test_a_preempted_job_is_queued_again_and_finishes(
     def preempt() -> None:
         if reached(run, (run / "zarr.json").exists):
             for job in jobs:
+                # private: submitit's jobs name no process
                 for task in psutil.Process(job._process.pid).children():
                     task.send_signal(signal.SIGUSR2)
 
@@ -81,7 +82,7 @@ def test_a_preempted_job_is_queued_again_and_finishes(
     seen: list[int] = []
     record_on_slurm(samples, run, CONFIG, Resources(1), lambda at: seen.append(at.done), "local")
     for job in jobs:
-        job._process.wait(60)
+        job._process.wait(60)  # private: as above
     assert_whole(run)
     assert seen == sorted(seen)
     assert seen[-1] == len(IDS)

@@ -329,7 +329,7 @@ def check_masked(family: str, kind: str) -> None:
     passing = Masked(adapter, one)
     found = passing.log_odds(answer.ids, visible)
     np.testing.assert_allclose(-np.logaddexp(0, -found[0]), answer.logprob, atol=1e-4)
-    passing._windowed = True  # the literal one: every token passes, hidden ones are masked
+    passing.windowed = True  # the literal one: every token passes, hidden ones are masked
     np.testing.assert_allclose(passing.log_odds(answer.ids, visible), found, atol=1e-3)
     assert passing.answers(visible[:1], STEPS)[0] == answer.ids.tolist()
 

@@ -21,6 +21,7 @@ def flash_double(
     module: Any, query: Any, key: Any, value: Any, mask: Any, scaling: float, **given: Any
 ) -> Any:
     """Takes (batch, keys) masks, and windows as a number."""
+    # private: transformers has no other name for it
     assert module.config._attn_implementation == "flash_attention_2"
     keys = torch.arange(key.shape[2])
     last = keys[key.shape[2] - query.shape[2] :, None]

@@ -153,6 +153,7 @@ NEXT = [[336, 672], [672, 336], [672, 672], [1008, 336], [336, 1008]]
 @given(st.integers(30, 2500), st.integers(30, 2500))
 def test_rows_are_those_of_llava_next(width: int, height: int) -> None:
     high, wide = select_best_resolution((height, width), NEXT)
+    # private: the published count of tokens
     tokens, ends = hf.LlavaNextProcessor._get_unpadded_features(
         SimpleNamespace(), height, width, 24, 24, high // 336, wide // 336
     )
@@ -171,6 +172,7 @@ def test_rows_are_those_of_llava_onevision(width: int, height: int) -> None:
     """Scaled down where they are more than nine tiles; or not known, never wrong."""
     points = [[384 * high, 384 * wide] for high in range(1, 7) for wide in range(1, 7)]
     high, wide = select_best_resolution((height, width), points)
+    # private: the published count of tokens
     tokens, ends = hf.LlavaOnevisionProcessor._get_unpadded_features(
         SimpleNamespace(vision_aspect_ratio="anyres_max_9"),
         height, width, 27, 27, high // 384, wide // 384,

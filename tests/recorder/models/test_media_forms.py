@@ -141,7 +141,7 @@ def test_bounds_on_pixels_are_the_parts_then_the_recordings(
     photo = {"type": "image", "path": str(folder / "photo.png")}
     film = {"type": "video", "path": str(folder / "silent.mp4")}
     sample = make(photo, film, photo | {"max_pixels": 2500}, film | {"max_pixels": 1 << 20})
-    loaded = adapter._load_media(sample)
+    loaded = adapter.load_media(sample)
     sizes = [one.image.size if one.image else one.video.frames.shape[2:0:-1] for one in loaded]  # type: ignore[union-attr]
     assert sizes == [(101, 59), (89, 67), (65, 38), (320, 240)]
     found = [(medium.width, medium.height) for medium in adapter.prepare(sample).prompt.media]

@@ -219,7 +219,7 @@ def test_positions_by_stretches_are_the_models(
     """Taking the prompt medium by medium changes nothing where the model's own way is right."""
     sample = make_sample(*parts)
     prepared = adapter.prepare(sample)
-    loaded = adapter._load_media(sample)
+    loaded = adapter.load_media(sample)
     inputs = prepared.inputs
     frames = inputs.get("feature_attention_mask")
     expected, _ = adapter.model.get_rope_index(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -14,7 +14,7 @@ from omnitrace.errors import OmniTraceError
 from recorder.inputs.samples import Sample
 from recorder.models.qwen_omni import QwenOmni
 from recorder.passes import masked
-from recorder.passes.decoder_inputs import CachedForward, embed_text
+from recorder.passes.decoder_inputs import CachedForward, DecoderInputs, embed_text
 from recorder.passes.generate import GenerationOptions
 from recorder.passes.masked import Masked
 from tests.recorder.answers import ATTENTION, answer_one
@@ -73,7 +73,7 @@ def test_batches_windows_and_shared_beginnings_change_nothing(
     said = np.array([3, 5, 8, 2], np.int32)
     passing, visible = Masked(adapter, prepared), masks_of(prepared.prompt.n)
     wanted = passing.log_odds(said, visible)
-    assert masked._shared(visible[:3]) > 32, "some rows begin alike"
+    assert masked.shared_beginning(visible[:3]) > 32, "some rows begin alike"
     counted: list[int] = []
     passing.log_odds(said, visible, report=counted.append)
     monkeypatch.setattr(masked, "LEAST_SHARED", 10**9)
@@ -84,7 +84,7 @@ def test_batches_windows_and_shared_beginnings_change_nothing(
         passing.log_odds(said, visible, report=alone.append), wanted, atol=ATOL
     )
     assert (counted, alone) == ([5], [1, 2, 3, 4, 5])
-    passing._windowed = True  # nothing may be left out
+    passing.windowed = True  # nothing may be left out
     np.testing.assert_allclose(passing.log_odds(said, visible), wanted, atol=ATOL)
 
 
@@ -94,14 +94,14 @@ def test_rows_that_the_memory_does_not_hold_pass_in_halves(
     prepared = adapter.prepare(make_sample(*PROMPTS["text"]))
     said = np.array([3, 5], np.int32)
     passing, visible = Masked(adapter, prepared), masks_of(prepared.prompt.n)
-    wanted, whole, fits = passing.log_odds(said, visible), Masked._forward, 2
+    wanted, extend, fits = passing.log_odds(said, visible), CachedForward.extend, 2
 
-    def small(self: Masked, response: Int32, seen: Bool, mean: bool) -> Any:
-        if len(seen) > fits:
+    def small(self: CachedForward, rows: Sequence[DecoderInputs]) -> torch.Tensor:
+        if len(rows) > fits:
             raise torch.OutOfMemoryError("CUDA out of memory")
-        return whole(self, response, seen, mean)
+        return extend(self, rows)
 
-    monkeypatch.setattr(Masked, "_forward", small)
+    monkeypatch.setattr(CachedForward, "extend", small)
     np.testing.assert_allclose(passing.log_odds(said, visible), wanted, atol=ATOL)
     fits = 0
     with pytest.raises(OmniTraceError, match="memory"):

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from benchmarks.literal_listing import curate_sources_with_conf
 from omnitrace.units import UnitConfig
 from replay import CurationConfig, ReplayConfig, Replayer
-from replay.batch.curation import CurationPlan, _totals, curate_many
+from replay.batch.curation import CurationPlan, curate_many, totals
 from replay.batch.vote_table import Stack, VoteTable, joined, vote_table
 from replay.chunk import chunk
 from replay.curate import curate, votes
@@ -129,7 +129,7 @@ def test_totals_are_python_sums_where_those_are_compensated(
     made = table_of([[(0, "NOUN", 0.1)] * 10, [], [(0, "NOUN", 0.3), (1, "VERB", 0.7)]])
     plan = CurationPlan([CurationConfig(gamma=1.0), CurationConfig(gamma=3.0)])
     monkeypatch.setattr("sys.version_info", (3, 12))
-    found = _totals(plan.votes(made), made)
+    found = totals(plan.votes(made), made)
     expected = [[sum(v[:10]), 0, sum(v[10:])] for v in plan.votes(made).tolist()]
     assert found.tolist() == expected
 

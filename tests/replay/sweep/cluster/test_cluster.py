@@ -152,6 +152,7 @@ def test_a_worker_that_always_dies_ends_the_sweep(
     engine: Literal["ray", "local"], said: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("omnitrace.engines.actors.RETRIES", 1)
+    # private: submitit waits 15 s for the result of a job that is gone
     monkeypatch.setattr("submitit.core.core.Job._results_timeout_s", 0)
     with pytest.raises(OmniTraceError, match=said) as told:
         swept_on(engine, work_of(samples(), Striking()))
