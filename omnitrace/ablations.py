@@ -17,7 +17,6 @@ from msgspec import Meta, Struct
 
 from omnitrace.arrays import Array, Bool, Float32, Float64, Int32, UInt8
 
-MODES = ("mask", "mean-embedding", "remove")
 MOST_ROWS = MOST_UNITS = 1 << 16
 MOST_CELLS = 1 << 24
 """Most numbers of rows times steps, or of rows times units, in one sample."""

@@ -8,7 +8,7 @@ from typing import Any
 
 from omnitrace import open_run
 from omnitrace.atomic import atomic_write
-from omnitrace.cli.console import narrate, tracked
+from omnitrace.cli.console import narrate, narrate_failures, tracked
 from omnitrace.cli.flags import ConfigFile, PresetName, flags_of, layered
 from omnitrace.config import to_toml
 from omnitrace.errors import OmniTraceError
@@ -55,6 +55,4 @@ def learn_heads(
         f"{out}: from {learned.spans} spans of {learned.samples} samples; correlation with their "
         f"masks {learned.after:.3f}, with all heads alike {learned.before:.3f}."
     )
-    for id, why in failed.items():
-        narrate(f"omnitrace: sample '{id}' is left out: {why}.")
-    return 0
+    return narrate_failures(f"sample '{id}' is left out: {why}." for id, why in failed.items())

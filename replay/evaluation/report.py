@@ -8,7 +8,6 @@ from typing import Any
 from replay.evaluation.scores import Judgement, Score, Scores, score
 
 NO_TASK = "(no task)"
-GROUPINGS = ("task", "modality", "sample")
 
 
 def grouped(
