@@ -52,7 +52,7 @@ def submit(
         raise CommandError(f"the jobs cannot be submitted: {why(error)}.") from error
 
 
-def queued_again(call: Callable[[], object]) -> Any:
+def requeued(call: Callable[[], object]) -> Any:
     """What `checkpoint` returns for a call to be made again, in a job that has its place."""
     from submitit.helpers import DelayedSubmission
 

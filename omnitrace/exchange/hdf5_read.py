@@ -110,9 +110,9 @@ class _Import:
         for name, data in packed_files(columns, offsets):
             entries[name] = commit.file_entry([data])
             self._put_file(file_name(marker.segment, name), data)
-        again = commit.amend(document, files=msgspec.to_builtins(entries))
+        rewritten = commit.amend(document, files=msgspec.to_builtins(entries))
         with writing(self._files):
-            self._files.put_if_absent(commit.marker_name(marker.segment), again)
+            self._files.put_if_absent(commit.marker_name(marker.segment), rewritten)
 
     def _put_file(self, name: str, data: bytes) -> None:
         with writing(self._files):

@@ -47,10 +47,10 @@ class Files(Protocol):
         ...
 
     def put(self, name: str, data: bytes) -> None:
-        """Write a new file; its bytes are durable on return, its name after `settle`."""
+        """Write a new file; its bytes are durable on return, its name after `sync`."""
         ...
 
-    def settle(self) -> None:
+    def sync(self) -> None:
         """Make the names of everything put so far durable."""
         ...
 
@@ -107,7 +107,7 @@ class LocalFiles:
 
     def __init__(self, root: str | os.PathLike[str]) -> None:
         self.root = Path(root)
-        self._unsettled: set[Path] = set()
+        self._unsynced: set[Path] = set()
 
     def where(self, name: str) -> str:
         return str(self.root / name)
@@ -116,12 +116,12 @@ class LocalFiles:
         path = self._inside(name)
         self._make_folder(path.parent)
         _write_new(path, data)
-        self._unsettled.add(path.parent)
+        self._unsynced.add(path.parent)
 
-    def settle(self) -> None:
-        for folder in sorted(self._unsettled, reverse=True):  # children before their parents
+    def sync(self) -> None:
+        for folder in sorted(self._unsynced, reverse=True):  # children before their parents
             _sync_folder(folder)
-            self._unsettled.remove(folder)
+            self._unsynced.remove(folder)
 
     def put_if_absent(self, name: str, data: bytes) -> bool:
         path = self._inside(name)
@@ -135,8 +135,8 @@ class LocalFiles:
         finally:
             with suppress(OSError):
                 temporary.unlink(missing_ok=True)
-        self._unsettled.add(path.parent)
-        self.settle()
+        self._unsynced.add(path.parent)
+        self.sync()
         return True
 
     def get(self, name: str, start: int = 0, length: int | None = None) -> bytes:
@@ -187,7 +187,7 @@ class LocalFiles:
         with suppress(OSError):  # a folder is removed with its last file
             for folder in path.parents[: name.count("/") - 1]:  # the first holds others' folders
                 folder.rmdir()
-                self._unsettled.discard(folder)
+                self._unsynced.discard(folder)
 
     def _inside(self, name: str) -> Path:
         path = str(self.root)
@@ -205,7 +205,7 @@ class LocalFiles:
             folder = folder.parent
         for new in reversed(missing):
             new.mkdir(exist_ok=True)
-            self._unsettled.add(new.parent)
+            self._unsynced.add(new.parent)
 
 
 def _write_new(path: Path, data: bytes) -> None:

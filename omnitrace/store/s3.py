@@ -68,7 +68,7 @@ class S3Files:
         if not self._create(name, data):
             raise FileExistsError(errno.EEXIST, "there is such an object already", self.where(name))
 
-    def settle(self) -> None:
+    def sync(self) -> None:
         """Does nothing: an object is durable under its name once it is put."""
 
     def put_if_absent(self, name: str, data: bytes) -> bool:

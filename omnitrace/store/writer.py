@@ -146,7 +146,7 @@ class RunWriter:
                 with self._writing(file_name(segment, name)):
                     self._files.put(file_name(segment, name), data)
             with self._writing(file_name(segment, "")):
-                self._files.settle()
+                self._files.sync()
         except BaseException:
             for name in reversed(entries):  # without a marker they are invisible
                 with suppress(OSError):

@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from omnitrace.engines.jobs import failure, queued_again, submit
+from omnitrace.engines.jobs import failure, requeued, submit
 from omnitrace.engines.resources import Resources, jobs_folder, located
 from omnitrace.errors import OmniTraceError
 from omnitrace.progress import Progress, Report
@@ -40,7 +40,7 @@ class Shard:
 
     def checkpoint(self) -> Any:
         """What submitit is to queue when the machine is taken away: the very same."""
-        return queued_again(self)
+        return requeued(self)
 
 
 def record_on_slurm(

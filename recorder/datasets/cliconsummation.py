@@ -46,7 +46,7 @@ def read(source: Path, media: DatasetMedia) -> Iterator[Item]:
             part
             for where, row in block.turns
             for speaker in SPEAKERS
-            for part in _said(speaker, block.cell(row, speaker), media, where)
+            for part in _spoken_parts(speaker, block.cell(row, speaker), media, where)
         ]
         summaries = [block.cell(row, "Summary") for _, row in block.turns]
         yield Item(block.id, (ASK, *parts), reference=next(filter(None, summaries), ""))
@@ -99,7 +99,7 @@ def _rows(source: Path) -> Iterator[tuple[str, list[str]]]:
         raise OmniTraceError(f"{source}, line {begins}: it is not CSV: {error}.") from error
 
 
-def _said(speaker: str, text: str, media: DatasetMedia, where: str) -> Iterator[Part]:
+def _spoken_parts(speaker: str, text: str, media: DatasetMedia, where: str) -> Iterator[Part]:
     """The text of a speaker, on a line of its own, in pieces between its images."""
     if not text:
         return

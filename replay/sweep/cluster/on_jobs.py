@@ -16,7 +16,7 @@ from tempfile import TemporaryDirectory, mkdtemp
 from typing import Any
 
 from omnitrace.atomic import atomic_write
-from omnitrace.engines.jobs import cancel, failure, queued_again, submit
+from omnitrace.engines.jobs import cancel, failure, requeued, submit
 from omnitrace.engines.resources import Resources
 from omnitrace.engines.signals import held_back
 from omnitrace.errors import CommandError, OmniTraceError
@@ -54,7 +54,7 @@ class Part:
 
     def checkpoint(self) -> Any:
         """What is to be queued when the machine is withdrawn: the blocks that are left."""
-        return queued_again(self)
+        return requeued(self)
 
 
 @contextmanager

@@ -122,10 +122,10 @@ def kill_writers(folder: Path, kills: int, seed: int) -> dict[str, int]:
             process.kill()
             process.join()
     watch.look()
-    return {"kills": kills} | settle(watch)
+    return {"kills": kills} | recover(watch)
 
 
-def settle(watch: Watch) -> dict[str, int]:
+def recover(watch: Watch) -> dict[str, int]:
     """After the last kill: collect what is left, record what is missing, read all again."""
     files, before = LocalFiles(watch.path), set(watch.seen)
     orphans = sum(left.old for left in collect(files, -1, dry_run=False))

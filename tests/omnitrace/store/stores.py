@@ -37,7 +37,7 @@ class MemoryFiles:
         assert name not in self.content, f"{name} written twice"
         self.content[name] = data
 
-    def settle(self) -> None:
+    def sync(self) -> None:
         pass
 
     def put_if_absent(self, name: str, data: bytes) -> bool:
@@ -83,7 +83,7 @@ class FullDisk(MemoryFiles):
         self._spend()
         self.content[name] = data
 
-    def settle(self) -> None:
+    def sync(self) -> None:
         self._spend()
 
     def put_if_absent(self, name: str, data: bytes) -> bool:
@@ -107,7 +107,7 @@ class SlowDisk(MemoryFiles):
         self._spend()
         super().put(name, data)
 
-    def settle(self) -> None:
+    def sync(self) -> None:
         self._spend()
 
     def put_if_absent(self, name: str, data: bytes) -> bool:

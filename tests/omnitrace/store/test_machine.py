@@ -54,7 +54,7 @@ class Mortal(MemoryFiles):
         self._spend()
         self.content[name] = data
 
-    def settle(self) -> None:
+    def sync(self) -> None:
         self._spend()
 
     def put_if_absent(self, name: str, data: bytes) -> bool:

@@ -170,7 +170,7 @@ def add(files: MemoryFiles, number: int) -> None:
 
 
 def operations_of_a_segment(files: FullDisk) -> int:
-    """Every file of the one segment there, `settle` and the marker."""
+    """Every file of the one segment there, `sync` and the marker."""
     return len([name for name in files.content if name.startswith("segments/")]) + 2
 
 

@@ -71,7 +71,7 @@ def test_every_medium_keeps_the_same_contract(files: Files) -> None:
     assert list(files.walk()) == []
     files.put("a/b/one", b"0123456789")
     files.put("a/two", b"")
-    files.settle()
+    files.sync()
     assert files.put_if_absent("a/three", b"3") is True
     assert files.put_if_absent("a/three", b"4") is False
     assert files.names() == ["a"]
