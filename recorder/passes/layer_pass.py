@@ -93,17 +93,6 @@ class LayerPass:
         return padded if own is None else padded & own
 
 
-def attention_rows(
-    query: torch.Tensor, key: torch.Tensor, mask: torch.Tensor | None, scaling: float
-) -> torch.Tensor:
-    """softmax(q kᵀ · scaling) in float32: (batch, heads, q, d), (batch, kv heads, k, d) to
-    (batch, heads, q, k).
-
-    `mask`, broadcast to the result's shape, is added, or where it is boolean lets through.
-    """
-    return softmax_rows(attention_scores(query, key, scaling), mask)
-
-
 def attention_scores(query: torch.Tensor, key: torch.Tensor, scaling: float) -> torch.Tensor:
     """q kᵀ · scaling in float32: (batch, heads, q, d), (batch, groups, k, d) to (batch, heads, q,
     k)."""

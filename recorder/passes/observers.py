@@ -113,25 +113,19 @@ def output_matrix(layer_pass: LayerPass) -> torch.Tensor:
     return found
 
 
+@dataclass(eq=False)
 class Rows:
     """The rows of each signal at every step, moved to the CPU as they come.
 
     `layers`: the indices of those that attend; `norms` for the signals that need them.
     """
 
-    def __init__(
-        self,
-        signals: Mapping[str, AttentionSignal],
-        layers: Sequence[int],
-        lengths: Lengths,
-        norms: Norms,
-    ) -> None:
-        self.signals = signals
-        self.layers = layers
-        self.lengths = lengths
-        self.norms = norms
-        self._pass: dict[str, list[torch.Tensor]] = {}
-        self._kept: dict[str, list[torch.Tensor]] = {name: [] for name in signals}
+    signals: Mapping[str, AttentionSignal]
+    layers: Sequence[int]
+    lengths: Lengths
+    norms: Norms
+    _pass: dict[str, list[torch.Tensor]] = field(default_factory=dict, init=False)
+    _kept: dict[str, list[torch.Tensor]] = field(default_factory=dict, init=False)
 
     def observe(self, layer_pass: LayerPass) -> None:
         predicting = self.lengths.response_queries(layer_pass)
@@ -140,9 +134,16 @@ class Rows:
         last = layer_pass.layer == self.layers[-1]
         rows = LayerRows(layer_pass.last_rows(predicting), last, len(self.layers))
         for name, share in _shares(self.signals, rows, self.norms, layer_pass.layer):
-            _add(self._pass.setdefault(name, []), share, self.signals[name].by_layer)
+            shares = self._pass.setdefault(name, [])
+            if self.signals[name].by_layer or not shares:
+                shares.append(share)
+            else:
+                shares[0] = shares[0] + share.to(shares[0].device)
         if last:
-            self._end_pass()
+            for name, shares in self._pass.items():
+                moved = torch.stack([share.cpu() for share in shares])
+                self._kept.setdefault(name, []).append(moved)
+            self._pass.clear()
 
     def values(self, name: str, sample: int, steps: int) -> Float32:
         """The first `steps` rows of one sample as `SignalRows.values` has them."""
@@ -153,16 +154,11 @@ class Rows:
     def _steps(self, name: str, sample: int, steps: int) -> Iterator[tuple[int, torch.Tensor]]:
         """Step numbers and their rows, (layers or 1, keys)."""
         t = 0
-        for kept in self._kept[name]:
+        for kept in self._kept.get(name, []):
             for query in range(kept.shape[2]):
                 if t < steps:
                     yield t, kept[:, sample, query]
                 t += 1
-
-    def _end_pass(self) -> None:
-        for name, shares in self._pass.items():
-            self._kept[name].append(torch.stack([share.cpu() for share in shares]))
-        self._pass.clear()
 
 
 def _shares(
@@ -178,13 +174,6 @@ def _shares(
             yield name, share
 
 
-def _add(shares: list[torch.Tensor], share: torch.Tensor, apart: bool) -> None:
-    if apart or not shares:
-        shares.append(share)
-    else:
-        shares[0] = shares[0] + share.to(shares[0].device)
-
-
 def packed(rows: list[torch.Tensor]) -> Float32:
     """Rows (layers, n + t) of all steps, layer after layer, row after row."""
     if not rows:
@@ -193,21 +182,16 @@ def packed(rows: list[torch.Tensor]) -> Float32:
     return found
 
 
+@dataclass(eq=False)
 class PromptMean:
-    """Each signal's mean over all prompt queries, in blocks: the release's row of step 0."""
+    """The mean over all prompt queries, in blocks, of signals that are not by layer: the release's
+    row of step 0."""
 
-    def __init__(
-        self,
-        signals: Mapping[str, AttentionSignal],
-        layers: Sequence[int],
-        lengths: Lengths,
-        norms: Norms,
-    ) -> None:
-        self.signals = {name: s for name, s in signals.items() if not s.by_layer}
-        self.layers = layers
-        self.lengths = lengths
-        self.norms = norms
-        self._sums: dict[str, torch.Tensor] = {}
+    signals: Mapping[str, AttentionSignal]
+    layers: Sequence[int]
+    lengths: Lengths
+    norms: Norms
+    _sums: dict[str, torch.Tensor] = field(default_factory=dict, init=False)
 
     def observe(self, layer_pass: LayerPass) -> None:
         batch, heads, queries, _ = layer_pass.query.shape
@@ -360,7 +344,8 @@ class BatchObservers:
         norms, signals = Norms(), capture.signals
         self.layers = layers
         self.rows = Rows(signals, self.layers, lengths, norms)
-        self.means = PromptMean(signals, self.layers, lengths, norms)
+        summed = {name: signal for name, signal in signals.items() if not signal.by_layer}
+        self.means = PromptMean(summed, self.layers, lengths, norms)
         self.heads = PooledHeads(capture.unit_of, lengths) if capture.unit_of is not None else None
         self.inner = QueriesAndKeys(lengths) if capture.queries_and_keys else None
         used = [

@@ -20,7 +20,7 @@ from recorder.models.settings import Settings, Weights
 from recorder.passes import observers
 from recorder.passes.capture import install, watching
 from recorder.passes.generate import GenerationOptions
-from recorder.passes.layer_pass import attention_rows
+from recorder.passes.layer_pass import attention_scores, softmax_rows
 from recorder.passes.observers import CaptureOptions, Lengths, Norms, PromptMean, Rows
 from recorder.signals import SIGNALS
 from recorder.signals.kinds import AttentionSignal, LayerRows
@@ -203,8 +203,9 @@ def test_rows_of_a_boolean_and_an_added_mask_agree() -> None:
     query, key = torch.randn(1, 4, 3, 8), torch.randn(1, 2, 5, 8)
     allowed = torch.tensor([[1, 1, 0, 0, 0], [1, 1, 1, 1, 0], [0, 1, 1, 1, 1]], dtype=torch.bool)
     added = torch.zeros(3, 5).masked_fill(~allowed, torch.finfo(torch.float32).min)
-    by_bool = attention_rows(query, key, allowed, 0.3)
-    torch.testing.assert_close(by_bool, attention_rows(query, key, added, 0.3))
+    by_bool = softmax_rows(attention_scores(query, key, 0.3), allowed)
+    by_sum = softmax_rows(attention_scores(query, key, 0.3), added)
+    torch.testing.assert_close(by_bool, by_sum)
     assert by_bool[..., ~allowed].abs().max() == 0
     torch.testing.assert_close(by_bool.sum(-1), torch.ones(1, 4, 3))
 
@@ -212,7 +213,7 @@ def test_rows_of_a_boolean_and_an_added_mask_agree() -> None:
 def test_half_precision_rows_are_computed_in_float32() -> None:
     torch.manual_seed(0)
     query, key = torch.randn(1, 4, 1, 8).bfloat16(), torch.randn(1, 2, 900, 8).bfloat16()
-    rows = attention_rows(query, key, None, 0.3)
+    rows = softmax_rows(attention_scores(query, key, 0.3), None)
     grouped = key.float().repeat_interleave(2, dim=1)
     expected = (query.float() @ grouped.mT * 0.3).softmax(-1)
     assert rows.dtype == torch.float32
