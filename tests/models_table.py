@@ -8,22 +8,16 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import asdict
 from pathlib import Path
 
-from recorder.models.families import (
-    MEDIA,
-    PATH,
-    Family,
-    read_families,
-    render_table,
-    with_table,
-    write_families,
-)
+from recorder.models.families import MEDIA, PATH, SCHEMA, Family, read_families
 from tests.recorder.families import checks
 from tests.recorder.families.models import FAMILIES, NOTES, OWN_CODE, checkpoint, prompts
 
 PAGES = [Path(__file__).parents[1] / name for name in ("README.md", "docs/models.md")]
+BEGIN, END = "<!-- models:begin -->", "<!-- models:end -->"
 
 Check = Callable[[str, str], None]
 
@@ -54,6 +48,41 @@ def _holds(family: str, kind: str, *wanted: Check) -> bool:
             print(f"{family}, {kind}: {check.__name__}: {error!r}"[:400], file=sys.stderr)
             return False
     return True
+
+
+def write_families(families: Iterable[Family], path: Path = PATH) -> None:
+    """Write a table: JSON, `omnitrace.families/1`, a family a line, sorted by name."""
+    rows = sorted(families, key=lambda family: family.family)
+    lines = ",\n".join(json.dumps(asdict(row)) for row in rows)
+    path.write_text(f'{{"schema": "{SCHEMA}", "families": [\n{lines}\n]}}\n', "utf-8")
+
+
+def render_table(families: Sequence[Family] | None = None) -> str:
+    """The table of the families as Markdown; of those in `PATH` if none are given."""
+    rows = read_families() if families is None else families
+    lines = [
+        "| family | model type | text | image | video | audio | capture | gradients | |",
+        "|---|---|:-:|:-:|:-:|:-:|:-:|:-:|---|",
+    ]
+    for row in rows:
+        marks = [kind in row.takes for kind in MEDIA] + [row.capture, row.gradients]
+        cells = [
+            row.family,
+            f"`{row.model_type}`",
+            *("✓" if yes else "" for yes in marks),
+            row.note,
+        ]
+        lines.append("| " + " | ".join(cells) + " |")
+    return "\n".join(lines)
+
+
+def with_table(page: str, table: str) -> str:
+    """A page's text with the table between its two marks; ValueError if it lacks them."""
+    head, begin, rest = page.partition(BEGIN)
+    _, end, tail = rest.partition(END)
+    if not (begin and end):
+        raise ValueError(f"the page has no lines {BEGIN} and {END}")
+    return f"{head}{BEGIN}\n{table}\n{END}{tail}"
 
 
 def write_pages() -> None:

@@ -7,15 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from recorder.models.families import (
-    MEDIA,
-    Family,
-    read_families,
-    render_table,
-    with_table,
-    write_families,
-)
-from tests.models_table import PAGES
+from recorder.models.families import MEDIA, Family, read_families
+from tests.models_table import PAGES, render_table, with_table, write_families
 from tests.recorder.families.models import FAMILIES
 
 ROWS = [
