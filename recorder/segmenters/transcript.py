@@ -20,8 +20,7 @@ from omnitrace.text import one_line
 from omnitrace.timeline import Segments
 from recorder.config import SegmentConfig
 from recorder.segmenters import AudioClip
-
-Piece = tuple[float, float, str]
+from recorder.segmenters.words import Piece
 
 _CLOCK = r"(?:(\d{2,}):)?([0-5]\d):([0-5]\d)[.,](\d{3})"
 _TIMING = re.compile(rf"{_CLOCK}[ \t]+-->[ \t]+{_CLOCK}(?:[ \t].*)?")
