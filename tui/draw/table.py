@@ -28,8 +28,8 @@ class Table(Lines, inherit_bindings=False):
     ]
 
     @dataclass
-    class Pointed(Message):
-        """The cursor is on a row, by key or mouse."""
+    class OfRow(Message):
+        """Something happened to a row of a table."""
 
         table: Table
         row: int
@@ -37,20 +37,15 @@ class Table(Lines, inherit_bindings=False):
         @property
         def control(self) -> Table:
             return self.table
+
+    class Pointed(OfRow):
+        """The cursor is on a row, by key or mouse."""
 
         def can_replace(self, message: Message) -> bool:
             return isinstance(message, Table.Pointed) and message.table is self.table
 
-    @dataclass
-    class Chosen(Message):
+    class Chosen(OfRow):
         """A row was chosen: by Enter, or by a click on it."""
-
-        table: Table
-        row: int
-
-        @property
-        def control(self) -> Table:
-            return self.table
 
     def __init__(self, id: str | None = None) -> None:
         super().__init__(id=id)
