@@ -18,6 +18,9 @@ LEVEL = 0.95
 """Of the confidence intervals."""
 _BLOCK = 2**22
 """How many weights of a bootstrap are in memory at a time."""
+BINS = 10
+EDGES = np.linspace(0, 1, BINS + 1)
+"""Of the bins in which predicted shares are compared with true ones."""
 
 
 @dataclass(frozen=True)
@@ -77,6 +80,25 @@ def divided(top: Float64, bottom: Float64) -> Float64:
     """top / bottom, NaN where that is nothing."""
     ratio: Float64 = np.divide(top, bottom, out=np.full(np.shape(top), np.nan), where=bottom > 0)
     return ratio
+
+
+def sums_of_bins(predicted: Float64, true: Float64) -> Float64:
+    """(3, 10): how many values, the sum of `predicted` (k,) in [0, 1], and that of `true` (k,), by
+    bin of `predicted`."""
+    at = np.clip(np.searchsorted(EDGES, predicted, side="right") - 1, 0, BINS - 1)
+    return np.stack([np.bincount(at, w, BINS) for w in (np.ones(len(at)), predicted, true)])
+
+
+def bins_of(sums: Float64) -> tuple[Float64, Float64, Float64, Float64, Float64, Float64]:
+    """`EDGES`; by bin (10,): how many values, the mean predicted and the mean true one, and the
+    lower and upper end of the interval of the latter, NaN for an empty bin.
+
+    `sums` (S, 3, 10): of each sample, as of `sums_of_bins`.
+    """
+    count, predicted, true = sums.sum(axis=0)
+    bounds = [pooled(sums[:, 2, b], sums[:, 0, b]) for b in range(BINS)]
+    low, high = np.array([(bound.low, bound.high) for bound in bounds]).T
+    return EDGES, count, divided(predicted, count), divided(true, count), low, high
 
 
 def resampled(statistic: Callable[[Int64], float], samples: int, seed: int = 0) -> Estimate:

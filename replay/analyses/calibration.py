@@ -13,14 +13,12 @@ from omnitrace.timeline import Modality
 from replay.analyses.figure import ACCENT, HUES, INK, QUIET, new_axes, share_axes
 from replay.analyses.judged import Judged, shared_steps
 from replay.analyses.kinds import kinds_of_units
-from replay.analyses.result import Result, Table, percent
+from replay.analyses.result import Result, Table, rows_of_bins
 from replay.attribution import Attribution
-from replay.stats import Estimate, divided, of_sums, pooled
+from replay.stats import BINS, Estimate, bins_of, divided, pooled, sums_of_bins
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
-
-BINS = 10
 
 
 @dataclass(frozen=True)
@@ -53,15 +51,9 @@ class Calibration(Result):
         return not self.sentences.sum()
 
     def table(self) -> Table:
-        rows = [
-            (
-                f"{self.edges[b]:.1f} to {self.edges[b + 1]:.1f}",
-                f"{self.sentences[b]:.0f}",
-                percent(self.predicted[b]),
-                f"{percent(self.true[b])} [{percent(self.low[b])}, {percent(self.high[b])}]",
-            )
-            for b in np.flatnonzero(self.sentences)
-        ]
+        rows = rows_of_bins(
+            self.edges, self.sentences, self.predicted, self.true, self.low, self.high
+        )
         total = (f"{self.sentences.sum():.0f}", str(self.predicted_mean), str(self.true_mean))
         rows += [("all", *total), ("predicted - true", "", str(self.bias), "")]
         return Table(("image share", "sentences>", "predicted>", "true (95 %)>"), tuple(rows))
@@ -90,21 +82,10 @@ def calibration(judged: Iterable[Judged]) -> Calibration:
     """
     pairs = [_pairs(one) for one in judged]
     known = [pair[np.isfinite(pair).all(axis=1)] for pair in pairs]
-    edges = np.linspace(0, 1, BINS + 1)
-    sums = np.array([_sums(pair, edges) for pair in known]).reshape(-1, 3, BINS)
-    sentences, predicted, true = sums.sum(axis=0)
-    bounds = [
-        of_sums(sums[:, :, b], lambda total: divided(total[..., 2], total[..., 0]))
-        for b in range(BINS)
-    ]
+    sums = np.array([sums_of_bins(*pair.T) for pair in known]).reshape(-1, 3, BINS)
     count = sums[:, 0].sum(axis=1)
     return Calibration(
-        edges=edges,
-        sentences=sentences,
-        predicted=divided(predicted, sentences),
-        true=divided(true, sentences),
-        low=np.array([bound.low for bound in bounds]),
-        high=np.array([bound.high for bound in bounds]),
+        *bins_of(sums),
         predicted_mean=pooled(sums[:, 1].sum(axis=1), count),
         true_mean=pooled(sums[:, 2].sum(axis=1), count),
         bias=pooled((sums[:, 1] - sums[:, 2]).sum(axis=1), count),
@@ -133,9 +114,3 @@ def _votes(attribution: Attribution, wanted: np.ndarray[tuple[int], np.dtype[np.
     return np.array(
         [sum(s.mass for s in span.sources if wanted[s.unit]) for span in attribution.spans], float
     )
-
-
-def _sums(pairs: Float64, edges: Float64) -> Float64:
-    """(3, 10): how many sentences, their predicted and their true shares, by bin."""
-    at = np.clip(np.searchsorted(edges, pairs[:, 0], side="right") - 1, 0, BINS - 1)
-    return np.stack([np.bincount(at, w, BINS) for w in (np.ones(len(at)), *pairs.T)])

@@ -11,13 +11,12 @@ import numpy as np
 from omnitrace.arrays import Float64
 from replay.analyses.figure import ACCENT, INK, QUIET, new_axes, share_axes
 from replay.analyses.judged import Judged, truth_of_spans
-from replay.analyses.result import Result, Table, number, percent
-from replay.stats import Estimate, divided, of_sums, pooled
+from replay.analyses.result import Result, Table, number, rows_of_bins
+from replay.stats import BINS, Estimate, bins_of, divided, of_sums, pooled, sums_of_bins
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-BINS = 10
 _SHARE, _CONFIDENCE, _KEPT, _RIGHT = range(4)
 
 
@@ -53,15 +52,9 @@ class Confidence(Result):
         return not self.candidates.sum()
 
     def table(self) -> Table:
-        rows = [
-            (
-                f"{self.edges[b]:.1f} to {self.edges[b + 1]:.1f}",
-                f"{self.candidates[b]:.0f}",
-                percent(self.share[b]),
-                f"{percent(self.right[b])} [{percent(self.low[b])}, {percent(self.high[b])}]",
-            )
-            for b in np.flatnonzero(self.candidates)
-        ]
+        rows = rows_of_bins(
+            self.edges, self.candidates, self.share, self.right, self.low, self.high
+        )
         rows += [
             ("expected calibration error", "", "", str(self.error)),
             ("kept", "", "", str(self.kept_right)),
@@ -86,21 +79,11 @@ class Confidence(Result):
 def confidence(judged: Iterable[Judged]) -> Confidence:
     """Reliability of the candidates' shares; a candidate is right if it holds any true label."""
     samples = [np.array(list(_candidates(one)), float).reshape(-1, 4) for one in judged]
-    edges = np.linspace(0, 1, BINS + 1)
-    sums = np.array([_sums(sample, edges) for sample in samples]).reshape(-1, 3, BINS)
-    candidates, share, right = sums.sum(axis=0)
-    bounds = [
-        of_sums(sums[:, :, b], lambda total: divided(total[..., 2], total[..., 0]))
-        for b in range(BINS)
-    ]
+    sums = np.array([sums_of_bins(s[:, _SHARE], s[:, _RIGHT]) for s in samples])
+    sums = sums.reshape(-1, 3, BINS)
     every = np.concatenate([np.empty((0, 4)), *samples])
     return Confidence(
-        edges=edges,
-        candidates=candidates,
-        share=divided(share, candidates),
-        right=divided(right, candidates),
-        low=np.array([bound.low for bound in bounds]),
-        high=np.array([bound.high for bound in bounds]),
+        *bins_of(sums),
         error=of_sums(sums.reshape(-1, 3 * BINS), _calibration_error),
         share_rank=ranked_right(every[:, _SHARE], every[:, _RIGHT]),
         confidence_rank=ranked_right(every[:, _CONFIDENCE], every[:, _RIGHT]),
@@ -135,13 +118,6 @@ def _candidates(one: Judged) -> Iterator[tuple[float, float, bool, bool]]:
                     own = attribution.unit[slice(*span.steps)] == source.unit
                     sure = float(steps[own].mean()) if own.any() else float("nan")
                     yield source.mass, sure, kept, bool((claimed & true[row]).any())
-
-
-def _sums(sample: Float64, edges: Float64) -> Float64:
-    """(3, 10): how many candidates, their shares, and how many are right, by bin."""
-    at = np.clip(np.searchsorted(edges, sample[:, _SHARE], side="right") - 1, 0, BINS - 1)
-    weights = (np.ones(len(at)), sample[:, _SHARE], sample[:, _RIGHT])
-    return np.stack([np.bincount(at, weight, BINS) for weight in weights])
 
 
 def _calibration_error(total: Float64) -> Float64:

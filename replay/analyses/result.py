@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
+from omnitrace.arrays import Float64
+
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
@@ -68,3 +70,18 @@ def percent(share: float) -> str:
 def number(value: float) -> str:
     """Three decimals; a dash for what is not a number."""
     return f"{value:.3f}" if math.isfinite(value) else "–"
+
+
+def rows_of_bins(
+    edges: Float64, count: Float64, predicted: Float64, true: Float64, low: Float64, high: Float64
+) -> list[tuple[str, ...]]:
+    """A table's rows of the bins of `replay.stats.bins_of` that are not empty."""
+    return [
+        (
+            f"{edges[b]:.1f} to {edges[b + 1]:.1f}",
+            f"{count[b]:.0f}",
+            percent(predicted[b]),
+            f"{percent(true[b])} [{percent(low[b])}, {percent(high[b])}]",
+        )
+        for b in np.flatnonzero(count)
+    ]

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from typing import ClassVar
 
 from omnitrace.trace import Trace
-from replay.analyses.variants import Variants, score_variants, scored
+from replay.analyses.variants import Variants
 from replay.config import ReplayConfig
 from replay.evaluation import Gold
 
@@ -30,14 +30,7 @@ def segmentation(
     added: Iterable[str] = (),
 ) -> Segmentation:
     """`config` with the audio cut into single tokens, bins, and the `added` segmentations."""
-    configs = segmentations(config, added)
-    scores = scored(score_variants(traces, golds, configs), "audio")
-    return Segmentation(
-        modality="audio",
-        names=tuple(configs),
-        micro=tuple(micro for micro, _ in scores),
-        macro=tuple(macro for _, macro in scores),
-    )
+    return Segmentation.of("audio", traces, golds, segmentations(config, added))
 
 
 def segmentations(config: ReplayConfig, added: Iterable[str]) -> dict[str, ReplayConfig]:

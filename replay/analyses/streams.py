@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from typing import ClassVar
 
 from omnitrace.trace import Trace
-from replay.analyses.variants import Variants, score_variants, scored
+from replay.analyses.variants import Variants
 from replay.config import ReplayConfig
 from replay.evaluation import Gold
 
@@ -23,14 +23,7 @@ class Streams(Variants):
 
 def streams(traces: Iterable[Trace], config: ReplayConfig, golds: Mapping[str, Gold]) -> Streams:
     """`config` as it is, and with one stream of each video as its only source."""
-    configs = stream_configs(config)
-    scores = scored(score_variants(traces, golds, configs), "video")
-    return Streams(
-        modality="video",
-        names=tuple(configs),
-        micro=tuple(micro for micro, _ in scores),
-        macro=tuple(macro for _, macro in scores),
-    )
+    return Streams.of("video", traces, golds, stream_configs(config))
 
 
 def stream_configs(config: ReplayConfig) -> dict[str, ReplayConfig]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Self
 
 import numpy as np
 
@@ -29,6 +29,21 @@ class Variants(Result):
     names: tuple[str, ...]
     micro: tuple[Score, ...]
     macro: tuple[Score, ...]
+
+    @classmethod
+    def of(
+        cls,
+        modality: str,
+        traces: Iterable[Trace],
+        golds: Mapping[str, Gold],
+        configs: Mapping[str, ReplayConfig],
+    ) -> Self:
+        """The scores, with intervals, of the samples that have a gold, by the name in `configs`."""
+        judgements = score_variants(traces, golds, configs)
+        scores = [score(one, RESAMPLES) for one in judgements.values()]
+        micro = tuple(one.micro[modality] for one in scores)
+        macro = tuple(one.macro[modality] for one in scores)
+        return cls(modality, tuple(configs), micro, macro)
 
     @property
     def empty(self) -> bool:
@@ -91,9 +106,3 @@ def score_variants(
             except SampleError:
                 continue
     return judgements
-
-
-def scored(judgements: Mapping[str, list[Judgement]], modality: str) -> list[tuple[Score, Score]]:
-    """Micro and macro score of each variant, with intervals."""
-    found = [score(one, RESAMPLES) for one in judgements.values()]
-    return [(one.micro[modality], one.macro[modality]) for one in found]
