@@ -1,4 +1,4 @@
-"""`omnitrace learn-heads`: a sample that cannot be read is left out, and the exit status says so."""
+"""`omnitrace learn-heads`: an unreadable sample is left out, and the exit status is then 1."""
 
 from __future__ import annotations
 
@@ -7,7 +7,6 @@ from pathlib import Path
 
 import pytest
 
-from omnitrace.attention import HEAD_ARRAYS
 from omnitrace.cli import main
 from omnitrace.store.adder import Adder
 from omnitrace.store.kinds import ABLATIONS
