@@ -35,13 +35,14 @@ import numpy as np
 
 from benchmarks.common import Claim, peak_bytes, print_claims, save
 from benchmarks.literal_listing import curate_sources_with_conf, map_steps
+from benchmarks.stack import Stack
 from omnitrace import Run, Trace, open_run
 from omnitrace.store.writer import RunWriter
 from omnitrace.timeline import Medium, Modality, Part, Timeline
 from omnitrace.trace import SignalRows
 from replay import PRESETS, CurationConfig, ReplayConfig, Replayer
 from replay.batch.curation import CurationPlan, curate_many
-from replay.batch.vote_table import Stack, VoteTable, vote_table
+from replay.batch.vote_table import VoteTable, vote_table
 from replay.cache import MassCache
 from replay.chunk import chunk
 from replay.evaluation.gold import Gold, steps_of_sentences

@@ -17,9 +17,6 @@ from omnitrace.trace import Trace
 from omnitrace.units import Units
 from replay.chunk import Chunk
 
-BLOCK_COLUMNS = 4096
-"""Steps mapped at once, so that a processor's cache holds what is compared."""
-
 
 @dataclass(frozen=True)
 class CandidateGroup:
@@ -54,22 +51,6 @@ def best_unit(mass: Float32, units: Int32) -> tuple[Int32, Float32]:
     among = mass if len(units) == mass.shape[1] else mass[:, units]
     winner = among.argmax(axis=1)
     return units[winner], among[np.arange(len(among)), winner]
-
-
-def best_of_columns(mass: Float32) -> tuple[Int32, Float32]:
-    """`best_unit` among all of m > 0 units, from masses (m, N) that are numbers: a column a step.
-
-    So laid out, maxima are taken of many steps at once, in a third of the time.
-    """
-    units, steps = mass.shape
-    earliest = np.arange(units, 0, -1).astype(np.int8 if units < 128 else np.int32)[:, None]
-    unit, confidence = np.empty(steps, np.int32), np.empty(steps, np.float32)
-    for first in range(0, steps, BLOCK_COLUMNS):
-        part = slice(first, first + BLOCK_COLUMNS)
-        among = mass[:, part]
-        confidence[part] = np.maximum.reduce(among, axis=0)
-        unit[part] = ((among == confidence[part]) * earliest).max(axis=0)
-    return units - unit, confidence
 
 
 def step_votes(

@@ -7,8 +7,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from replay import mapping
-from replay.mapping import best_of_columns, best_unit
+from benchmarks import stack
+from benchmarks.stack import best_of_columns
+from replay.mapping import best_unit
 
 
 @given(st.integers(1, 200), st.integers(0, 40), st.integers(0, 2**32 - 1))
@@ -27,5 +28,5 @@ def test_columns_are_mapped_as_rows_are(units: int, steps: int, seed: int) -> No
 def test_columns_in_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
     mass = np.random.default_rng(0).random((7, 20), np.float32)
     whole = best_of_columns(mass)
-    monkeypatch.setattr(mapping, "BLOCK_COLUMNS", 3)
+    monkeypatch.setattr(stack, "BLOCK_COLUMNS", 3)
     assert [found.tolist() for found in best_of_columns(mass)] == [w.tolist() for w in whole]

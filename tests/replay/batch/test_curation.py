@@ -11,10 +11,11 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from benchmarks.literal_listing import curate_sources_with_conf
+from benchmarks.stack import Stack, joined
 from omnitrace.units import UnitConfig
 from replay import CurationConfig, ReplayConfig, Replayer
 from replay.batch.curation import CurationPlan, curate_many, totals
-from replay.batch.vote_table import Stack, VoteTable, joined, vote_table
+from replay.batch.vote_table import VoteTable, vote_table
 from replay.chunk import chunk
 from replay.curate import curate, votes
 from replay.mapping import voting_steps
