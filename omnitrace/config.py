@@ -72,6 +72,17 @@ def nested(values: Mapping[str, Any]) -> dict[str, Any]:
     return tables
 
 
+def flat(data: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Nested tables as values by dotted key, the inverse of `nested`; an empty one is a value."""
+    values: dict[str, Any] = {}
+    for key, value in data.items():
+        if isinstance(value, dict) and value:
+            values |= flat(value, f"{prefix}{key}.")
+        else:
+            values[f"{prefix}{key}"] = value
+    return values
+
+
 def build(base: C, values: Mapping[str, Any], where: str) -> C:
     """`base` with `values` in place of its own, nested tables in nested configs.
 

@@ -17,6 +17,7 @@ from typing import Any, Self
 
 import msgspec
 
+from omnitrace.config import flat
 from omnitrace.errors import CommandError, OmniTraceError, SampleError
 from omnitrace.store import commit
 from omnitrace.store.columns import check_trace, modality_counts
@@ -188,7 +189,7 @@ def create_or_join(files: Files, identity: Mapping[str, Any]) -> Root:
             "into another path."
         )
     root = read_root(files)
-    _check_identity(files.where(""), _flat(root.identity), _flat(wanted))
+    _check_identity(files.where(""), flat(root.identity), flat(wanted))
     return root
 
 
@@ -201,17 +202,6 @@ def _check_identity(path: str, there: dict[str, Any], here: dict[str, Any]) -> N
             f"the run {path} was recorded otherwise: {shown}"
             f"{f'; and {more} more' if more > 0 else ''}. Record into another path."
         )
-
-
-def _flat(data: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    """Nested mappings as one, keys joined by dots."""
-    flat: dict[str, Any] = {}
-    for key, value in data.items():
-        if isinstance(value, dict) and value:
-            flat |= _flat(value, f"{prefix}{key}.")
-        else:
-            flat[f"{prefix}{key}"] = value
-    return flat
 
 
 def _entry(trace: Trace, key: str) -> SampleEntry:

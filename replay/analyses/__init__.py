@@ -13,7 +13,6 @@ from omnitrace.errors import CommandError, nearest
 from replay.analyses.budget import budget
 from replay.analyses.calibration import calibration
 from replay.analyses.confidence import confidence
-from replay.analyses.judged import with_gold
 from replay.analyses.material import Material, material_of
 from replay.analyses.position import position
 from replay.analyses.quality import Quality, all_sentences_right, quality, rouge_l
@@ -40,13 +39,9 @@ class Analysis:
 
 
 def _quality(material: Material) -> Quality:
-    known = [
-        (trace, attribution)
-        for trace, attribution in material.attributed()
-        if trace.id in material.golds
-    ]
-    judgements = [judge(attribution, material.golds[trace.id]) for trace, attribution in known]
-    responses = {trace.id: trace.response for trace, _ in known}
+    known = list(material.judged())
+    judgements = [judge(attribution, gold) for _, attribution, gold in known]
+    responses = {trace.id: trace.response for trace, _, _ in known}
     right = {**all_sentences_right(material.golds.values()), **material.correct}
     return quality(judgements, right, rouge_l(responses, material.answers))
 
@@ -62,12 +57,12 @@ ANALYSES: dict[str, Analysis] = {
     ),
     "calibration": Analysis(
         "whether images get the share of the votes that is theirs (Fig. 3b)",
-        lambda material: calibration(with_gold(material.attributed(), material.golds)),
+        lambda material: calibration(material.judged()),
         needs_gold=True,
     ),
     "confidence": Analysis(
         "whether sources with larger shares of the votes are more often right",
-        lambda material: confidence(with_gold(material.attributed(), material.golds)),
+        lambda material: confidence(material.judged()),
         needs_gold=True,
     ),
     "segmentation": Analysis(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
 from typing import TypeAlias
 
 import numpy as np
@@ -13,15 +12,6 @@ from replay.attribution import Attribution
 from replay.evaluation import Gold
 
 Judged: TypeAlias = tuple[Trace, Attribution, Gold]
-
-
-def with_gold(
-    attributed: Iterable[tuple[Trace, Attribution]], golds: Mapping[str, Gold]
-) -> Iterator[Judged]:
-    """The attributions that have a gold."""
-    for trace, attribution in attributed:
-        if trace.id in golds:
-            yield trace, attribution, golds[trace.id]
 
 
 def shared_steps(attribution: Attribution, gold: Gold) -> Bool:

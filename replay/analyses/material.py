@@ -9,6 +9,7 @@ from omnitrace import Run
 from omnitrace.samples import readable
 from omnitrace.store.kinds import SEGMENTATION
 from omnitrace.trace import Trace
+from replay.analyses.judged import Judged
 from replay.attribution import Attribution
 from replay.config import ReplayConfig
 from replay.evaluation import Gold
@@ -42,6 +43,12 @@ class Material:
     def attributed(self) -> Iterator[tuple[Trace, Attribution]]:
         """The traces in order with their attributions; CommandError if `config` fits none."""
         return attribute_all(self.traces, self._ids(), self.config, self.damaged)
+
+    def judged(self) -> Iterator[Judged]:
+        """The traces that have a gold, in order, with their attributions and golds."""
+        for trace, attribution in self.attributed():
+            if trace.id in self.golds:
+                yield trace, attribution, self.golds[trace.id]
 
     def _ids(self) -> list[str]:
         """The samples that are not known to be damaged."""

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from typing import Any
 
 from omnitrace import Run
-from omnitrace.config import to_dict
+from omnitrace.config import flat, to_dict
 from replay.analyses import ANALYSES, Material, Result, Table
 from replay.analyses.result import percent
 from replay.analyses.variants import with_interval
@@ -21,8 +21,8 @@ SCORES = "F1 by modality"
 def facts_of(run: Run, config: ReplayConfig) -> list[tuple[str, str]]:
     """(name, value): how the run was recorded, and what of the configuration is not default."""
     recorded = {**run.identity, **{f"{k} (version)": v for k, v in run.created_by.items()}}
-    base = _flat(to_dict(PRESETS["default"]))
-    chosen = {k: v for k, v in _flat(to_dict(config)).items() if v != base.get(k)}
+    base = flat(to_dict(PRESETS["default"]))
+    chosen = {k: v for k, v in flat(to_dict(config)).items() if v != base.get(k)}
     return [
         ("samples", f"{len(run):,}"),
         *((name, _words(value)) for name, value in recorded.items()),
@@ -33,12 +33,7 @@ def facts_of(run: Run, config: ReplayConfig) -> list[tuple[str, str]]:
 
 def scores_of_material(material: Material) -> Scores:
     """Scores of all samples with a gold."""
-    judged = [
-        judge(attribution, material.golds[trace.id])
-        for trace, attribution in material.attributed()
-        if trace.id in material.golds
-    ]
-    return score(judged, DRAWS)
+    return score([judge(attribution, gold) for _, attribution, gold in material.judged()], DRAWS)
 
 
 def score_table(scores: Scores) -> Table:
@@ -75,16 +70,6 @@ def analyses_of(material: Material, cheap: bool) -> Iterator[Result]:
 def _preset_name(config: ReplayConfig) -> str:
     names = [name for name, preset in PRESETS.items() if preset == config]
     return f"preset {names[0]}" if names else "preset default, but with"
-
-
-def _flat(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    flat: dict[str, Any] = {}
-    for key, value in values.items():
-        if isinstance(value, Mapping):
-            flat |= _flat(value, f"{prefix}{key}.")
-        else:
-            flat[prefix + key] = value
-    return flat
 
 
 def _words(value: Any) -> str:
