@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json as json_format
-import sys
 import tempfile
 import time
 from collections.abc import Iterator, Mapping, Sequence
@@ -16,7 +14,7 @@ from cyclopts import Parameter
 from cyclopts.validators import Number
 
 from omnitrace import Run, open_run
-from omnitrace.cli.console import narrate, out, plain, progress_bar, table
+from omnitrace.cli.console import narrate, out, plain, print_json, progress_bar, table
 from omnitrace.config import load_toml
 from omnitrace.errors import CommandError, nearest
 from recorder.cli.output import loading
@@ -88,7 +86,7 @@ def benchmark(
     narrate(f"{len(golds)} samples; {right} of {sentences} sentences are right and count.")
     rows = to_json(standings, pass_seconds)
     if json:
-        print_json(rows, standings, planted)
+        print_json(document(rows, standings, planted))
     else:
         show(rows)
         show_axes(standings)
@@ -190,12 +188,11 @@ def number(value: Mapping[str, Any] | None, digits: int = 2) -> str:
     return "–" if value is None or value["value"] is None else f"{value['value']:.{digits}f}"
 
 
-def print_json(
+def document(
     rows: Sequence[dict[str, Any]], standings: Sequence[Standing], planted: PlantedOptions
-) -> None:
-    """All rows, each with its F1 by axis."""
+) -> dict[str, Any]:
+    """All rows as JSON data, each with its F1 by axis."""
     for row, standing in zip(rows, standings, strict=True):
         row["f1_by_axis"] = standing.by_group({j.id: axis_of(j.id) for j in standing.judgements})
     about = {"schema": SCHEMA, "split": planted.split, "masks": planted.masks}
-    data = {**about, "samples": len(standings[0].judgements), "methods": rows}
-    sys.stdout.write(json_format.dumps(data) + "\n")
+    return {**about, "samples": len(standings[0].judgements), "methods": rows}

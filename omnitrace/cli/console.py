@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import sys
 from collections.abc import Iterable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Any, TypeVar
@@ -30,6 +32,11 @@ STYLES = {"text": "cyan", "image": "magenta", "audio": "yellow", "video": "green
 def out() -> Console:
     """The console of stdout; made for each use, so that a redirected stdout is respected."""
     return Console(highlight=False)
+
+
+def print_json(data: Any) -> None:
+    """JSON data on stdout, on one line."""
+    sys.stdout.write(json.dumps(data) + "\n")
 
 
 def narrate(message: str) -> None:

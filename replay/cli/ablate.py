@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json as json_format
-import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
@@ -13,7 +11,7 @@ from cyclopts.validators import Number
 from rich.table import Table
 
 from omnitrace import open_run
-from omnitrace.cli.console import narrate_failures, out, progress_bar, table
+from omnitrace.cli.console import narrate_failures, out, print_json, progress_bar, table
 from omnitrace.cli.flags import ConfigFile, PresetName, RunPath, flags_of, layered
 from omnitrace.config import to_dict
 from replay import PRESETS
@@ -80,7 +78,7 @@ def ablate(
     cache.prune()
     if options.json:
         document = {"schema": SCHEMA, "rows": [to_json(row) for row in rows], "damaged": damaged}
-        sys.stdout.write(json_format.dumps(document) + "\n")
+        print_json(document)
     else:
         out().print(ablation_table(rows))
     return narrate_failures(damaged)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json as json_format
-import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -12,7 +10,7 @@ from cyclopts import Parameter
 from cyclopts.validators import Number
 
 from omnitrace import open_run
-from omnitrace.cli.console import narrate, out, plain, table, tracked
+from omnitrace.cli.console import narrate, out, plain, print_json, table, tracked
 from omnitrace.text import one_line
 from replay.cli.tables import interval, modality_text, percent
 from replay.evaluation import Scores, score
@@ -78,7 +76,7 @@ def show(groups: Mapping[str, Scores], json: bool) -> None:
     """The agreement on stdout, in per cent, or as JSON."""
     if json:
         data = {name: agreement_json(scores) for name, scores in groups.items()}
-        sys.stdout.write(json_format.dumps({"schema": SCHEMA, "agreement": data}) + "\n")
+        print_json({"schema": SCHEMA, "agreement": data})
         return
     made = table("agreement, %", "of", "", "samples>", "sentences>", "F1>", "95 %>")
     for name, scores in groups.items():

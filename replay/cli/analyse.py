@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json as json_format
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
@@ -10,7 +9,7 @@ from typing import Annotated, Any
 from cyclopts import Parameter
 
 from omnitrace import open_run
-from omnitrace.cli.console import narrate, narrate_failures, out, plain, table, waiting
+from omnitrace.cli.console import narrate, narrate_failures, out, plain, print_json, table, waiting
 from omnitrace.cli.flags import ConfigFile, PresetName, RunPath, flags_of, layered
 from omnitrace.config import to_dict
 from omnitrace.errors import CommandError
@@ -78,7 +77,7 @@ def analyse(
         material = material_of(opened, chosen, golds)
         result = chosen_analysis.run(material)
     if options.json:
-        print(json_format.dumps(document(name, result, material)))
+        print_json(document(name, result, material))
     else:
         show(result)
     if options.figure is not None and not result.empty:
@@ -94,7 +93,7 @@ def show_list(json: bool) -> int:
             {"name": name, "asks": one.help, "needs_labels": one.needs_gold}
             for name, one in ANALYSES.items()
         ]
-        print(json_format.dumps({"schema": "omnitrace.analyses/1", "analyses": known}))
+        print_json({"schema": "omnitrace.analyses/1", "analyses": known})
         return 0
     made = table("analyses", "name", "asks", "needs")
     for name, one in ANALYSES.items():

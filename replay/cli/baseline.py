@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json as json_format
-import sys
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
@@ -14,7 +12,7 @@ from cyclopts import Parameter
 
 from omnitrace import open_run
 from omnitrace.baseline import Answerer, BaselineConfig, Comparer
-from omnitrace.cli.console import narrate, narrate_failures, out, tracked
+from omnitrace.cli.console import narrate, narrate_failures, out, print_json, tracked
 from omnitrace.cli.flags import KeysFile, RunPath, flags_of, layered
 from replay.baselines.answers import STATES, Answer, read_answer
 from replay.baselines.methods import METHODS, load_method
@@ -87,7 +85,7 @@ def states(answers: Sequence[Answer]) -> str:
 def show(sweep: Sweep, method: str, json: bool) -> None:
     """How thresholds were chosen, on stdout."""
     if json:
-        sys.stdout.write(json_format.dumps(to_json(sweep, method)) + "\n")
+        print_json(to_json(sweep, method))
     else:
         out().print(threshold_table(sweep))
 

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import itertools
-import json as json_format
-import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,7 +11,7 @@ from typing import Annotated, Any
 from cyclopts import Parameter
 
 from omnitrace import Trace, open_run
-from omnitrace.cli.console import narrate_failures, out, plain, table, tracked
+from omnitrace.cli.console import narrate_failures, out, plain, print_json, table, tracked
 from omnitrace.cli.flags import RunPath, flags_of, layered
 from omnitrace.samples import each_sample, sample_sentence
 from omnitrace.text import one_line
@@ -95,7 +93,7 @@ def compare(
             show(task, found, (a, b))
     if options.json:
         head = {"schema": SCHEMA, "a": a, "b": b, "summary": summary(every), "samples": samples}
-        sys.stdout.write(json_format.dumps(head) + "\n")
+        print_json(head)
     elif every:
         show_summary(every, (a, b))
     return narrate_failures(itertools.starmap(sample_sentence, failed.items()))

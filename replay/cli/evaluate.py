@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json as json_format
-import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -15,7 +13,7 @@ from cyclopts.validators import Number
 from rich.table import Table
 
 from omnitrace import OmniTraceError, open_run
-from omnitrace.cli.console import narrate, narrate_failures, out, plain, table, tracked
+from omnitrace.cli.console import narrate, narrate_failures, out, plain, print_json, table, tracked
 from omnitrace.cli.flags import ConfigFile, PresetName, RunPath, flags_of, layered
 from omnitrace.config import to_dict
 from omnitrace.text import one_line
@@ -133,7 +131,7 @@ def show(judgements: Sequence[Judgement], head: dict[str, Any], options: Evaluat
     document |= scores_json(total)
     if by:
         document |= {"by": by, "groups": {name: scores_json(s) for name, s in groups.items()}}
-    sys.stdout.write(json_format.dumps(document) + "\n")
+    print_json(document)
 
 
 def score_table(total: Scores, groups: Mapping[str, Scores]) -> Table:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json as json_format
-import sys
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -12,7 +11,7 @@ from typing import Annotated, Any
 from cyclopts import Parameter
 
 from omnitrace import open_run
-from omnitrace.cli.console import narrate, narrate_failures, out, plain, table, tracked
+from omnitrace.cli.console import narrate, narrate_failures, out, plain, print_json, table, tracked
 from omnitrace.cli.flags import ConfigFile, PresetName, RunPath, flags_of, layered
 from omnitrace.config import to_dict
 from omnitrace.store.kinds import ABLATIONS
@@ -81,7 +80,7 @@ def faithful(
     found = measure(opened, ids, task_of, how, names, options.sensitive)
     if options.json:
         about = {"schema": SCHEMA, "method": options.method, "config": to_dict(chosen)}
-        sys.stdout.write(json_format.dumps({**about, **to_json(found)}) + "\n")
+        print_json({**about, **to_json(found)})
     else:
         show(found, options.method)
     write_missing(found, options)

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import json as json_format
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 from string import ascii_uppercase
 from typing import Any
 
 from omnitrace import OmniTraceError, Trace, open_run
-from omnitrace.cli.console import narrate, narrate_failures, out, plain, table, tracked
+from omnitrace.cli.console import narrate, narrate_failures, out, plain, print_json, table, tracked
 from omnitrace.cli.flags import ConfigFile, PresetName, RunPath, flags_of, layered
 from omnitrace.config import to_dict
 from omnitrace.text import one_line
@@ -53,7 +51,7 @@ def options(
     attributed = attribute_all(opened, tracked(ids), chosen, failed)
     choices = [choose_among(rows, trace, attribution) for trace, attribution in attributed]
     if json:
-        sys.stdout.write(json_format.dumps(document(choices, chosen)) + "\n")
+        print_json(document(choices, chosen))
     else:
         show(choices)
     silent = sum(choice.chosen is None for choice in choices)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json as json_format
-import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -15,7 +13,15 @@ from rich.table import Table
 from omnitrace import open_run
 from omnitrace.atomic import atomic_write
 from omnitrace.cli.cluster import HERE, Workers
-from omnitrace.cli.console import narrate, narrate_failures, out, plain, progress_bar, table
+from omnitrace.cli.console import (
+    narrate,
+    narrate_failures,
+    out,
+    plain,
+    print_json,
+    progress_bar,
+    table,
+)
 from omnitrace.config import leaves, to_dict, to_toml
 from omnitrace.engines.resources import jobs_folder, located
 from omnitrace.errors import CommandError
@@ -112,7 +118,7 @@ def sweep(
     write_files(swept, options)
     cache.prune()
     if options.json:
-        sys.stdout.write(json_format.dumps(to_json(swept, options)) + "\n")
+        print_json(to_json(swept, options))
     else:
         out().print(best_table(swept, made, options))
         out().print(winner_table(swept.best[0], swept))

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import dataclasses
-import json as json_format
 from pathlib import Path
 
 from rich.table import Table
 
-from omnitrace.cli.console import out, plain, size, table
+from omnitrace.cli.console import out, plain, print_json, size, table
 from omnitrace.maintenance.usage import Usage
 from omnitrace.maintenance.usage import usage as usage_of
 from omnitrace.store.run import run_files
@@ -27,7 +26,7 @@ def du(run: Path, *, json: bool = False) -> int:
     found = usage_of(run_files(run))
     if json:
         data = {"schema": "omnitrace.du/1", "path": str(run), **dataclasses.asdict(found)}
-        print(json_format.dumps(data))
+        print_json(data)
     else:
         out().print(usage_table(run, found))
     return 0

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
-import json as json_format
 
-from omnitrace.cli.console import narrate, out, plain, size
+from omnitrace.cli.console import narrate, out, plain, print_json, size
 from omnitrace.cli.flags import RunPath
 from omnitrace.errors import CommandError
 from omnitrace.maintenance.gc import Leftover, Superseded, collect, superseded
@@ -39,7 +38,7 @@ def gc(run: RunPath, *, older_than: float = 24.0, dry_run: bool = False, json: b
             "left": [dataclasses.asdict(one) for one in left],
             "superseded": [dataclasses.asdict(one) for one in unused],
         }
-        print(json_format.dumps(data))
+        print_json(data)
         return 0
     for one in left:
         out().print(plain(_left(one, dry_run)), soft_wrap=True)

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import json as json_format
+import json
 from typing import Any
 
 from omnitrace import Run, open_run
-from omnitrace.cli.console import narrate_failures, out, plain, table
+from omnitrace.cli.console import narrate_failures, out, plain, print_json, table
 from omnitrace.cli.flags import RunPath
 from omnitrace.text import one_line
 from omnitrace.timeline import Modality
@@ -30,7 +30,7 @@ def info(run: RunPath, *, json: bool = False) -> int:
     """
     opened = open_run(run)
     if json:
-        print(json_format.dumps(describe(opened)))
+        print_json(describe(opened))
     else:
         show(opened)
     return narrate_failures(opened.damage)
@@ -87,7 +87,7 @@ def show(run: Run) -> None:
 def _words(value: Any) -> str:
     if isinstance(value, list):
         return ", ".join(map(_words, value))
-    return value if isinstance(value, str) else json_format.dumps(value, ensure_ascii=False)
+    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
 
 
 def _samples(run: Run) -> Any:

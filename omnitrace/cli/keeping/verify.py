@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
-import json as json_format
 
-from omnitrace.cli.console import narrate, out, plain, progress_bar
+from omnitrace.cli.console import narrate, out, plain, print_json, progress_bar
 from omnitrace.cli.flags import RunPath
 from omnitrace.maintenance.verify import verify as findings_of
 from omnitrace.store.run import run_files
@@ -34,7 +33,7 @@ def verify(run: RunPath, *, deep: bool = False, json: bool = False) -> int:
             "sound": not damage,
             "findings": [dataclasses.asdict(finding) for finding in found],
         }
-        print(json_format.dumps(data))
+        print_json(data)
         return 1 if damage else 0
     for finding in found:
         mark = "damaged" if finding.damage else "note"
