@@ -22,6 +22,9 @@ from recorder.inputs.samples import Sample
 from recorder.models.checkpoint import Checkpoint, find_checkpoint
 from recorder.models.settings import AS_STORED, Settings, Weights, first_sentence
 
+NO_LIMIT = 1 << 30
+"""Tokens of a model whose configuration states no limit."""
+
 hf: Any = transformers
 
 
@@ -143,6 +146,39 @@ class Adapter(Protocol):
         """The token ids of a text that stands alone, nothing added."""
 
 
+class BaseAdapter:
+    """What adapters share of `Adapter`: by the model's configuration and the tokenizer."""
+
+    model: Any
+    tokenizer: Any
+
+    @property
+    def layers(self) -> int:
+        return int(self.model.config.get_text_config().num_hidden_layers)
+
+    @property
+    def max_tokens(self) -> int:
+        text = self.model.config.get_text_config()
+        return int(getattr(text, "max_position_embeddings", None) or NO_LIMIT)
+
+    @property
+    def eos_ids(self) -> frozenset[int]:
+        ids = self.model.generation_config.eos_token_id
+        if ids is None:
+            ids = self.tokenizer.eos_token_id
+        return frozenset([ids] if isinstance(ids, int) else ids or ())
+
+    def decode(self, ids: list[int]) -> str:
+        text: str = self.tokenizer.decode(
+            ids, skip_special_tokens=False, clean_up_tokenization_spaces=False
+        )
+        return text
+
+    def encode(self, text: str) -> list[int]:
+        ids: list[int] = self.tokenizer.encode(text, add_special_tokens=False)
+        return ids
+
+
 Load = Callable[[ModelSpec, Weights, Settings], Adapter]
 
 ADAPTERS = {
@@ -205,7 +241,7 @@ def describe_model(
     hub only that of a revision in full; `tokenizer`: a folder whose tokenizer is used instead.
     """
     found = find_checkpoint(path, revision, trusted, tokenizer)
-    _quiet()
+    quiet()
     pinned = {"revision": found.revision} if found.revision else {}
     gguf = {"gguf_file": found.gguf} if found.gguf else {}
     try:
@@ -243,7 +279,7 @@ def _unreadable(path: str, error: Exception, trusted: bool) -> CommandError:
 
 def load_adapter(spec: ModelSpec, weights: Weights, settings: Settings = AS_STORED) -> Adapter:
     """Load weights and processor; CommandError if that cannot be done."""
-    _quiet()
+    quiet()
     if why := out_of_reach(spec.config):
         raise CommandError(f"'{spec.path}' cannot be recorded: {why}.")
     load: Load = import_module(adapter_module(spec)).load
@@ -270,7 +306,7 @@ def out_of_reach(config: Any) -> str:
     return ""
 
 
-def _quiet() -> None:
+def quiet() -> None:
     """No progress bars and no advice from transformers among our own output; its errors stay."""
     logging: Any = transformers.utils.logging
     logging.set_verbosity_error()

@@ -25,16 +25,14 @@ from recorder.inputs.loaded import Loaded
 from recorder.inputs.media import Limits
 from recorder.inputs.samples import Content, Sample
 from recorder.models import layout, placing, processing
-from recorder.models.adapter import ModelSpec, Prepared
+from recorder.models.adapter import BaseAdapter, ModelSpec, Prepared
 from recorder.models.layout import Replacement
 from recorder.models.loading import load_chat
 from recorder.models.placing import Region
 from recorder.models.processing import Layouts, Processed
 from recorder.models.render import TEMPLATE_ERRORS, Rendered, parts_of, render
 from recorder.models.settings import Settings, Weights
-from recorder.models.tokens import Tokens
 
-NO_LIMIT = 1 << 30
 NO_AUDIO_RATE = 16_000
 """A video's audio is decoded with it; no model here takes it."""
 SILENCE = Medium("audio", "silence", "")
@@ -77,7 +75,7 @@ def load(spec: ModelSpec, weights: Weights, settings: Settings) -> ChatModel:
     return ChatModel(*load_chat(spec, weights, settings, auto_class(spec.config)), settings)
 
 
-class ChatModel(Tokens):
+class ChatModel(BaseAdapter):
     """A model with its processor, or with its tokenizer if it only reads."""
 
     def __init__(self, model: Any, processor: Any, settings: Settings) -> None:
@@ -87,24 +85,8 @@ class ChatModel(Tokens):
         self.settings = settings
         self.takes = {} if self.tokenizer is processor else processing.takes(processor)
         self.decoder = "text_config" if hasattr(model.config, "text_config") else ""
-        self._text = model.config.get_text_config()
         self._media_ids = processing.media_ids(processor, model.config)
         self._with_parts: dict[str, bool] = {}
-
-    @property
-    def layers(self) -> int:
-        return int(self._text.num_hidden_layers)
-
-    @property
-    def max_tokens(self) -> int:
-        return int(getattr(self._text, "max_position_embeddings", None) or NO_LIMIT)
-
-    @property
-    def eos_ids(self) -> frozenset[int]:
-        ids = self.model.generation_config.eos_token_id
-        if ids is None:
-            ids = self.tokenizer.eos_token_id
-        return frozenset([ids] if isinstance(ids, int) else ids or ())
 
     def prepare(self, sample: Sample) -> Prepared:
         layout.refuse_control_tokens(sample.messages, self.tokenizer, list(self.takes.values()))

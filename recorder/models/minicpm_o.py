@@ -29,11 +29,10 @@ from recorder.inputs.loaded import load as load_medium
 from recorder.inputs.media import Limits
 from recorder.inputs.samples import Content, Sample
 from recorder.models import layout
-from recorder.models.adapter import ModelSpec, Prepared
+from recorder.models.adapter import BaseAdapter, ModelSpec, Prepared
 from recorder.models.loading import load_model, load_processor
 from recorder.models.render import Rendered, parts_of, render
 from recorder.models.settings import Settings, Weights
-from recorder.models.tokens import Tokens
 
 IMAGE, AUDIO = "(<image>./</image>)", "(<audio>./</audio>)"
 SLOT = re.compile(f"{re.escape(IMAGE)}|{re.escape(AUDIO)}")
@@ -91,7 +90,7 @@ def load(spec: ModelSpec, weights: Weights, settings: Settings) -> MiniCPMO:
     return MiniCPMO(outer, processor, settings)
 
 
-class MiniCPMO(Tokens):
+class MiniCPMO(BaseAdapter):
     """`outer` is the whole model, whose `llm` is recorded."""
 
     decoder = ""
@@ -102,14 +101,6 @@ class MiniCPMO(Tokens):
         self.model = outer.llm
         self.processor = processor
         self.tokenizer = processor.tokenizer
-
-    @property
-    def layers(self) -> int:
-        return int(self.model.config.num_hidden_layers)
-
-    @property
-    def max_tokens(self) -> int:
-        return int(self.model.config.max_position_embeddings)
 
     @property
     def eos_ids(self) -> frozenset[int]:

@@ -25,11 +25,10 @@ from recorder.inputs.loaded import load as load_medium
 from recorder.inputs.media import Limits
 from recorder.inputs.samples import Content, Sample
 from recorder.models import layout
-from recorder.models.adapter import ModelSpec, Prepared
+from recorder.models.adapter import BaseAdapter, ModelSpec, Prepared
 from recorder.models.loading import load_model, load_processor
 from recorder.models.render import parts_of, render
 from recorder.models.settings import Settings, Weights
-from recorder.models.tokens import Tokens
 
 FLOAT_INPUTS = ("input_features", "pixel_values", "pixel_values_videos")
 NONE = torch.zeros(0, 0, dtype=torch.long)
@@ -61,7 +60,7 @@ def load(spec: ModelSpec, weights: Weights, settings: Settings) -> QwenOmni:
     return QwenOmni(thinker, processor, settings)
 
 
-class QwenOmni(Tokens):
+class QwenOmni(BaseAdapter):
     """A thinker and its processor."""
 
     decoder = "text_config"
@@ -75,21 +74,6 @@ class QwenOmni(Tokens):
         frames = 1200  # a whole number of seconds, so that no token is cut
         hop_seconds = processor.feature_extractor.hop_length / self.rate
         self.token_seconds = hop_seconds * frames / self._audio_tokens(frames)
-
-    @property
-    def layers(self) -> int:
-        return int(self.model.config.text_config.num_hidden_layers)
-
-    @property
-    def max_tokens(self) -> int:
-        return int(self.model.config.text_config.max_position_embeddings)
-
-    @property
-    def eos_ids(self) -> frozenset[int]:
-        ids = self.model.generation_config.eos_token_id
-        if ids is None:
-            ids = self.tokenizer.eos_token_id
-        return frozenset([ids] if isinstance(ids, int) else ids)
 
     def prepare(self, sample: Sample) -> Prepared:
         layout.refuse_control_tokens(sample.messages, self.tokenizer)

@@ -7,7 +7,6 @@ absent for generated ids. Knows tokenizers and decode functions; no model.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any
 
 import numpy as np
 
@@ -16,22 +15,6 @@ from omnitrace.arrays import Int32
 Decode = Callable[[list[int]], str]
 
 UNFINISHED = "\N{REPLACEMENT CHARACTER}"
-
-
-class Tokens:
-    """Base class of adapters: `decode` and `encode` of `Adapter` by its `tokenizer`."""
-
-    tokenizer: Any
-
-    def decode(self, ids: list[int]) -> str:
-        text: str = self.tokenizer.decode(
-            ids, skip_special_tokens=False, clean_up_tokenization_spaces=False
-        )
-        return text
-
-    def encode(self, text: str) -> list[int]:
-        ids: list[int] = self.tokenizer.encode(text, add_special_tokens=False)
-        return ids
 
 
 def decode_with_offsets(ids: Sequence[int], decode: Decode) -> tuple[str, Int32]:

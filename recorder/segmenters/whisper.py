@@ -18,7 +18,7 @@ from omnitrace.text import one_line
 from omnitrace.timeline import Segments
 from recorder import fingerprint
 from recorder.config import SegmentConfig
-from recorder.models.adapter import hub_commit
+from recorder.models.adapter import hub_commit, quiet
 from recorder.models.settings import choose_device
 from recorder.segmenters import RATE, AudioClip
 from recorder.segmenters.words import Piece, stretches
@@ -80,9 +80,7 @@ class Whisper:
 def load(config: SegmentConfig) -> Whisper:
     """CommandError if there is no such checkpoint, or it is not Whisper's."""
     model = config.model or USUAL
-    logging: Any = transformers.utils.logging
-    logging.set_verbosity_error()
-    logging.disable_progress_bar()
+    quiet()
     try:
         found = transformers.AutoConfig.from_pretrained(model)
     except (OSError, ValueError, KeyError) as error:
