@@ -139,7 +139,16 @@ class Recording:
         return summary
 
     def _is_done(self, sample: Sample, writer: RunWriter) -> bool:
-        return _is_done(sample, self._given.get(sample.id), writer, self._identity)
+        key = writer.done.get(sample.id)
+        if key is None or not all(map(is_file, sample.paths)):
+            return key is not None  # what was recorded of media that are gone since stays
+        if key != sample_key(sample, self._identity, self._given.get(sample.id)):
+            raise CommandError(
+                f"sample '{one_line(sample.id)}', one of its media or its given answer changed "
+                "since it was recorded: give the new sample another id, or record into another "
+                "path."
+            )
+        return True
 
 
 def _ablate(
@@ -165,20 +174,6 @@ def given_responses(config: RecordConfig, samples: Sequence[Sample]) -> dict[str
     absent = Response(failure=f"{config.responses} has no line for it")
     found = read_responses(Path(config.responses), [sample.id for sample in samples])
     return {sample.id: found.get(sample.id, absent) for sample in samples}
-
-
-def _is_done(
-    sample: Sample, given: Response | None, writer: RunWriter, identity: Mapping[str, Any]
-) -> bool:
-    key = writer.done.get(sample.id)
-    if key is None or not all(map(is_file, sample.paths)):
-        return key is not None  # what was recorded of media that are gone since stays
-    if key != sample_key(sample, identity, given):
-        raise CommandError(
-            f"sample '{one_line(sample.id)}', one of its media or its given answer changed since "
-            "it was recorded: give the new sample another id, or record into another path."
-        )
-    return True
 
 
 @dataclass(frozen=True)
