@@ -24,7 +24,7 @@ from torch.autograd.graph import allow_mutation_on_saved_tensors
 from torch.nn.functional import pad
 
 from recorder.passes.decoder import attending_layers, cropped, detached, is_recurrent
-from recorder.passes.layer_pass import LayerPass, with_sinks
+from recorder.passes.layer_pass import LayerPass, softmax_with_sinks
 from recorder.signals.kinds import GradientSignal
 
 Tape = list[torch.Tensor]
@@ -139,10 +139,7 @@ def attend(tape: Tape, seen: LayerPass) -> torch.Tensor:
     if allowed is not None:
         let_through = allowed if allowed.dtype == torch.bool else allowed >= 0
         scores = scores.masked_fill(~let_through.reshape(-1, rows, keys), -torch.inf)
-    if seen.sinks is None:
-        attention = scores.softmax(dim=-1)
-    else:
-        attention = with_sinks(scores, seen.sinks).softmax(dim=-1)[..., :-1]
+    attention = softmax_with_sinks(scores, seen.sinks)
     tape.append(attention if attention.requires_grad else attention.requires_grad_())
     own_share = attention.diagonal(keys - rows, -2, -1).unsqueeze(-1)
     output = _grouped(attention, v.detach()) + own_share * own_value

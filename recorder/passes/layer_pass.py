@@ -120,12 +120,13 @@ def softmax_rows(
         scores = scores.masked_fill_(~mask, -torch.inf)
     elif mask is not None:
         scores = scores.add_(mask)
+    return softmax_with_sinks(scores, sinks)
+
+
+def softmax_with_sinks(scores: torch.Tensor, sinks: torch.Tensor | None) -> torch.Tensor:
+    """Rows of scores (…, heads, q, k); `sinks` (heads,) take their share as a column after the
+    keys, which is left out."""
     if sinks is None:
         return scores.softmax(dim=-1)
-    return with_sinks(scores, sinks).softmax(dim=-1)[..., :-1]
-
-
-def with_sinks(scores: torch.Tensor, sinks: torch.Tensor) -> torch.Tensor:
-    """Scores (…, heads, q, k) with the column of the sinks (heads,) appended: k + 1 keys."""
     column = sinks.float()[:, None, None].expand(*scores.shape[:-1], 1)
-    return torch.cat([scores, column], dim=-1)
+    return torch.cat([scores, column], dim=-1).softmax(dim=-1)[..., :-1]
