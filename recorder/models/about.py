@@ -44,7 +44,7 @@ SUPPLIED = frozenset(
 """Names of a chat template that transformers and Jinja give a value."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class About:
     """What is known of a model without its weights.
 
@@ -63,25 +63,16 @@ class About:
     model_type: str
     architecture: str
     adapter: str
-    takes: tuple[str, ...]
+    takes: tuple[str, ...] = ()
     layers: int
     attending: tuple[int, ...]
     context: int | None
-    chat_template: bool
-    arguments: tuple[str, ...]
-    bos: int | None
-    thinking: bool
-    tested: tuple[str, ...]
-    refused: tuple[str, ...]
-
-
-@dataclass(frozen=True)
-class _Prompts:
-    takes: tuple[str, ...] = ()
     chat_template: bool = False
     arguments: tuple[str, ...] = ()
     bos: int | None = None
     thinking: bool = False
+    tested: tuple[str, ...]
+    refused: tuple[str, ...]
 
 
 def about(spec: ModelSpec, settings: Settings) -> About:
@@ -91,7 +82,7 @@ def about(spec: ModelSpec, settings: Settings) -> About:
     text = config.get_text_config(decoder=True)
     module = adapter_module(spec)
     attending: tuple[int, ...] = ()
-    prompts = _Prompts()
+    prompts: dict[str, Any] = {}
     if why := out_of_reach(config):
         refused.append(why)
     else:
@@ -118,12 +109,13 @@ def about(spec: ModelSpec, settings: Settings) -> About:
         context=getattr(text, "max_position_embeddings", None),
         tested=tuple(family.family for family in _tested(config)),
         refused=tuple(refused),
-        **vars(prompts),
+        **prompts,
     )
 
 
-def _prompts(spec: ModelSpec, settings: Settings, module: str) -> _Prompts:
-    """What the processor makes of a short chat; raises all that a processor or template raises."""
+def _prompts(spec: ModelSpec, settings: Settings, module: str) -> dict[str, Any]:
+    """Fields of `About` by what the processor makes of a short chat; raises all that a processor
+    or template raises."""
     if module != GENERAL:
         return _own_prompts(spec, settings)
     processor = load_processor(spec, settings)
@@ -133,18 +125,18 @@ def _prompts(spec: ModelSpec, settings: Settings, module: str) -> _Prompts:
     bos = 0
     while tokenizer.bos_token_id is not None and ids[bos : bos + 1] == [tokenizer.bos_token_id]:
         bos += 1
-    return _Prompts(("text", *takes), bos=bos, **_of_template(processor))
+    return {"takes": ("text", *takes), "bos": bos, **_of_template(processor)}
 
 
-def _own_prompts(spec: ModelSpec, settings: Settings) -> _Prompts:
-    """What is known where the adapter writes the prompts: of its media, what the tests found."""
+def _own_prompts(spec: ModelSpec, settings: Settings) -> dict[str, Any]:
+    """The same where the adapter writes the prompts: of its media, what the tests found."""
     tested = {kind for family in _tested(spec.config) for kind in family.takes}
     takes = tuple(kind for kind in MEDIA if kind in tested)
     try:
         processor = load_processor(spec, settings)
     except (CommandError, OSError, ValueError, ImportError):
-        return _Prompts(takes)
-    return _Prompts(takes, **_of_template(processor))
+        return {"takes": takes}
+    return {"takes": takes, **_of_template(processor)}
 
 
 def _tested(config: Any) -> list[Family]:
