@@ -61,12 +61,6 @@ class Scene:
         )
 
 
-def scene_top(trace: Trace, row: Float32) -> float:
-    """The largest score that lies on a token of a medium."""
-    own = row[trace.timeline.medium >= 0]
-    return float(own.max(initial=0.0))
-
-
 def image_cells(trace: Trace, medium: int, width: int) -> tuple[int, int]:
     """Columns and rows of cells for an image in `width` cells: its shape, two pixels to a cell."""
     known = trace.media[medium]

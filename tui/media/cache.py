@@ -43,24 +43,21 @@ class MediaCache:
 
     def image(self, medium: Medium, columns: int, rows: int) -> UInt8:
         """An image in `columns` × `rows` pixels."""
-        path = self.file(medium)
-        return self._get(("image", medium.sha256, columns, rows), decode.image, path, columns, rows)
+        return self._get(medium, decode.image, columns, rows)
 
     def frames(self, medium: Medium, times: tuple[float, ...], columns: int, rows: int) -> UInt8:
         """The frames of a video at `times`, side by side; fewer if the video is shorter."""
-        path = self.file(medium)
-        key = ("frames", medium.sha256, times, columns, rows)
-        found = self._get(key, decode.frames, path, times, columns, rows)
+        found = self._get(medium, decode.frames, times, columns, rows)
         return np.concatenate(found, axis=1) if found else np.zeros((rows, 0, 3), np.uint8)
 
     def loudness(self, medium: Medium, cells: int) -> Float32:
         """(cells,): the peaks of an audio medium in equal parts of its time."""
-        path = self.file(medium)
-        return self._get(("loudness", medium.sha256, cells), decode.loudness, path, cells)
+        return self._get(medium, decode.loudness, cells)
 
-    def _get(self, key: tuple[object, ...], make: Callable[..., V], *arguments: object) -> V:
+    def _get(self, medium: Medium, make: Callable[..., V], *arguments: object) -> V:
+        path, key = self.file(medium), (make, medium.sha256, *arguments)
         if key not in self._kept:
-            self._kept[key] = make(*arguments)
+            self._kept[key] = make(path, *arguments)
             while len(self._kept) > _KEPT:
                 self._kept.popitem(last=False)
         found: V = self._kept[key]

@@ -18,7 +18,6 @@ from tui.media.blocks import (
     Scene,
     block,
     image_cells,
-    scene_top,
     strip_cells,
     time_cells,
 )
@@ -50,7 +49,7 @@ class MediaView(Lines):
             trace=trace,
             units=attribution.units,
             row=detail.row,
-            top=scene_top(trace, detail.row),
+            top=float(detail.row[trace.timeline.medium >= 0].max(initial=0.0)),
             mapped=int(attribution.unit[first]),
             kept=_kept_at(attribution, first),
             colour=not self.app.no_color,

@@ -8,7 +8,6 @@ from omnitrace.arrays import Bool
 from replay import Attribution
 from tui.status import StatusLine
 from tui.trace.overview import Overview
-from tui.trace.response import steps_of_unit
 from tui.trace.search import steps_found
 from tui.trace.state import Answer
 from tui.trace.tokens import TokenView
@@ -44,7 +43,7 @@ class Highlights:
     def show_unit(self, attribution: Attribution, unit: int) -> None:
         """Highlight the steps that are traced to a unit."""
         label = attribution.units.label[unit]
-        self.show(steps_of_unit(attribution, unit), f"traced to {label}")
+        self.show(attribution.unit == unit, f"traced to {label}")
 
     def restore(self, answer: Answer) -> None:
         """Highlight what the query selects in another answer, or nothing."""

@@ -197,9 +197,3 @@ def words(response: str, chars: Int32) -> Int32:
     begins[1:] |= ends[:-1] | (chars[1:, 0] > chars[:-1, 1])
     begins[:1] = False
     return np.cumsum(begins).astype(np.int32)
-
-
-def steps_of_unit(attribution: Attribution, unit: int) -> Bool:
-    """(T,) bool: the steps that are traced to a unit."""
-    mapped: Bool = attribution.unit == unit
-    return mapped
