@@ -44,7 +44,8 @@ def export(run: Run, path: Path, codec: str, report: Report) -> list[str]:
     with atomic_write(path, OmniTraceError) as temporary:
         with h5py.File(temporary, "x", libver="v110") as file:
             _write(run, file, codec, damage, report)
-        _sync(temporary)
+        with temporary.open("rb") as written:
+            os.fsync(written.fileno())
     return damage
 
 
@@ -103,8 +104,3 @@ def _put_bytes(group: Any, name: str, data: bytes) -> None:
 def digest(data: Array) -> str:
     """sha256 of an array's little-endian bytes in C order."""
     return hashlib.sha256(data.tobytes()).hexdigest()
-
-
-def _sync(path: Path) -> None:
-    with path.open("rb") as file:
-        os.fsync(file.fileno())

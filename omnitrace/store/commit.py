@@ -259,11 +259,6 @@ def unseal(data: bytes, kind: type[D]) -> D:
     return found
 
 
-def new_marker(marker: Marker) -> bytes:
-    """The bytes of a marker."""
-    return seal(marker)
-
-
 def parse_marker(data: bytes, segment: str, store_uuid: str) -> Marker:
     """The checked marker of `segment` in the run `store_uuid`; Unreadable otherwise."""
     marker = unseal(data, Marker)

@@ -124,7 +124,7 @@ class RunWriter:
         )
         name = commit.marker_name(segment)
         with self._writing(name):  # no rollback from here on: the marker may exist
-            self._files.put_if_absent(name, commit.new_marker(marker))
+            self._files.put_if_absent(name, commit.seal(marker))
         self._done |= {trace.id: key for trace, key in self._buffer.values()}
         self._buffer.clear()
 

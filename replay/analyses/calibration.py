@@ -11,7 +11,7 @@ import numpy as np
 from omnitrace.arrays import Float64
 from omnitrace.timeline import Modality
 from replay.analyses.figure import ACCENT, HUES, INK, QUIET, new_axes, share_axes
-from replay.analyses.judged import Judged, shared_steps
+from replay.analyses.judged import Judged, shared_with_gold
 from replay.analyses.kinds import kinds_of_units
 from replay.analyses.result import Result, Table, rows_of_bins
 from replay.attribution import Attribution
@@ -102,7 +102,7 @@ def _pairs(one: Judged) -> Float64:
         return np.empty((0, 2))
     kinds = kinds_of_units(trace, attribution.units)
     text, image = (_votes(attribution, kinds == kind) for kind in both)
-    shared = shared_steps(attribution, gold).astype(float)
+    shared = shared_with_gold(attribution, gold)
     predicted = divided(image @ shared, (text + image) @ shared)
     labels = [(gold.true & (gold.space.kind == kind)).sum(axis=1).astype(float) for kind in both]
     true = divided(labels[1], labels[0] + labels[1])

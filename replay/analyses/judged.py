@@ -6,20 +6,19 @@ from typing import TypeAlias
 
 import numpy as np
 
-from omnitrace.arrays import Bool
+from omnitrace.arrays import Bool, Float64
 from omnitrace.trace import Trace
 from replay.attribution import Attribution
 from replay.evaluation import Gold
+from replay.evaluation.gold import shared_steps
 
 Judged: TypeAlias = tuple[Trace, Attribution, Gold]
 
 
-def shared_steps(attribution: Attribution, gold: Gold) -> Bool:
-    """(S, K) bool: which spans share a step with which sentences of the gold."""
+def shared_with_gold(attribution: Attribution, gold: Gold) -> Float64:
+    """(S, K): 1 for the spans that share a step with a sentence of the gold, else 0."""
     steps = np.array([span.steps for span in attribution.spans], np.int32).reshape(-1, 2)
-    before: Bool = steps[:, :1] < gold.steps[:, 1]
-    after: Bool = gold.steps[:, 0] < steps[:, 1:]
-    return before & after
+    return shared_steps(steps, gold.steps).astype(float)
 
 
 def truth_of_spans(attribution: Attribution, gold: Gold) -> tuple[Bool, Bool]:
@@ -27,7 +26,7 @@ def truth_of_spans(attribution: Attribution, gold: Gold) -> tuple[Bool, Bool]:
 
     A span is known if every sentence that it shares a step with was judged, and there is one.
     """
-    shared = shared_steps(attribution, gold).astype(float)
+    shared = shared_with_gold(attribution, gold)
     true: Bool = shared @ gold.true.astype(float) > 0
     judged = shared @ gold.judged.astype(float)
     known: Bool = (judged > 0) & (judged == shared.sum(axis=1))

@@ -45,12 +45,12 @@ class Gold:
         `claims` (m, L), of `space.claims`; `selected` (S, m): the sources of each span; `steps`
         (S, 2): the spans.
         """
-        return _any(self._shared(steps), _any(selected, claims))
+        return _any(shared_steps(self.steps, steps), _any(selected, claims))
 
     def within(self, steps: Int32) -> Gold:
         """The gold of the sentences that share a step with any of the spans `steps` (S, 2): what
         can be found where only a part of the response is attributed."""
-        inside = self._shared(steps).any(axis=1)
+        inside = shared_steps(self.steps, steps).any(axis=1)
         if inside.all():
             return self
         return replace(
@@ -60,11 +60,6 @@ class Gold:
             true=self.true[inside],
             judged=self.judged[inside],
         )
-
-    def _shared(self, steps: Int32) -> Bool:
-        """(K, S) bool: which sentences share a step with which spans."""
-        shared: Bool = (steps[:, 0] < self.steps[:, 1:]) & (self.steps[:, :1] < steps[:, 1])
-        return shared
 
     def counts(self, found: Bool) -> Int64:
         """(K, 5, 3) int64: right, found and true labels of each sentence by `COLUMNS`.
@@ -80,6 +75,13 @@ class Gold:
     def modalities(self) -> str:
         """What the prompt is made of, in words: `text+image`."""
         return "+".join(np.array(MODALITIES)[self.space.present].tolist())
+
+
+def shared_steps(one: Int32, other: Int32) -> Bool:
+    """(a, b) bool: which of the half-open ranges `one` (a, 2) share a step with which of `other`
+    (b, 2)."""
+    shared: Bool = (one[:, :1] < other[:, 1]) & (other[:, 0] < one[:, 1:])
+    return shared
 
 
 def steps_of_sentences(trace: Trace) -> Int32:

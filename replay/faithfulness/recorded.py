@@ -14,7 +14,7 @@ from functools import cached_property
 import numpy as np
 
 from omnitrace.ablations import Ablations, Row
-from omnitrace.arrays import Bool, Float64, Int32, Int64
+from omnitrace.arrays import Bool, Float64, Int64
 from omnitrace.errors import SampleError
 from omnitrace.trace import Trace
 from omnitrace.units import Units
@@ -50,7 +50,11 @@ class Recorded:
         """
         first = trace.ablation(name)
         others = (other for other in trace.ablations.values() if other is not first)
-        more = [a for a in others if a.mode == first.mode and _equal(a.unit_of, first.unit_of)]
+        more = [
+            other
+            for other in others
+            if other.mode == first.mode and np.array_equal(other.unit_of, first.unit_of)
+        ]
         basis = _basis(trace, units, first)
         tokens = basis.astype(np.int64) @ first.tokens.astype(np.int64)
         return cls(first, tuple(more), basis, tokens)
@@ -79,14 +83,12 @@ class Recorded:
         Unanswerable if a mask was not recorded, which `missing` then holds.
         """
         masks = [~(gone @ self.basis) for gone in removed]
-        lost = {tuple(np.flatnonzero(~kept).tolist()) for kept in masks if not self._has(kept)}
+        unknown = [kept for kept in masks if kept.tobytes() not in self._rows]
+        lost = {tuple(np.flatnonzero(~kept).tolist()) for kept in unknown}
         if lost:
             self.missing.update(lost)
             raise Unanswerable("masks that it takes were not recorded")
         return np.array([self._rows[kept.tobytes()] for kept in masks])
-
-    def _has(self, kept: Bool) -> bool:
-        return kept.tobytes() in self._rows
 
     def emptied(self) -> Float64:
         """(T,) log-probabilities with all taken away but the request."""
@@ -141,10 +143,6 @@ def _basis(trace: Trace, units: Units, ablations: Ablations) -> Bool:
             f"or crosses it (ablations '{ablations.name}')"
         )
     return basis
-
-
-def _equal(one: Int32, other: Int32) -> bool:
-    return np.array_equal(one, other)
 
 
 def span_log_odds(logprob: Float64) -> Float64:

@@ -33,15 +33,11 @@ class Entry:
     config: ReplayConfig = PRESETS["default"]
 
 
-def _asked_of_context(config: ReplayConfig) -> ReplayConfig:
-    """Causal methods take the request for granted, as ContextCite does."""
-    return replace(config, units=replace(config.units, request="leave-out"))
-
-
 SIGNALS = ("attmean", "attgrads")
 """Signals that compete as they are, by their masses; presets rank by what their curation counts."""
 
-CAUSAL = _asked_of_context(PRESETS["default"])
+CAUSAL = replace(PRESETS["default"], units=replace(PRESETS["default"].units, request="leave-out"))
+"""Causal methods take the request for granted, as ContextCite does."""
 
 ENTRIES: dict[str, Entry] = {
     **{name: Entry("votes", config) for name, config in PRESETS.items()},
@@ -83,10 +79,7 @@ class Standing:
 
 
 def leaderboard(
-    traces: Mapping[str, Trace],
-    golds: Mapping[str, Gold],
-    entries: Mapping[str, Entry],
-    ablations: str = "mask",
+    traces: Mapping[str, Trace], golds: Mapping[str, Gold], entries: Mapping[str, Entry]
 ) -> list[Standing]:
     """The standings of the entries on the samples that have a gold, in the order of the entries."""
     standings = [Standing(name) for name in entries]
@@ -94,7 +87,7 @@ def leaderboard(
         trace = traces[id]
         for standing in standings:
             entry = entries[standing.name]
-            _compete(standing, AttributionTask(trace, entry.config, ablations), golds[id], entry)
+            _compete(standing, AttributionTask(trace, entry.config), golds[id], entry)
     return standings
 
 

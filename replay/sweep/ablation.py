@@ -7,17 +7,18 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from functools import partial
+from typing import Any
 
 import numpy as np
 
 from omnitrace.errors import OmniTraceError
 from omnitrace.progress import Report, no_report
-from replay.config import UPOS, CurationConfig, ReplayConfig
+from replay.config import UPOS, ReplayConfig
 from replay.evaluation.scores import Score, scores_of
 from replay.sweep.blocks import Work, Worker, blocks_of, process_pool
 from replay.sweep.sweep import DRAWS, Counter
 
-ROWS: dict[str, dict[str, object]] = {
+ROWS: dict[str, dict[str, Any]] = {
     "full": {},
     "no-pos-weights": {"pos_weights": dict.fromkeys(UPOS, 1.0), "pos_other": 1.0},
     "no-confidence-shaping": {"gamma": 1.0},
@@ -42,7 +43,7 @@ class Row:
 def ablated(config: ReplayConfig) -> dict[str, ReplayConfig]:
     """The configuration of each row."""
     return {
-        name: replace(config, curation=_changed(config.curation, changes))
+        name: replace(config, curation=replace(config.curation, **changes))
         for name, changes in ROWS.items()
     }
 
@@ -67,7 +68,3 @@ def ablate(work: Work, jobs: int = 0, report: Report = no_report) -> tuple[list[
         Row(name, config, *scores_of(tallies[:, place], DRAWS))
         for place, (name, config) in enumerate(zip(ROWS, work.configs, strict=True))
     ], damaged
-
-
-def _changed(config: CurationConfig, changes: dict[str, object]) -> CurationConfig:
-    return replace(config, **changes)  # type: ignore[arg-type]

@@ -11,7 +11,7 @@ import numpy as np
 
 from omnitrace.arrays import Bool, Float64, Int32, Int64
 from replay.batch.curation import Curations, Pairs
-from replay.evaluation.gold import Gold
+from replay.evaluation.gold import Gold, shared_steps
 from replay.evaluation.scores import prf
 from replay.evaluation.space import COLUMNS, MODALITIES
 
@@ -58,7 +58,7 @@ def slots_of(gold: Gold, claims: Bool, steps: Int32, pairs: Pairs) -> Slots:
     """The labels that the sources of `pairs` claim in sentences that their spans share."""
     claims = claims & gold.scored[gold.space.kind]
     sentences = gold.steps[gold.judged]
-    shared = (steps[:, :1] < sentences[:, 1]) & (sentences[:, 0] < steps[:, 1:])
+    shared = shared_steps(steps, sentences)
     pair, sentence = np.nonzero(shared[pairs.cell % max(1, len(steps))])
     unit, label = np.nonzero(claims)
     many = np.bincount(unit, minlength=len(claims))

@@ -14,7 +14,7 @@ from typing import Any
 import msgspec
 import numpy as np
 
-from omnitrace.store.commit import Marker, file_entry, new_marker, parse_marker, parse_root
+from omnitrace.store.commit import Marker, file_entry, parse_marker, parse_root, seal
 from omnitrace.store.files import Entry
 from omnitrace.store.run import Run
 from omnitrace.text import safe_text
@@ -204,4 +204,4 @@ def change_marker(root: Path, segment: str, change: Callable[[Marker], dict[str,
     path = root / "commits" / f"{segment}.json"
     uuid = parse_root((root / "zarr.json").read_bytes(), "").store_uuid
     marker = parse_marker(path.read_bytes(), segment, uuid)
-    path.write_bytes(new_marker(msgspec.structs.replace(marker, **change(marker))))
+    path.write_bytes(seal(msgspec.structs.replace(marker, **change(marker))))
