@@ -15,11 +15,6 @@ from omnitrace.errors import SampleError, nearest
 from omnitrace.timeline import Medium, Part, Segmentation, Timeline
 
 
-def no_sentences() -> Int32:
-    """(0, 2) int32: no sentences."""
-    return np.zeros((0, 2), np.int32)
-
-
 @dataclass(frozen=True, kw_only=True)
 class Prompt:
     """The n prompt tokens of one sample.
@@ -38,7 +33,7 @@ class Prompt:
     timeline: Timeline
     parts: tuple[Part, ...]
     media: tuple[Medium, ...]
-    prompt_sentences: Int32 = field(default_factory=no_sentences)
+    prompt_sentences: Int32 = field(default_factory=lambda: np.zeros((0, 2), np.int32))
     segmentations: Mapping[str, Segmentation] = field(default_factory=dict)
 
     @property
