@@ -30,6 +30,13 @@ def span_at(attribution: Attribution, step: int) -> int | None:
     return next(spans, None)
 
 
+def kept_at(attribution: Attribution, step: int) -> frozenset[int]:
+    """The units that the span of a step keeps."""
+    k = span_at(attribution, step)
+    sources = attribution.spans[k].sources if k is not None else ()
+    return frozenset(source.unit for source in sources)
+
+
 def spans_of_steps(attribution: Attribution) -> Int32:
     """(T,) int32: the span of each step, -1 where the step's part is not attributed."""
     span = np.full(len(attribution.unit), -1, np.int32)

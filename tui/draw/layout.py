@@ -149,7 +149,8 @@ class _Wrapper:
         rows = []
         while (start := self._skip_spaces(start)) < end:
             after = min(end, self._row_end(start, end))
-            rows.append((start, self._trim(after)))
+            last = int(self.ink[np.searchsorted(self.ink, after) - 1])
+            rows.append((start, last + 1))
             start = after
         return rows
 
@@ -168,9 +169,6 @@ class _Wrapper:
     def _skip_spaces(self, at: int) -> int:
         found = int(np.searchsorted(self.ink, at))
         return int(self.ink[found]) if found < len(self.ink) else len(self.edge) - 1
-
-    def _trim(self, end: int) -> int:
-        return int(self.ink[np.searchsorted(self.ink, end) - 1]) + 1
 
 
 def _step_text(text: str) -> str:

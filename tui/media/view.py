@@ -10,7 +10,7 @@ from textual.geometry import Size
 
 from omnitrace import OmniTraceError, Trace
 from replay import Attribution
-from tui.compare import span_at
+from tui.compare import kept_at
 from tui.draw.lines import Lines, Piece
 from tui.media.blocks import (
     Decoded,
@@ -51,7 +51,7 @@ class MediaView(Lines):
             row=detail.row,
             top=float(detail.row[trace.timeline.medium >= 0].max(initial=0.0)),
             mapped=int(attribution.unit[first]),
-            kept=_kept_at(attribution, first),
+            kept=kept_at(attribution, first),
             colour=not self.app.no_color,
         )
         if scene.looks_like(self._scene):
@@ -112,13 +112,6 @@ class MediaView(Lines):
         if self._scene is None:
             return super().draw_row(row, width)
         return self._rows[row](self.palette) if row < len(self._rows) else ()
-
-
-def _kept_at(attribution: Attribution, step: int) -> frozenset[int]:
-    """The units that the span of a step keeps."""
-    k = span_at(attribution, step)
-    sources = attribution.spans[k].sources if k is not None else ()
-    return frozenset(source.unit for source in sources)
 
 
 def decode(trace: Trace, medium: int, width: int, cache: MediaCache) -> Decoded:

@@ -6,7 +6,6 @@ from collections.abc import Iterable
 from typing import ClassVar, NamedTuple
 
 from rich.cells import cell_len
-from rich.style import Style
 from textual import work
 from textual.binding import Binding, BindingType
 
@@ -183,7 +182,8 @@ def _entry(entries: tuple[Entry, ...], at: int, cells: int, palette: Palette) ->
         yield ("nothing" if at == 0 else "").ljust(cells), palette.dim
         return
     entry = entries[at]
-    yield f"{entry.sign} ", _sign_style(entry.sign, palette)
+    styles = {AGREED: palette.strong, DIFFERS: palette.error}
+    yield f"{entry.sign} ", styles.get(entry.sign, palette.dim)
     if entry.modality is not None:
         yield f"{LETTERS[entry.modality]} ", palette.ink[entry.modality]
     room = cells - 5 + 2 * (entry.modality is None)
@@ -204,7 +204,3 @@ def _title(title: str, cells: int) -> str:
     """The title of a column, or where there is no room the part that the others lack."""
     short = " ".join(title.replace("because of", "").strip(" ,").split())
     return title if len(title) <= cells or not short else clip(short, cells)
-
-
-def _sign_style(sign: str, palette: Palette) -> Style:
-    return {AGREED: palette.strong, DIFFERS: palette.error}.get(sign, palette.dim)

@@ -12,6 +12,7 @@ from textual.screen import ModalScreen
 from omnitrace import Trace
 from omnitrace.timeline import Modality
 from replay import Attribution
+from tui.compare import kept_at
 from tui.draw.colours import LETTERS, Palette
 from tui.draw.layout import visible, wrap
 from tui.draw.lines import Lines, Piece
@@ -43,7 +44,7 @@ class PromptView(Lines):
         super().__init__()
         self.border_title = "prompt: ▸ this step's unit, ✓ this span's sources"
         self._items = list(prompt_items(trace, attribution))
-        self._marks = dict.fromkeys(_curated(attribution, step), "✓")
+        self._marks = dict.fromkeys(kept_at(attribution, step), "✓")
         mapped = attribution.unit[step : step + 1].tolist()  # none if the response is empty
         self._marks |= dict.fromkeys(mapped, "▸")
 
@@ -83,8 +84,3 @@ def prompt_items(
             owned = tuple(j for j in range(len(units)) if units.medium[j] == medium)
             described = describe(trace.media[medium])
             yield Modality[trace.media[medium].kind.upper()], described, owned
-
-
-def _curated(attribution: Attribution, step: int) -> list[int]:
-    spans = (span for span in attribution.spans if span.steps[0] <= step < span.steps[1])
-    return [source.unit for span in spans for source in span.sources]
