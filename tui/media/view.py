@@ -9,7 +9,6 @@ from textual import work
 from textual.geometry import Size
 
 from omnitrace import OmniTraceError, Trace
-from replay import Attribution
 from tui.compare import kept_at
 from tui.draw.lines import Lines, Piece
 from tui.media.blocks import (
