@@ -42,7 +42,7 @@ from tests.recorder.families.models import (
 from tests.recorder.passes.test_batch import ATOL, assert_same
 from tests.recorder.passes.test_capture import rows_of
 
-STEPS = 4
+STEPS = 3
 OMNI = {"qwen2_5_omni", "qwen3_omni"}
 STRINGS = {"granite_speech"}
 ENCODED = {"voxtral"}
