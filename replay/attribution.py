@@ -25,6 +25,7 @@ from replay.config import (
     MassStage,
     ReplayConfig,
     ScoreStage,
+    SpanStage,
     UnitStage,
     VoteStage,
     stage,
@@ -116,7 +117,7 @@ class Replayer:
     """Attributes one trace again and again, computing once what configurations share.
 
     Every kept result is a function of stages of the configuration alone, which are its key.
-    With a `cache` and the `recording` that the trace is (`Run.vouched`), masses outlive it.
+    With a `cache` and the `recording` that the trace is (`Run.content_id`), masses outlive it.
     """
 
     def __init__(self, trace: Trace, cache: MassCache | None = None, recording: str = "") -> None:
@@ -140,8 +141,7 @@ class Replayer:
 
     def spans(self, config: ReplayConfig) -> list[Chunk]:
         """The spans of the part of the response that `config` chooses, before attribution."""
-        trace = self.tagged(config.tags)
-        return chunk(trace, config.chunker, config.window, config.response)
+        return self._once(self._spans, config.tags, stage(config, SpanStage))
 
     def attribute(self, config: ReplayConfig) -> Attribution:
         """As the function `attribute`."""
@@ -174,6 +174,9 @@ class Replayer:
 
     def _units(self, units: UnitStage) -> Units:
         return self.tagged(units.tags).units(units.units)
+
+    def _spans(self, tags: str, spans: SpanStage) -> list[Chunk]:
+        return chunk(self.tagged(tags), spans.chunker, spans.window, spans.response)
 
     def _mass(self, units: UnitStage, scores: ScoreStage, masses: MassStage) -> Float32:
         cut = self._once(self._units, units)
