@@ -4,13 +4,10 @@ from __future__ import annotations
 
 import os
 import signal
+import subprocess
 import sys
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import replace
-from multiprocessing import get_context
-from multiprocessing.connection import Connection
-from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +19,6 @@ from omnitrace import CommandError, OmniTraceError, open_run
 from omnitrace.progress import Progress
 from omnitrace.store.writer import RunWriter
 from omnitrace.timeline import Modality
-from omnitrace.trace import Trace
 from recorder import tracer as module
 from recorder.config import TINY_OMNI, RecordConfig
 from recorder.models.qwen_omni import QwenOmni
@@ -254,51 +250,39 @@ def test_a_second_signal_does_not_wait() -> None:
             os.kill(os.getpid(), signal.SIGINT)
 
 
-@contextmanager
-def recording(samples: Path, run: Path) -> Iterator[tuple[BaseProcess, Connection]]:
-    """A process that records, and what it sends: after each sample how many are done, and last
-    the sentence of its error.
+SCRIPT = """
+import sys
+from pathlib import Path
+from omnitrace import CommandError
+from recorder.config import RecordConfig
+from recorder.record import record
 
-    A fork, in which the model is loaded already. Without gradients, since torch forbids these in
-    forks where there is a GPU.
-    """
-    fork = get_context("fork")
-    here, there = fork.Pipe(duplex=False)
+def report(at):
+    print(at.done, flush=True)
 
-    def work() -> None:
-        try:
-            record(samples, run, IN_A_FORK, lambda at: there.send(at.done))
-        except CommandError as error:
-            there.send(str(error))
-            sys.exit(error.exit_code)
-
-    child = fork.Process(target=work)
-    child.start()
-    there.close()
-    try:
-        yield child, here
-    finally:
-        child.kill()
-        child.join()
-        here.close()
+config = RecordConfig(sys.argv[3], max_new_tokens=8)
+try:
+    record(Path(sys.argv[1]), Path(sys.argv[2]), config, report)
+except CommandError as error:
+    print(error, file=sys.stderr)
+    sys.exit(error.exit_code)
+"""
 
 
-IN_A_FORK = RecordConfig(max_new_tokens=8, signals="attmean")
-forks = pytest.mark.filterwarnings("ignore:.* is multi-threaded:DeprecationWarning")
-
-
-@forks
 def test_ctrl_c_in_another_process(bring: Callable[..., Path], tmp_path: Path) -> None:
     ids = [str(number) for number in range(300)]
     samples, run = bring(texts(*ids)), tmp_path / "run"
-    with recording(samples, run) as (child, progress):
-        while progress.recv() != 2:
-            pass
-        os.kill(child.pid or 0, signal.SIGINT)
-        child.join(60)
-        assert child.exitcode == 130
-        while isinstance(said := progress.recv(), int):
-            pass
+    command = [sys.executable, "-c", SCRIPT, str(samples), str(run), str(TINY_OMNI)]
+    with subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    ) as child:
+        assert child.stdout is not None
+        for line in child.stdout:
+            if int(line) == 2:
+                child.send_signal(signal.SIGINT)
+                break
+        said = child.communicate(timeout=60)[1]
+    assert child.returncode == 130
     kept = list(open_run(run))
     assert said.startswith(f"stopped by Ctrl-C: {len(kept)} of 300 samples are recorded in ")
     assert kept == ids[: len(kept)]
@@ -402,32 +386,35 @@ def test_given_answers_are_recorded_as_they_are(bring: Callable[..., Path], tmp_
         record(samples, tmp_path / "given", config)
 
 
-@forks
-def test_killed_while_recording(
-    bring: Callable[..., Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+AT_ONCE = """
+from omnitrace.store.writer import RunWriter
+
+add = RunWriter.add
+RunWriter.add = lambda self, trace, key: (add(self, trace, key), self.commit())
+"""
+
+
+def test_killed_while_recording(bring: Callable[..., Path], tmp_path: Path) -> None:
     """SIGKILL at seeded moments: what was committed stays, and running again records the rest."""
     ids = [str(number) for number in range(40)]
-    samples, run, add = bring(texts(*ids)), tmp_path / "run", RunWriter.add
-
-    def add_and_commit(self: RunWriter, trace: Trace, key: str) -> None:
-        add(self, trace, key)
-        self.commit()
-
-    monkeypatch.setattr(RunWriter, "add", add_and_commit)
+    samples, run = bring(texts(*ids)), tmp_path / "run"
+    script = f"{AT_ONCE}\n{SCRIPT}"
+    command = [sys.executable, "-c", script, str(samples), str(run), str(TINY_OMNI)]
     before: dict[str, list[int]] = {}
     for after in (3, 9):
-        with recording(samples, run) as (child, progress):
-            while progress.recv() < len(before) + after:
-                pass
-            child.kill()
-            child.join(60)
+        with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as child:
+            assert child.stdout is not None
+            for line in child.stdout:
+                if int(line) >= len(before) + after:
+                    child.kill()
+                    break
+            child.communicate(timeout=60)
         found = {id: trace.response_ids.tolist() for id, trace in open_run(run).items()}
         assert open_run(run).damage == []
         assert len(before) < len(found) < 40
         assert found.items() >= before.items()
         before = found
-    record(samples, run, IN_A_FORK)
+    record(samples, run, RecordConfig(str(TINY_OMNI), max_new_tokens=8))
     whole = open_run(run)
     assert set(whole) == set(ids)
     assert all(whole[id].response_ids.tolist() == said for id, said in before.items())
