@@ -16,7 +16,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from omnitrace.errors import SampleError
+from omnitrace.errors import OmniTraceError
 from omnitrace.progress import Progress, Report, no_report
 from omnitrace.samples import sample_sentence
 from omnitrace.store.segment import segment_files
@@ -159,7 +159,7 @@ def _lay_out(
         began = time.perf_counter()
         try:
             task = tracer.prepare(sample, given)
-        except SampleError as error:
+        except OmniTraceError as error:
             failed[sample.id] = sample_sentence(sample.id, one_line(str(error), 1000))
             continue
         steps = None if task.response is None else len(task.response)

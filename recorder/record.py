@@ -18,7 +18,7 @@ from typing import Any
 
 import torch
 
-from omnitrace.errors import CommandError, SampleError, nearest
+from omnitrace.errors import CommandError, OmniTraceError, nearest
 from omnitrace.progress import Progress, Report, no_report
 from omnitrace.samples import sample_sentence
 from omnitrace.store.run import Run, is_run, open_run
@@ -156,13 +156,7 @@ def _ablate(
 ) -> None:
     """Add ablations to what is recorded now; Ctrl-C keeps those that are finished."""
     config = AblateConfig(masks=max(2, tracer.config.ablations))
-    added = ablate_recorded(
-        run,
-        tracer.adapter,
-        samples,
-        config,
-        report,
-    )
+    added = ablate_recorded(run, tracer.adapter, samples, config, report)
     summary.ablated = added.added
     summary.failed.update(added.failed)
 
@@ -204,7 +198,7 @@ class _Loop:
             self.report(self.summary.progress(sample.id))
             try:
                 task = self.tracer.prepare(sample, given)
-            except SampleError as error:
+            except OmniTraceError as error:
                 self._fail(sample, str(error))
                 continue
             media = [medium.sha256 for medium in task.prepared.prompt.media]
@@ -238,7 +232,7 @@ class _Loop:
 
         try:
             return self.tracer.traces(tasks, should_continue)
-        except SampleError as error:
+        except OmniTraceError as error:
             if len(tasks) > 1:
                 return None  # one of them is too long: alone, each has its own error
             self._fail(tasks[0].sample, str(error))

@@ -21,9 +21,10 @@ from omnitrace.store.writer import RunWriter
 from omnitrace.timeline import Modality
 from recorder import tracer as module
 from recorder.config import TINY_OMNI, RecordConfig
+from recorder.inputs.samples import Sample
 from recorder.models.qwen_omni import QwenOmni
 from recorder.record import Interruption, RecordSummary, record
-from recorder.tracer import Tracer
+from recorder.tracer import Task, Tracer
 from tests.recorder.conftest import user, write_rows
 
 CONFIG = RecordConfig(max_new_tokens=4)
@@ -418,3 +419,23 @@ def test_killed_while_recording(bring: Callable[..., Path], tmp_path: Path) -> N
     whole = open_run(run)
     assert set(whole) == set(ids)
     assert all(whole[id].response_ids.tolist() == said for id, said in before.items())
+
+
+@pytest.mark.parametrize("error", [CommandError, OmniTraceError])
+def test_an_error_of_any_kind_costs_one_sample_alone(
+    bring: Callable[..., Path],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    error: type[OmniTraceError],
+) -> None:
+    whole = Tracer.prepare
+
+    def prepare(tracer: Tracer, sample: Sample, *more: Any) -> Task:
+        if sample.id == "b":
+            raise error("the model cannot take it.")
+        return whole(tracer, sample, *more)
+
+    monkeypatch.setattr(Tracer, "prepare", prepare)
+    summary = record(bring(texts("a", "b", "c")), tmp_path / "run", CONFIG)
+    assert summary.failed == {"b": "sample 'b': the model cannot take it."}
+    assert list(open_run(tmp_path / "run")) == ["a", "c"]
