@@ -52,6 +52,11 @@ def ablate_inputs(run_path: Path, config: AblateConfig, report: Report = no_repo
     if requested and config.mode == "remove":
         raise CommandError("--asked names single units; mode remove takes whole parts away.")
     samples = RecordedSamples.read(config.samples)
+    if "revision" not in run.identity:
+        raise CommandError(
+            f"the run {run.path} does not say which revision of its model was recorded, and "
+            "ablations need the very model: record the samples with omnitrace record."
+        )
     adapter = reload_model(run.identity, config)
     install(adapter.model, adapter.decoder, run.identity.get("attention", "sdpa"))
     ids = [id for id in run if requested is None or id in requested.removed]

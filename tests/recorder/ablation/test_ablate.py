@@ -13,6 +13,7 @@ from omnitrace import open_run
 from omnitrace.ablations import Row
 from omnitrace.cli import main
 from omnitrace.config import to_dict
+from omnitrace.store.writer import RunWriter
 from recorder.ablation.ablate import without_part
 from recorder.ablation.base import base_units
 from recorder.config import WHOLE
@@ -20,6 +21,7 @@ from recorder.inputs.samples import read_samples
 from recorder.models.qwen_omni import QwenOmni
 from recorder.passes.masked import Masked
 from recorder.planted.samples import make_sample, write_samples
+from tests.build import make_trace
 
 SEED = 20_500
 
@@ -143,3 +145,13 @@ def test_another_model_is_refused(
     assert "the very model" in said
     assert main(["ablate-inputs", str(folder / "run")]) == 2
     assert "--samples" in capsys.readouterr().err
+
+
+def test_a_run_that_names_no_revision_is_refused(
+    folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with RunWriter.open(tmp_path / "imported", {"model": "tiny_omni"}) as writer:
+        writer.add(make_trace("a", 0), "key")
+    samples = str(folder / "samples.jsonl")
+    assert main(["ablate-inputs", str(tmp_path / "imported"), "--samples", samples]) == 2
+    assert "does not say which revision of its model was recorded" in capsys.readouterr().err
