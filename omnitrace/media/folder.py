@@ -29,17 +29,20 @@ class MediaFolder:
 
         OSError if it is none of the readable files, and one cannot be read.
         """
-        key, unreadable = (medium.name, medium.sha256), None
-        for path in [] if key in self._known else self.named(medium):
+        key = medium.name, medium.sha256
+        if key in self._known:
+            return self._known[key]
+        unreadable: OSError | None = None
+        for path in self.named(medium):
             try:
                 if _sha256(path) == medium.sha256:
                     self._known[key] = path
-                    break
+                    return path
             except OSError as error:
                 unreadable = error
-        if unreadable is not None and key not in self._known:
+        if unreadable is not None:
             raise unreadable
-        return self._known.get(key)
+        return None
 
     def named(self, medium: Medium) -> list[Path]:
         """The files with the last part of a medium's name, `/` or `\\` before it, sorted.
