@@ -43,7 +43,8 @@ class Ablations:
 
     - `mode`: how tokens are removed: `mask`, hidden from the language model, which keeps all
       positions; `mean-embedding`, each replaced by the mean of its modality; `remove`, the prompt
-      built and encoded again without them;
+      built and encoded again without them; `answer-mask`, hidden from the queries of the answer
+      alone, so that what other prompt tokens took from them stays;
     - `unit_of` (n,) int32: the base unit of each prompt token; -1 is never removed;
     - `request` (U,) bool: units of the request, which drawn rows keep;
     - `kept` (M, U) bool; `why` (M,) uint8: a `Row`; `held_out` (M,) bool: drawn rows that are
@@ -81,7 +82,7 @@ def log_sigmoid(x: Float64) -> Float64:
 class AblationsData(Struct, frozen=True):
     """The data of a sample in kind `ablations`; arrays as base64 (docs/format.md)."""
 
-    mode: Literal["mask", "mean-embedding", "remove"]
+    mode: Literal["mask", "mean-embedding", "remove", "answer-mask"]
     units: Annotated[int, Meta(ge=0, le=MOST_UNITS)]
     rows: Annotated[int, Meta(ge=1, le=MOST_ROWS)]
     unit_of: list[tuple[Annotated[int, Meta(ge=1)], Annotated[int, Meta(ge=-1)]]]

@@ -111,11 +111,8 @@ class Maker:
         if self.config.mode == "remove":
             log_odds = self._removed(trace, base, made, masked)
         else:
-            log_odds = masked.log_odds(
-                trace.response_ids,
-                base.visible(made.kept),
-                mean=self.config.mode == "mean-embedding",
-            )
+            visible = base.visible(made.kept)
+            log_odds = masked.log_odds(trace.response_ids, visible, mode=self.config.mode)
         _refuse_drift(trace, made, log_odds)
         return Ablations(
             self.name,

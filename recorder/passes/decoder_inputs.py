@@ -179,13 +179,15 @@ class CachedForward:
         self._attend: torch.Tensor | None = None
         self._output: Any = None
 
-    def branch(self, tokens: int, rows: int) -> CachedForward:
+    def branch(self, tokens: int, rows: int, attend: torch.Tensor | None = None) -> CachedForward:
         """`rows` rows that go on from the first `tokens` of this single row, which stays; where
-        layers carry a state, `tokens` must be all."""
+        layers carry a state, `tokens` must be all. `attend` (rows, tokens) bool: which of these
+        the rest of each row sees; all that this row sees if not given."""
         made = CachedForward(self._model)
         made._cache = expanded(self._cache, tokens, rows)
         assert self._attend is not None
-        made._attend = self._attend[:, :tokens].expand(rows, -1)
+        every = self._attend[:, :tokens].expand(rows, -1)
+        made._attend = every if attend is None else attend
         return made
 
     def extend(self, pieces: Sequence[DecoderInputs]) -> torch.Tensor:

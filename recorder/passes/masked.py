@@ -77,21 +77,23 @@ class Masked:
         response: Int32,
         visible: Bool,
         *,
-        mean: bool = False,
+        mode: str = "mask",
         report: Callable[[int], None] = lambda rows: None,
     ) -> Float32:
         """log p - log(1 - p) of each of T response tokens under M masks `visible` (M, n): (M, T).
 
-        With `mean`, a masked token stays and has the mean embedding of its modality. `report`(rows
-        so far) may raise. SampleError where the memory does not hold a single row; CommandError
-        for masks without `mean` where layers carry a state.
+        `mode`: `mask`, no query sees a masked token; `mean-embedding`, a masked token stays and
+        has the mean embedding of its modality; `answer-mask`, the prompt sees all of itself, and
+        only the queries that predict the response, from the prompt's last token on, do not see a
+        masked token. `report`(rows so far) may raise. SampleError where the memory does not hold a
+        single row; CommandError for masks of attention where layers carry a state.
         """
-        if not mean:
+        if mode != "mean-embedding":
             self._refuse_hidden(visible)
         found = np.zeros((len(visible), len(response)), np.float32)
         order, done = _order(visible), 0
         for rows in self._batches(visible[order], len(response)):
-            found[order[rows]] = self._rows(response, visible[order[rows]], mean)
+            found[order[rows]] = self._rows(response, visible[order[rows]], mode)
             done += rows.stop - rows.start
             report(done)
         self._whole = None
@@ -142,10 +144,10 @@ class Masked:
                 start, widest = end, int(count)
         yield slice(start, len(visible))
 
-    def _rows(self, response: Int32, visible: Bool, mean: bool) -> Float32:
+    def _rows(self, response: Int32, visible: Bool, mode: str) -> Float32:
         """A batch of rows; one that the memory does not hold, in halves."""
         try:
-            return self._forward(response, visible, mean)
+            return self._forward(response, visible, mode)
         except (torch.OutOfMemoryError, RuntimeError) as error:
             if not is_out_of_memory(error):
                 raise
@@ -155,22 +157,38 @@ class Masked:
             torch.cuda.empty_cache()
         if self._keeps_whole:
             self._keeps_whole, self._whole = False, None
-            return self._rows(response, visible, mean)
+            return self._rows(response, visible, mode)
         half = len(visible) // 2
-        parts = [self._rows(response, part, mean) for part in (visible[:half], visible[half:])]
+        parts = [self._rows(response, part, mode) for part in (visible[:half], visible[half:])]
         return np.concatenate(parts)
 
     @torch.inference_mode()
-    def _forward(self, response: Int32, visible: Bool, mean: bool) -> Float32:
+    def _forward(self, response: Int32, visible: Bool, mode: str) -> Float32:
         if not len(response) or not len(visible):
             return np.zeros((len(visible), len(response)), np.float32)
         given = torch.from_numpy(response.astype(np.int64)).to(self.model.device)
         inputs = self.prompt.append(*embed_text(self.model, given[:-1]))
         seen = np.pad(visible, ((0, 0), (0, len(inputs) - visible.shape[1])), constant_values=True)
-        forward, shared = self._begun(visible, mean)
-        rest = slice(shared, len(inputs))
-        hidden = forward.extend([self._row(inputs, row, rest, mean) for row in seen])
+        if mode == "answer-mask":
+            forward, pieces = self._answering(inputs, seen, visible.shape[1] - 1)
+        else:
+            mean = mode == "mean-embedding"
+            forward, shared = self._begun(visible, mean)
+            pieces = [self._row(inputs, row, slice(shared, None), mean) for row in seen]
+        hidden = forward.extend(pieces)
         return _log_odds(forward, hidden[:, -len(given) :], given)
+
+    def _answering(
+        self, inputs: DecoderInputs, seen: Bool, last: int
+    ) -> tuple[CachedForward, list[DecoderInputs]]:
+        """The prompt before its `last` token, unmasked in the cache but hidden from what follows;
+        and for each row what follows, that token and the response."""
+        whole = self._whole or self._passed(self.prompt)
+        self._whole = whole if self._keeps_whole else None
+        shown = torch.from_numpy(seen).to(self.model.device)
+        rest = inputs.select(torch.arange(last, len(inputs), device=shown.device))
+        forward = whole.branch(last, len(seen), shown[:, :last])
+        return forward, [replace(rest, attend=row) for row in shown[:, last:]]
 
     def _begun(self, visible: Bool, mean: bool) -> tuple[CachedForward, int]:
         """A pass of the tokens that all rows begin with, and how many these are."""

@@ -214,7 +214,7 @@ def test_mean_embeddings_are_those_of_the_prompt(name: str) -> None:
     adapter, plain = watched(name)[0], eager(name)
     response = np.array(drawn_ids(STEPS, seed=3), np.int32)
     passing, visible = Masked(adapter, PROMPTS[0]), masks_of(len(PROMPT))
-    found = passing.log_odds(response, visible, mean=True)
+    found = passing.log_odds(response, visible, mode="mean-embedding")
     ids = torch.tensor([PROMPT + response[:-1].tolist()])
     with torch.no_grad():
         for row, seen in zip(found, visible, strict=True):
@@ -222,6 +222,42 @@ def test_mean_embeddings_are_those_of_the_prompt(name: str) -> None:
             embeds = faded(plain, ids, gone)
             expected = literal_log_odds(plain, embeds, np.ones_like(seen), response.tolist())
             np.testing.assert_allclose(row, expected, atol=1e-4, rtol=0)
+
+
+def hiding(name: str, first: int, seen: npt.NDArray[np.bool_]) -> Any:
+    """The plain model in eager attention in which, in every layer, the queries from the position
+    `first` on do not see the prompt tokens that are not `seen` (n,)."""
+    model, gone = DECODERS[name](), torch.from_numpy(~seen)
+
+    def hide(module: Any, query: Any, key: Any, value: Any, mask: Any, **given: Any) -> Any:
+        eager_forward = sys.modules[type(module).__module__].eager_attention_forward
+        hidden = mask.expand(-1, -1, query.shape[2], key.shape[2]).clone()
+        hidden[:, :, first:, : len(gone)][..., gone] = torch.finfo(hidden.dtype).min
+        return eager_forward(module, query, key, value, hidden, **given)
+
+    AttentionInterface.register("hide", hide)
+    AttentionMaskInterface.register("hide", ALL_MASK_ATTENTION_FUNCTIONS["eager"])
+    model.set_attn_implementation("hide")
+    return model
+
+
+@every_decoder
+def test_answer_masks_hide_keys_from_the_queries_of_the_answer_alone(name: str) -> None:
+    adapter, answer, n = watched(name)[0], answers(name)[0], len(PROMPT)
+    passing, visible = Masked(adapter, PROMPTS[0]), masks_of(n)
+    said = answer.ids.tolist()
+    if is_recurrent(adapter.model.config):
+        with pytest.raises(CommandError, match="use --mode mean-embedding or --mode remove"):
+            passing.log_odds(answer.ids, visible, mode="answer-mask")
+        return
+    found = passing.log_odds(answer.ids, visible, mode="answer-mask")
+    ids, every = {"input_ids": torch.tensor([PROMPT + said[:-1]])}, np.ones(n, bool)
+    with torch.no_grad():
+        for row, seen in zip(found, visible, strict=True):
+            expected = literal_log_odds(hiding(name, n - 1, seen), ids, every, said)
+            np.testing.assert_allclose(row, expected, atol=1e-4, rtol=0)
+    np.testing.assert_allclose(found[0], passing.log_odds(answer.ids, visible)[0], atol=1e-4)
+    assert np.abs(found[1:] - passing.log_odds(answer.ids, visible[1:])).max() > 1e-3
 
 
 def faded(model: Any, ids: torch.Tensor, gone: torch.Tensor) -> dict[str, torch.Tensor]:

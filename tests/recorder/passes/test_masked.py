@@ -140,7 +140,7 @@ def test_a_mean_embedding_is_that_of_the_modality(
     prepared = adapter.prepare(make_sample(*PROMPTS["mixed"]))
     said = np.array([3, 5, 8], np.int32)
     passing, visible = Masked(adapter, prepared), masks_of(prepared.prompt.n)
-    found = passing.log_odds(said, visible, mean=True)
+    found = passing.log_odds(said, visible, mode="mean-embedding")
     np.testing.assert_allclose(found[0], passing.log_odds(said, visible[:1])[0], atol=ATOL)
     assert np.abs(found[1:] - passing.log_odds(said, visible[1:])).max() > 0.1
     embeds = passing.prompt.embeds.clone()
@@ -150,6 +150,36 @@ def test_a_mean_embedding_is_that_of_the_modality(
     passing.prompt.embeds[:] = embeds
     every = np.ones((1, prepared.prompt.n), bool)
     np.testing.assert_allclose(found[3], passing.log_odds(said, every)[0], atol=ATOL)
+
+
+def test_answer_masks_pass_the_prompt_once_whatever_the_batches(
+    adapter: QwenOmni, make_sample: Callable[..., Sample], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    prepared = adapter.prepare(make_sample(*PROMPTS["mixed"]))
+    response, n = np.array([3, 5, 8], np.int32), prepared.prompt.n
+    passing, visible = Masked(adapter, prepared), masks_of(n)
+    widths: list[int] = []
+    extend = CachedForward.extend
+
+    def counted(self: CachedForward, rows: Sequence[DecoderInputs]) -> torch.Tensor:
+        widths.append(len(rows[0]))
+        return extend(self, rows)
+
+    monkeypatch.setattr(CachedForward, "extend", counted)
+    wanted = passing.log_odds(response, visible, mode="answer-mask")
+    assert widths == [3], "the pass that confirmed the prompt is kept"
+    widths.clear()
+    monkeypatch.setattr(masked, "MOST_TOKENS", 1)
+    alone = passing.log_odds(response, visible, mode="answer-mask")
+    assert widths == [n, 3, 3, 3, 3, 3]
+    np.testing.assert_allclose(alone, wanted, atol=ATOL)
+
+    def full(self: CachedForward, *_: object) -> torch.Tensor:
+        raise torch.OutOfMemoryError("CUDA out of memory")
+
+    monkeypatch.setattr(CachedForward, "branch", full)
+    with pytest.raises(OmniTraceError, match="memory"):
+        passing.log_odds(response, visible, mode="answer-mask")
 
 
 def test_an_empty_response_has_empty_rows(
