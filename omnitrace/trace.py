@@ -71,7 +71,8 @@ class Trace(Prompt):
       splitter;
     - `meta`: JSON data of this sample: generation options, seed, the reference answer if any;
     - `signals`: name → `SignalRows`; reading one may read the disk;
-    - `arrays`: what the finer levels keep, by the names that `heads` and `queries_and_keys` use;
+    - `arrays`: what the finer levels keep, by the names that `heads` and `queries_and_keys` use,
+      and `activation` (n,) float32, how massive each prompt token is (absent in older runs);
       reading one may read the disk;
     - `taggings`, `ablations`: added to the recording afterwards, by name, as `segmentations` are;
       reading one may read the disk. `RunWriter.add` stores none of the three: `Adder` does.

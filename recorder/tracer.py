@@ -27,6 +27,7 @@ from recorder.inputs.samples import Sample
 from recorder.models.adapter import Adapter, ModelSpec, Prepared, load_adapter
 from recorder.models.settings import Settings, Weights
 from recorder.passes.capture import confirm, install
+from recorder.passes.activation import ACTIVATION
 from recorder.passes.decoder import attending_layers, layer_types
 from recorder.passes.generate import Answer, GenerationOptions, force, generate
 from recorder.passes.observers import CaptureOptions
@@ -221,3 +222,5 @@ def _arrays(answer: Answer) -> Mapping[str, Any]:
     if answer.inner is not None:
         found |= {name: getattr(answer.inner, f) for name, f in QUERY_KEY_ARRAYS.items()}
     return found
+    if answer.activation is not None:
+        found[ACTIVATION] = answer.activation

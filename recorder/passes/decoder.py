@@ -94,6 +94,13 @@ def decoder_of(model: Any) -> Any:
     return found
 
 
+def decoder_layers(model: Any) -> list[Any]:
+    """The modules of all decoder layers in order; none where the decoder keeps them in no list."""
+    count = len(layer_types(model.config))
+    lists = (m for m in decoder_of(model).modules() if isinstance(m, torch.nn.ModuleList))
+    return list(next((found for found in lists if len(found) == count), ()))
+
+
 def whole_cache(config: Any) -> Any:
     """An empty cache that keeps every token, also those that a window has passed.
 

@@ -33,6 +33,7 @@ from omnitrace.trace import SignalRows
 from recorder.models.adapter import Adapter, Prepared
 from recorder.models.settings import first_sentence
 from recorder.models.tokens import decode_with_offsets
+from recorder.passes.activation import Activation
 from recorder.passes.batch import collate, is_out_of_memory
 from recorder.passes.capture import watching
 from recorder.passes.decoder import (
@@ -109,7 +110,8 @@ class Answer:
     """A response of T tokens, without the token that ended it.
 
     `chars` (T, 2) int32 in `text`; `logprob`, `entropy` (T,) float32 in nats, of the model's own
-    distribution (temperature 1); `finish`: `eos`, `length` or `given`.
+    distribution (temperature 1); `finish`: `eos`, `length` or `given`; `activation` (n,) float32 as
+    of `Activation.values`.
     """
 
     ids: Int32
@@ -119,6 +121,7 @@ class Answer:
     entropy: Float32
     signals: Mapping[str, SignalRows]
     finish: str
+    activation: Float32 | None = None
     heads: HeadMass | None = None
     inner: QueryKeys | None = None
 
@@ -170,13 +173,14 @@ def generate(
     """
     lengths = _lengths(adapter, prepared, options.max_new_tokens)
     observers = BatchObservers(attending_layers(adapter.model.config), lengths, capture)
-    with watching(*observers.observers):
+    activation = Activation(adapter.model, lengths)
+    with watching(*observers.observers), activation.reading():
         steps, sequences, cache, states = _pass_prompts(adapter, prepared, options, should_continue)
     if steps.stopped:
         return []
     ids, numbers = torch.cat(steps.ids, dim=1), torch.cat(steps.numbers, dim=1)
     positions = _joined(steps.positions)
-    passed = _PassedBatch(adapter, observers, lengths, cache, states, sequences, positions)
+    passed = _PassedBatch(adapter, observers, activation, cache, states, sequences, positions)
     answers = []
     for sample, row in enumerate(ids.tolist()):
         ends = [t for t, token in enumerate(row) if token in adapter.eos_ids]
@@ -203,7 +207,8 @@ def force(
     ids = torch.zeros(len(responses), max(longest, 1), dtype=torch.long, device=device)
     for row, response in zip(ids, responses, strict=True):
         row[: len(response)] = torch.from_numpy(response.astype(np.int64))
-    with watching(*observers.observers):
+    activation = Activation(adapter.model, lengths)
+    with watching(*observers.observers), activation.reading():
         steps, sequences, cache, states = _pass_prompts(
             adapter, prepared, GenerationOptions(max_new_tokens=1), lambda step: True
         )
@@ -212,7 +217,7 @@ def force(
         rest, positions = _pass_response(adapter, lengths, ids, cache, _joined(steps.positions))
     numbers = torch.cat([first, *rest], dim=1).cpu()
     sequences = torch.cat([sequences[:, : lengths.width], ids], dim=1)
-    passed = _PassedBatch(adapter, observers, lengths, cache, states, sequences, positions)
+    passed = _PassedBatch(adapter, observers, activation, cache, states, sequences, positions)
     return [
         passed.answer(sample, numbers[sample, : len(response)], "given")
         for sample, response in enumerate(responses)
@@ -317,11 +322,15 @@ class _PassedBatch:
 
     adapter: Adapter
     observers: BatchObservers
-    lengths: Lengths
+    activation: Activation
     cache: Any
     states: States
     sequences: torch.Tensor
     positions: torch.Tensor | None
+
+    @property
+    def lengths(self) -> Lengths:
+        return self.activation.lengths
 
     def answer(self, sample: int, numbers: torch.Tensor, finish: str) -> Answer:
         """One sample's, as many steps as it has `numbers`, (T, 2)."""
@@ -337,6 +346,7 @@ class _PassedBatch:
             entropy=numbers[:, 1].numpy().copy(),
             signals=self.observers.signals(sample, steps) | self._gradient_signals(sample, steps),
             finish=finish,
+            activation=self.activation.values(sample),
             heads=None if heads is None else heads.values(sample, steps),
             inner=None if inner is None else inner.values(sample, steps),
         )
