@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any, TypeVar, TypeVarTuple
 
@@ -20,6 +20,7 @@ from replay.cache import MassCache, mass_id
 from replay.chunk import Chunk, chunk
 from replay.config import (
     PRESETS,
+    CauseStage,
     CurationConfig,
     MappingStage,
     MassStage,
@@ -31,6 +32,7 @@ from replay.config import (
     stage,
 )
 from replay.curate import Curation, Dropped, Source, curate, votes
+from replay.faithfulness.verdict import Removals, Verdict, judge, removals
 from replay.mapping import StepVotes, best_unit, step_votes, visible_steps, voting_steps
 from replay.mass import mass_of
 
@@ -45,7 +47,8 @@ class Span:
 
     `start`, `end`: characters of the response; `steps`: half-open; `thinking`: whether it is
     thinking, of which no span holds a part only. Where units do not all compete together, sources
-    stand competition by competition, each with its share of that one's votes.
+    stand competition by competition, each with its share of that one's votes. `verdicts`: one a
+    source, whether its removal was recorded and what it did.
     """
 
     text: str
@@ -55,6 +58,7 @@ class Span:
     sources: tuple[Source, ...]
     dropped: tuple[Dropped, ...]
     thinking: bool = False
+    verdicts: tuple[Verdict, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -159,7 +163,9 @@ class Replayer:
             confidence=confidence,
             vote=np.where(voting_steps(trace, chunks), votes.weight, np.float32(0)),
             spans=tuple(
-                _span(trace, piece, votes.groups, config.curation, units.unnamed)
+                self._judged(
+                    _span(trace, piece, votes.groups, config.curation, units.unnamed), config
+                )
                 for piece in chunks
             ),
         )
@@ -171,6 +177,20 @@ class Replayer:
             self._kept[key] = compute(*stages)
         result: R = self._kept[key]
         return result
+
+    def _judged(self, span: Span, config: ReplayConfig) -> Span:
+        """The span with a verdict on each source, its sources as `config.confirmed` says."""
+        units = stage(config, UnitStage)
+        effects = self._once(self._removals, units).effects(span.steps)
+        named = np.where(self._once(self._units, units).unnamed, np.nan, effects)
+        found = judge(span.sources, span.dropped, named, stage(config, CauseStage))
+        return replace(
+            span, sources=found.sources, dropped=found.dropped, verdicts=found.verdicts
+        )
+
+    def _removals(self, units: UnitStage) -> Removals:
+        trace = self.tagged(units.tags)
+        return removals(trace, self._once(self._units, units), visible_steps(trace))
 
     def _units(self, units: UnitStage) -> Units:
         return self.tagged(units.tags).units(units.units)

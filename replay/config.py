@@ -177,7 +177,28 @@ class CurationStage:
 
 
 @dataclass(frozen=True)
-class ReplayConfig(CurationStage, SpanStage, UnitStage, MappingStage, MassStage, ScoreStage):
+class CauseStage:
+    """What recorded removals of single units say of a span's sources."""
+
+    confirmed: str = option(
+        "off",
+        "use of removals that were recorded (`omnitrace confirm`): off, they are only shown; "
+        "rerank, a span's sources are the units that caused it, by effect, then those that were "
+        "not tested, and stay as they are where no tested unit caused it; only, the units that "
+        "caused it, wherever any was tested",
+        choices=("off", "rerank", "only"),
+    )
+    cause_nats: float = option(
+        1.0,
+        "a unit caused a span if the span's log-odds fall by so many nats without it",
+        bounds=(0.0, 100.0, 0.25),
+    )
+
+
+@dataclass(frozen=True)
+class ReplayConfig(
+    CauseStage, CurationStage, SpanStage, UnitStage, MappingStage, MassStage, ScoreStage
+):
     """Everything that turns a trace into an attribution."""
 
 
