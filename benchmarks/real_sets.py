@@ -66,7 +66,7 @@ _END = re.compile(
 """Of a sentence, of a paragraph, of an item of a list."""
 
 Sentence = tuple[str, tuple[str, ...]]
-"""A sentence of the answer (empty: each that holds an accepted answer), and quotes of the prompt."""
+"""A sentence of the answer, empty for each that holds an accepted answer; quotes of the prompt."""
 
 
 @dataclass(frozen=True)
