@@ -31,5 +31,10 @@ VERBS = {
         "recorder.cli.ablate_inputs:ablate_inputs",
         "Record how likely answers stay when parts of their prompts are gone.",
     ),
+    "gate": (
+        "Record",
+        "recorder.cli.gate:gate",
+        "Keep samples whose answers are right, stable and caused by their evidence.",
+    ),
 }
 """Verb → its heading in the help, its function, what it does."""
