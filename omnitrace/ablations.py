@@ -22,6 +22,10 @@ MOST_CELLS = 1 << 24
 """Most numbers of rows times steps, or of rows times units, in one sample."""
 
 
+LEAST_JUDGED = 8
+"""Held-out random rows without which masks are not ranked."""
+
+
 class Row(IntEnum):
     """Why a row was recorded: nothing, all but the request, one content part, or one unit is
     removed; drawn by units, by content parts, or by base units where these are finer than units;
@@ -72,6 +76,19 @@ class Ablations:
         """(U,) int32: how many prompt tokens each base unit has."""
         own = self.unit_of[self.unit_of >= 0]
         return np.bincount(own, minlength=len(self.request)).astype(np.int32)
+
+
+@dataclass(frozen=True)
+class SingleUnits:
+    """Units of a prompt of n tokens that are to be removed one at a time.
+
+    `unit_of` (n,) int32: the unit of each token, -1 for none; `request` (U,) bool: units of the
+    request; `removed`: the units to remove, by number.
+    """
+
+    unit_of: Int32
+    request: Bool
+    removed: tuple[int, ...]
 
 
 def log_sigmoid(x: Float64) -> Float64:

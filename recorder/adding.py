@@ -20,12 +20,13 @@ from omnitrace.trace import Tagging, Trace
 @dataclass
 class AddSummary:
     """What happened to `total` samples: `added` now, `skipped` because they have it already,
-    `failed` (id → sentence)."""
+    `failed` (id → sentence); `notes`: sentences about what was added."""
 
     total: int
     skipped: int
     added: int = 0
     failed: dict[str, str] = field(default_factory=dict)
+    notes: list[str] = field(default_factory=list)
 
     @property
     def done(self) -> int:

@@ -27,8 +27,8 @@ class RecordConfig:
     """How samples are answered and recorded.
 
     All is part of the run's identity but where it runs (`device`, `device_map`, `batch_size`),
-    which samples (`ids`, `shard`, `limit`), what is added (`ablations`) and who may read it
-    (`media_root`, `private`).
+    which samples (`ids`, `shard`, `limit`), what is added (`ablations`, `confirm`) and who may read
+    it (`media_root`, `private`).
     """
 
     model: str = option(
@@ -97,6 +97,12 @@ class RecordConfig:
         "`omnitrace ablate-inputs` does; 0: none",
         bounds=(0, 65_536, 16),
     )
+    confirm: int = option(
+        0,
+        "also remove this many of the best sources of each span one at a time, as `omnitrace "
+        "confirm` does under the preset default; 0: none",
+        bounds=(0, 4096, 1),
+    )
     batch_size: str = option("1", "samples at a time, or auto: as many as the memory holds")
     media_root: str = option(
         "", "refuse media that do not lie in this folder, links followed; empty: anywhere"
@@ -120,12 +126,15 @@ class AblateConfig:
     mode: str = option(
         "mask",
         "hide tokens from the language model, which keeps all positions; put the mean embedding "
-        "of their modality in their place; or, part by part, lay the prompt out again without",
-        choices=("mask", "mean-embedding", "remove"),
+        "of their modality in their place; part by part, lay the prompt out again without; or, "
+        "cheap and not exact, hide tokens from the answer's queries alone",
+        choices=("mask", "mean-embedding", "remove", "answer-mask"),
     )
     units: UnitConfig = field(default_factory=lambda: WHOLE)
     seed: int = option(0, "of the drawn masks", bounds=(0, 2**63 - 1, 1))
     asked: str = option("", "record these masks, which `omnitrace faithful --ask` wrote, instead")
+    ids: str = option("", "only these samples: ids with commas between")
+    limit: int = option(0, "only the first this many samples; 0: all", bounds=(0, 10**12, 1))
     model: str = option(
         "",
         "the run's model: folder, GGUF file, adapter or hub id; empty: the bundled tiny model",

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from omnitrace.baseline import BaselineConfig
-from omnitrace.errors import CommandError, SampleError
+from omnitrace.errors import CommandError, OmniTraceError, SampleError
 from omnitrace.text import one_line
 from omnitrace.trace import Trace
 from recorder import fingerprint
@@ -109,6 +109,16 @@ def _refuse_other_model(identity: Mapping[str, Any], spec: ModelSpec, settings: 
             )
 
 
+def _refuse_other_media(trace: Trace, sample: Sample, found: Sequence[str]) -> None:
+    """SampleError unless the digests `found` of the media of `sample` are those recorded."""
+    for medium, content, sha256 in zip(trace.media, sample.media, found, strict=True):
+        if sha256 != medium.sha256:
+            raise SampleError(
+                f"{content.path or content.name} is not the {medium.kind} "
+                f"'{one_line(medium.name)}' that was recorded."
+            )
+
+
 @dataclass(frozen=True)
 class RecordedSamples:
     """The samples of a run, as the file `path` has them."""
@@ -128,6 +138,12 @@ class RecordedSamples:
 
     def of(self, trace: Trace) -> Sample:
         """The sample that was recorded; SampleError if it or one of its media changed."""
+        sample = self._listed(trace)
+        _refuse_other_media(trace, sample, [digest(content) for content in sample.media])
+        return sample
+
+    def _listed(self, trace: Trace) -> Sample:
+        """The sample of that id, with as many media."""
         sample = self.by_id.get(trace.id)
         if sample is None:
             raise SampleError(f"{self.path} has no such sample.")
@@ -135,17 +151,19 @@ class RecordedSamples:
             raise SampleError(
                 f"{self.path} gives it {len(sample.media)} media; {len(trace.media)} were recorded."
             )
-        for medium, content in zip(trace.media, sample.media, strict=True):
-            if digest(content) != medium.sha256:
-                raise SampleError(
-                    f"{content.path or content.name} is not the {medium.kind} "
-                    f"'{one_line(medium.name)}' that was recorded."
-                )
         return sample
 
     def prepare(self, adapter: Adapter, trace: Trace) -> Prepared:
-        """The recorded prompt as model input; SampleError unless its tokens are those recorded."""
-        prepared = adapter.prepare(self.of(trace))
+        """The recorded prompt as model input; SampleError unless its media and its tokens are those
+        recorded. Media are digested once, as they are read."""
+        sample = self._listed(trace)
+        try:
+            prepared = adapter.prepare(sample)
+        except OmniTraceError:
+            self.of(trace)  # says so if a medium is another one now
+            raise
+        media = [medium.sha256 for medium in prepared.prompt.media]
+        _refuse_other_media(trace, sample, media)
         if not np.array_equal(prepared.prompt.prompt_ids, trace.prompt_ids):
             raise SampleError(
                 f"its prompt has {prepared.prompt.n} tokens that are not the {trace.n} recorded "

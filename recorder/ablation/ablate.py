@@ -1,30 +1,31 @@
 """Record a run's ablations: its own model, its own samples, its own answers, under masks.
 
-Knows the run, the samples file and the model; `design` chooses the masks. Nothing of what is
+Knows the run, the samples file and the model; `masks` chooses the masks. Nothing of what is
 recorded changes: ablations are additions (omnitrace/store/additions.py).
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from omnitrace import Run, open_run
-from omnitrace.ablations import Ablations, Row, log_sigmoid
-from omnitrace.arrays import Float32, Float64
-from omnitrace.config import to_dict
-from omnitrace.errors import CommandError, SampleError
+from omnitrace.ablations import LEAST_JUDGED, Ablations, Row, log_sigmoid
+from omnitrace.arrays import Float32
+from omnitrace.errors import CommandError, SampleError, nearest
 from omnitrace.progress import Report, no_report
 from omnitrace.store.adder import Adder
 from omnitrace.store.kinds import ABLATIONS
+from omnitrace.text import one_line
 from omnitrace.trace import Trace
-from recorder.ablation.base import Base, base_units
-from recorder.ablation.design import Design, design
-from recorder.ablation.requested import RequestedMasks, read_requested
+from recorder.ablation.base import Base
+from recorder.ablation.design import Design, masks_needed
+from recorder.ablation.masks import AskedMasks, DrawnMasks, Masks
+from recorder.ablation.requested import read_requested
 from recorder.adding import AddSummary, add_to_run
 from recorder.config import AblateConfig
 from recorder.identity import RecordedSamples, reload_model
@@ -39,28 +40,24 @@ MOST_DRIFT = 0.2
 """Nats a token, on average, that the unmasked response may be off what was recorded."""
 
 
-def ablate_inputs(run_path: Path, config: AblateConfig, report: Report = no_report) -> AddSummary:
+def ablate_inputs(
+    run_path: Path, config: AblateConfig, report: Report = no_report, masks: Masks | None = None
+) -> AddSummary:
     """Record ablations of every sample that lacks them; the others are skipped.
 
-    A sample that is not in the samples file as it was recorded is named in the summary, and the
-    rest go on. Raises CommandError for what is wrong before the first sample: another model than
-    the run's, a mode that does not fit the requested masks; OmniTraceError if the run cannot be
-    written.
+    `masks`: how prompts are masked, if not as `config` says. A sample that is not in the samples
+    file as it was recorded is named in the summary, and the rest go on. Raises CommandError for
+    what is wrong before the first sample: another model than the run's, a redacted run, a mode that
+    does not fit the requested masks; OmniTraceError if the run cannot be written.
     """
     run = open_run(run_path)
-    requested = read_requested(Path(config.asked)) if config.asked else None
-    if requested and config.mode == "remove":
-        raise CommandError("--asked names single units; mode remove takes whole parts away.")
+    masks = masks or masks_of(config)
     samples = RecordedSamples.read(config.samples)
-    if "revision" not in run.identity:
-        raise CommandError(
-            f"the run {run.path} does not say which revision of its model was recorded, and "
-            "ablations need the very model: record the samples with omnitrace record."
-        )
+    refuse_run(run)
+    ids = ids_of(run, config, masks)
     adapter = reload_model(run.identity, config)
     install(adapter.model, adapter.decoder, run.identity.get("attention", "sdpa"))
-    ids = [id for id in run if requested is None or id in requested.removed]
-    return ablate(run, ids, Maker(adapter, samples, config, requested), report)
+    return ablate(run, ids, Maker(adapter, samples, config, masks), report)
 
 
 def ablate_recorded(
@@ -69,53 +66,95 @@ def ablate_recorded(
     samples: Sequence[Sample],
     config: AblateConfig,
     report: Report = no_report,
+    masks: Masks | None = None,
 ) -> AddSummary:
     """Record ablations of those `samples` that the run holds, with a model that is loaded."""
     chosen = {sample.id: sample for sample in samples if sample.id in run}
-    return ablate(run, list(chosen), Maker(adapter, RecordedSamples(chosen), config), report)
+    maker = Maker(adapter, RecordedSamples(chosen), config, masks or masks_of(config))
+    return ablate(run, list(chosen), maker, report)
 
 
 def ablate(run: Run, ids: Sequence[str], maker: Maker, report: Report) -> AddSummary:
     """Record what `maker` makes of the samples `ids` that lack it."""
-    about = _about(maker.config, maker.requested)
-    with Adder.open(run.path, ABLATIONS, maker.name, about, batch=BATCH) as adder:
-        return add_to_run(adder, ids, maker.make, report)
+    name, about = maker.masks.name, maker.masks.about
+    with Adder.open(run.path, ABLATIONS, name, about, batch=BATCH) as adder:
+        summary = add_to_run(adder, ids, maker.make, report)
+    if maker.short:
+        summary.notes.append(
+            f"ablations '{name}' have too few masks for `omnitrace faithful` to answer everything "
+            f"for {len(maker.short)} of {summary.added} samples: lds takes {LEAST_JUDGED} random "
+            "masks that are held out, loo and drop-1 each unit alone; "
+            f"--masks {max(maker.short.values())} with another --name records enough for all."
+        )
+    return summary
 
 
-def _about(config: AblateConfig, requested: RequestedMasks | None) -> dict[str, Any]:
-    if requested is not None:
-        return {"mode": config.mode, "asked": requested.sha256, "of": requested.of}
-    drawn = {"masks": config.masks, "seed": config.seed, "units": to_dict(config.units)}
-    return {"mode": config.mode, **({} if config.mode == "remove" else drawn)}
+def masks_of(config: AblateConfig) -> Masks:
+    """How `config` says that prompts are masked; CommandError where its options do not fit."""
+    if not config.asked:
+        return DrawnMasks(config)
+    if config.mode == "remove":
+        raise CommandError("--asked names single units; mode remove takes whole parts away.")
+    return AskedMasks(config, read_requested(Path(config.asked)))
+
+
+def refuse_run(run: Run) -> None:
+    """CommandError for a run whose samples cannot be passed again."""
+    if "revision" not in run.identity:
+        raise CommandError(
+            f"the run {run.path} does not say which revision of its model was recorded, and "
+            "ablations need the very model: record the samples with omnitrace record."
+        )
+    if run.identity.get("redact_text"):
+        raise CommandError(
+            f"the run {run.path} keeps no token ids (--redact-text), and ablations pass the very "
+            "tokens again: record the samples into another run without it."
+        )
+
+
+def ids_of(run: Run, config: AblateConfig, masks: Masks) -> list[str]:
+    """The samples of the run that `config` names, of these those with requested masks, of these
+    the first `limit`; CommandError for an id that the run does not hold."""
+    wanted = list(dict.fromkeys(id.strip() for id in config.ids.split(",") if id.strip()))
+    for id in wanted:
+        if id not in run:
+            raise CommandError(
+                f"--ids: the run {run.path} has no sample '{one_line(id)}': "
+                f"{nearest(id, list(run)[:20])}."
+            )
+    ids = wanted or list(run)
+    if isinstance(masks, AskedMasks):
+        ids = [id for id in ids if id in masks.requested.removed]
+    return ids[: config.limit or None]
 
 
 @dataclass(frozen=True)
 class Maker:
-    """Makes the ablations of a trace."""
+    """Makes the ablations of a trace. `short`: id → how many masks would have done, of samples
+    for which there were too few."""
 
     adapter: Adapter
     samples: RecordedSamples
     config: AblateConfig
-    requested: RequestedMasks | None = None
-
-    @property
-    def name(self) -> str:
-        """What the ablations are called."""
-        return self.config.name or ("asked" if self.requested else self.config.mode)
+    masks: Masks
+    short: dict[str, int] = field(default_factory=dict)
 
     def make(self, trace: Trace) -> Ablations:
         """SampleError where the sample is not there as it was recorded."""
+        base, made = self.masks.rows(trace)
         prepared = self.samples.prepare(self.adapter, trace)
-        base = self._base(trace)
-        made, masked = self._design(trace, base), Masked(self.adapter, prepared)
+        masked = Masked(self.adapter, prepared)
         if self.config.mode == "remove":
             log_odds = self._removed(trace, base, made, masked)
         else:
             visible = base.visible(made.kept)
             log_odds = masked.log_odds(trace.response_ids, visible, mode=self.config.mode)
         _refuse_drift(trace, made, log_odds)
+        drawn = isinstance(self.masks, DrawnMasks) and self.config.mode != "remove"
+        if drawn and (needed := masks_needed(base, made, self.config.masks)):
+            self.short[trace.id] = needed
         return Ablations(
-            self.name,
+            self.masks.name,
             self.config.mode,
             base.unit_of,
             base.request,
@@ -124,26 +163,6 @@ class Maker:
             made.held_out,
             log_odds,
         )
-
-    def _base(self, trace: Trace) -> Base:
-        if self.requested is None:
-            return base_units(trace, self.config.units)
-        there = trace.ablation(self.requested.of)
-        none = np.zeros(len(there.request), np.int32)
-        return Base(there.unit_of, none, none, there.request)
-
-    def _design(self, trace: Trace, base: Base) -> Design:
-        if self.requested is not None:
-            kept = self.requested.kept(trace.id, len(base))
-            count = len(kept)
-            return Design(kept, np.full(count, Row.ASKED, np.uint8), np.zeros(count, bool))
-        made = design(base, self.config.masks, self.config.seed, _weight(trace, base))
-        if self.config.mode != "remove":
-            return made
-        parts = np.unique(base.part[~base.request])
-        kept = np.stack([base.part != part for part in (-1, *parts)])
-        why = np.array([Row.FULL, *[Row.WITHOUT_PART] * len(parts)], np.uint8)
-        return Design(kept, why, np.zeros(len(kept), bool))
 
     def _removed(self, trace: Trace, base: Base, made: Design, masked: Masked) -> Float32:
         """(M, T) rows of prompts that are prepared again without one content part."""
@@ -166,16 +185,6 @@ def without_part(sample: Sample, part: int) -> Sample:
         messages.append(replace(message, parts=rest))
         first = last
     return replace(sample, messages=tuple(m for m in messages if m.parts))
-
-
-def _weight(trace: Trace, base: Base) -> Float64:
-    """(U,) how much of the first recorded signal falls on each unit: which are likely to count."""
-    if not trace.signals or not trace.T:
-        return np.zeros(len(base))
-    signal = "attmean" if "attmean" in trace.signals else min(trace.signals)
-    a_token = trace.scores(signal)[:, : trace.n].sum(axis=0, dtype=np.float64)
-    own = base.unit_of >= 0
-    return np.bincount(base.unit_of[own], a_token[own], len(base)).astype(np.float64)
 
 
 def _refuse_drift(trace: Trace, made: Design, log_odds: np.ndarray[Any, Any]) -> None:

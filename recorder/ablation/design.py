@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from omnitrace.ablations import Row
+from omnitrace.ablations import LEAST_JUDGED, Row
 from omnitrace.arrays import Bool, UInt8
 from recorder.ablation.base import Base
 
@@ -48,6 +48,20 @@ def design(base: Base, masks: int, seed: int, weight: npt.NDArray[np.floating]) 
         rows.add(drawn[of_unit] | base.request, why)
         tries += 1
     return rows.design()
+
+
+def masks_needed(base: Base, made: Design, masks: int) -> int:
+    """How many masks would do where `made`, at most `masks` rows, cannot answer all metrics: with
+    too few held-out draws to rank, or units that no row leaves out alone. 0 where it can, or where
+    the prompt has too few units for more rows."""
+    singles = _Rows()
+    for kept, why in _one_by_one(base, np.zeros(len(base))):
+        singles.add(kept, why)
+    there = {kept.tobytes() for kept in made.kept}
+    whole = all(kept.tobytes() in there for kept in singles.kept)
+    if len(made.kept) < masks or (whole and made.held_out.sum() >= LEAST_JUDGED):
+        return 0
+    return 2 * max(len(singles.kept) + 2, 3 * LEAST_JUDGED)
 
 
 def _one_by_one(base: Base, weight: npt.NDArray[np.floating]) -> list[tuple[Bool, Row]]:

@@ -38,5 +38,7 @@ def show_summary(run: Path, done: str, others: Mapping[str, int], failed: Mappin
 
 def show_added(run: Path, summary: AddSummary) -> int:
     """`show_summary` of samples to which something was added."""
+    for note in summary.notes:
+        narrate(f"{run}: {note}")
     others = {"there already": summary.skipped}
     return show_summary(run, f"{summary.added} added", others, summary.failed)

@@ -13,14 +13,14 @@ from functools import cached_property
 
 import numpy as np
 
-from omnitrace.ablations import Ablations, Row
+from omnitrace.ablations import LEAST_JUDGED, Ablations, Row
 from omnitrace.arrays import Bool, Float64, Int64
 from omnitrace.errors import SampleError
 from omnitrace.trace import Trace
 from omnitrace.units import Units
 
-LEAST_JUDGED, LEAST_FITTED = 8, 4
-"""Rows without which nothing is ranked, or fitted."""
+LEAST_FITTED = 4
+"""Rows without which nothing is fitted."""
 
 
 class Unanswerable(SampleError):
