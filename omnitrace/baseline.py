@@ -56,6 +56,11 @@ class BaselineConfig:
     chat_template: str = option(
         "", "embedding, self: the file of the run's --chat-template, if it had one"
     )
+    date: str = option(
+        "",
+        "embedding, self: the day YYYY-MM-DD that the chat template was told, where the run does "
+        "not keep it",
+    )
     seed: int = option(0, "random: of the draws", bounds=(0, 2**63 - 1, 1))
     time: bool = option(False, "random: draw for bins of time too, which the paper does not")
     max_new_tokens: int = option(1024, "self: longest answer, in tokens", bounds=(1, 1_000_000, 64))

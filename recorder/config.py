@@ -46,6 +46,11 @@ class RecordConfig:
     template_args: str = option(
         "", 'a JSON object of arguments of the chat template, such as {"enable_thinking": false}'
     )
+    date: str = option(
+        "",
+        "the day YYYY-MM-DD that chat templates which print one are told; empty: today, or the day "
+        "of the run that is continued",
+    )
     responses: str = option("", "JSON lines of answers to record instead of generating any")
     level: str = option(
         "tokens",
@@ -143,6 +148,9 @@ class AblateConfig:
     trust_remote_code: bool = option(False, "run the code that the model brings")
     tokenizer: str = option("", "the folder of the run's --tokenizer, if it had one")
     chat_template: str = option("", "the file of the run's --chat-template, if it had one")
+    date: str = option(
+        "", "the day YYYY-MM-DD that the chat template was told, where the run does not keep it"
+    )
     device: str = option("auto", "cpu, cuda, cuda:1 …; auto: a GPU if there is one")
     device_map: str = option("", "spread the layers over several GPUs; empty: all on the device")
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
+from datetime import date
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +25,8 @@ from recorder.inputs.loaded import digest
 from recorder.inputs.responses import Response
 from recorder.inputs.samples import Sample, read_samples
 from recorder.models.adapter import Adapter, ModelSpec, Prepared, describe_model, load_adapter
-from recorder.models.settings import Settings, Weights
+from recorder.models.day import asking
+from recorder.models.settings import Settings, Weights, read_date
 from recorder.tracer import attention_about, options_of, signal_names
 
 RECORDED_OPTIONS = {
@@ -46,8 +48,32 @@ def resolve_model(config: RecordConfig) -> ModelSpec:
     return describe_model(path, config.revision, config.trust_remote_code, config.tokenizer)
 
 
-def run_identity(spec: ModelSpec, config: RecordConfig, tagger: str) -> dict[str, Any]:
-    """What must be equal for samples to be in one run (JSON data)."""
+def day_of(config: RecordConfig, there: Mapping[str, Any] | None) -> str:
+    """The day YYYY-MM-DD that a chat template which prints one is told.
+
+    `there`: the identity of the run that is continued, whose day is taken where `config` names
+    none; None: a new run, which is of today. CommandError for a wrong day, and where neither the
+    run nor `config` says which day its samples were told.
+    """
+    named = read_date(config.date)
+    if named or there is None:
+        return named or date.today().isoformat()
+    if "date" not in there:
+        raise CommandError(
+            "the chat template of the model prints the day, and the run does not keep the day that "
+            "its samples were told: name that day with --date YYYY-MM-DD."
+        )
+    return read_date(str(there["date"]))
+
+
+def run_identity(
+    spec: ModelSpec, config: RecordConfig, tagger: str, there: Mapping[str, Any] | None = None
+) -> dict[str, Any]:
+    """What must be equal for samples to be in one run (JSON data).
+
+    `there`: the identity of the run that is continued; one that keeps no day goes on without.
+    """
+    told = {"date": config.date} if config.date and "date" in (there or {"date": ""}) else {}
     return {
         **spec.identity,
         **Settings.of(config).identity,
@@ -61,6 +87,7 @@ def run_identity(spec: ModelSpec, config: RecordConfig, tagger: str) -> dict[str
         "first_step": config.first_step,
         "tagger": tagger,
         **attention_about(spec.config),
+        **told,
     } | ({"redact_text": True} if config.redact_text else {})
 
 
@@ -83,16 +110,28 @@ def sample_key(
 def reload_model(identity: Mapping[str, Any], config: AblateConfig | BaselineConfig) -> Adapter:
     """The model of a run, loaded with the recorded options from the path in `config`.
 
-    Raises CommandError if `config` names another model, tokenizer or chat template.
+    Chat templates are told the run's day, or that of `config` where the run keeps none. Raises
+    CommandError if `config` names another model, tokenizer, chat template or day.
     """
     known = {field.name for field in fields(RecordConfig)}
     recorded = {own: identity[name] for name, own in RECORDED_OPTIONS.items() if name in identity}
     recorded["template_args"] = json.dumps(identity.get("template_args", {}))
     chosen = {name: value for name, value in vars(config).items() if name in known}
+    chosen["date"] = _day_told(identity, config.date)
     options = RecordConfig(**{**recorded, **chosen})
     spec, settings = resolve_model(options), Settings.of(options)
     _refuse_other_model(identity, spec, settings)
     return load_adapter(spec, Weights.of(options), settings)
+
+
+def _day_told(identity: Mapping[str, Any], named: str) -> str:
+    """The day that a run's chat template was told; empty if neither the run nor `named` says it."""
+    there, named = read_date(str(identity.get("date", ""))), read_date(named)
+    if there and named and there != named:
+        raise CommandError(
+            f"the run was recorded as of {there}, and --date says {named}: leave out --date."
+        )
+    return there or named
 
 
 def _refuse_other_model(identity: Mapping[str, Any], spec: ModelSpec, settings: Settings) -> None:
@@ -167,6 +206,14 @@ class RecordedSamples:
         if not np.array_equal(prepared.prompt.prompt_ids, trace.prompt_ids):
             raise SampleError(
                 f"its prompt has {prepared.prompt.n} tokens that are not the {trace.n} recorded "
-                "ones: the sample, or the library that prepares it, changed since."
+                "ones: the sample, or the library that prepares it, changed since"
+                f"{_or_day(adapter)}."
             )
         return prepared
+
+
+def _or_day(adapter: Adapter) -> str:
+    """The rest of a sentence where the prompt depends on a day that is not known."""
+    if adapter.settings.date or not asking(getattr(adapter, "processor", None)):
+        return ""
+    return ", or its chat template prints the day: name that of the recording with --date"

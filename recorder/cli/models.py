@@ -110,6 +110,7 @@ def model_table(found: About) -> Table:
         "most tokens": f"{found.context:,}" if found.context else "",
         "chat template": "yes" if found.chat_template else "no",
         "--template-args": ", ".join(found.arguments),
+        "prints the day": "yes" if found.date else "no",
         "BOS tokens": "" if found.bos is None else str(found.bos),
         "thinking": "yes" if found.thinking else "no",
         "tested as": ", ".join(found.tested) or "not in the table of families",

@@ -16,6 +16,7 @@ from omnitrace.errors import CommandError, OmniTraceError
 from recorder.models import processing
 from recorder.models.adapter import GENERAL, ModelSpec, adapter_module, out_of_reach
 from recorder.models.chat import auto_class
+from recorder.models.day import FUNCTION
 from recorder.models.families import MEDIA, Family, read_families
 from recorder.models.loading import load_processor
 from recorder.models.render import TEMPLATE_ERRORS
@@ -32,7 +33,7 @@ SUPPLIED = frozenset(
         "add_generation_prompt",
         "continue_final_message",
         "raise_exception",
-        "strftime_now",
+        FUNCTION,
         "namespace",
         "range",
         "dict",
@@ -52,9 +53,10 @@ class About:
     that its configuration names; `adapter`: the module of `recorder.models` that serves it;
     `takes`: the kinds of content; `layers` of the decoder; `attending`: those that attend;
     `context`: most tokens, None: no limit stated; `chat_template`: whether there is one;
-    `arguments`: what --template-args can set; `bos`: BOS tokens that a prompt begins with, None:
-    not known; `thinking`: whether the template has a part for it; `tested`: families of the table
-    with this model type; `refused`: why it cannot be recorded, empty: it can.
+    `arguments`: what --template-args can set; `date`: whether it prints the day; `bos`: BOS tokens
+    that a prompt begins with, None: not known; `thinking`: whether the template has a part for it;
+    `tested`: families of the table with this model type; `refused`: why it cannot be recorded,
+    empty: it can.
     """
 
     model: str
@@ -69,6 +71,7 @@ class About:
     context: int | None
     chat_template: bool = False
     arguments: tuple[str, ...] = ()
+    date: bool = False
     bos: int | None = None
     thinking: bool = False
     tested: tuple[str, ...]
@@ -163,6 +166,7 @@ def _of_template(processor: Any) -> dict[str, Any]:
     return {
         "chat_template": bool(source),
         "arguments": _arguments(source, processor),
+        "date": FUNCTION in source,
         "thinking": any(mark in source for mark in THINKING),
     }
 

@@ -119,10 +119,12 @@ class ModelSpec:
 
 
 class Adapter(Protocol):
-    """One loaded model. `decoder` is the configuration key of its text decoder."""
+    """One loaded model. `decoder` is the configuration key of its text decoder; `settings`: how it
+    makes prompts."""
 
     model: Any
     decoder: str
+    settings: Settings
 
     @property
     def layers(self) -> int:
@@ -151,6 +153,7 @@ class BaseAdapter:
 
     model: Any
     tokenizer: Any
+    settings: Settings
 
     @property
     def layers(self) -> int:

@@ -26,6 +26,7 @@ from recorder.inputs.media import Limits
 from recorder.inputs.samples import Content, Sample
 from recorder.models import layout, placing, processing
 from recorder.models.adapter import BaseAdapter, ModelSpec, Prepared
+from recorder.models.day import fixed_day
 from recorder.models.layout import Replacement
 from recorder.models.loading import load_chat
 from recorder.models.placing import Region
@@ -91,7 +92,8 @@ class ChatModel(BaseAdapter):
     def prepare(self, sample: Sample) -> Prepared:
         layout.refuse_control_tokens(sample.messages, self.tokenizer, list(self.takes.values()))
         media = [self._load(content) for content in sample.media]
-        rendered = render(sample, self.template, self.settings.template_args)
+        with fixed_day(self.processor, self.settings.date):
+            rendered = render(sample, self.template, self.settings.template_args)
         processed = processing.process(self.processor, rendered.text, media)
         ids = processed.ids
         layout.refuse_length(len(ids), self.max_tokens)

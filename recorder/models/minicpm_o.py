@@ -30,6 +30,7 @@ from recorder.inputs.media import Limits
 from recorder.inputs.samples import Content, Sample
 from recorder.models import layout
 from recorder.models.adapter import BaseAdapter, ModelSpec, Prepared
+from recorder.models.day import fixed_day
 from recorder.models.loading import load_model, load_processor
 from recorder.models.render import Rendered, parts_of, render
 from recorder.models.settings import Settings, Weights
@@ -112,9 +113,9 @@ class MiniCPMO(BaseAdapter):
         limits = Limits(self.settings.min_pixels, self.settings.max_pixels)
         loaded = [_load(content, index, limits) for index, content in enumerate(sample.media)]
         slots = [slot for one in loaded for slot in one.slots]
-        rendered = render(
-            sample, partial(self._template, loaded=loaded), self.settings.template_args
-        )
+        template = partial(self._template, loaded=loaded)
+        with fixed_day(self.tokenizer, self.settings.date):
+            rendered = render(sample, template, self.settings.template_args)
         batch = self._process(rendered.text, loaded, slots)
         ids = batch["input_ids"][0].numpy().astype(np.int32)
         parts = parts_of(sample.messages)

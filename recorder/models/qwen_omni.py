@@ -26,6 +26,7 @@ from recorder.inputs.media import Limits
 from recorder.inputs.samples import Content, Sample
 from recorder.models import layout
 from recorder.models.adapter import BaseAdapter, ModelSpec, Prepared
+from recorder.models.day import fixed_day
 from recorder.models.loading import load_model, load_processor
 from recorder.models.render import parts_of, render
 from recorder.models.settings import Settings, Weights
@@ -78,7 +79,8 @@ class QwenOmni(BaseAdapter):
     def prepare(self, sample: Sample) -> Prepared:
         layout.refuse_control_tokens(sample.messages, self.tokenizer)
         loaded = self.load_media(sample)
-        rendered = render(sample, self._template, self.settings.template_args)
+        with fixed_day(self.processor, self.settings.date):
+            rendered = render(sample, self._template, self.settings.template_args)
         batch = self._process(rendered.text, loaded)
         ids = batch["input_ids"][0].numpy().astype(np.int32)
         sizes = self._sizes(batch, loaded)

@@ -10,6 +10,7 @@ import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from datetime import date
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -28,6 +29,7 @@ NOT_ARGUMENTS = {
     "add_generation_prompt": "it follows from the last message of a sample",
     "continue_final_message": "it follows from the last message of a sample",
     "fps": "--fps is the frame rate",
+    "strftime_now": "--date is the day",
 }
 """Names that would change more than the template's text → where to say it instead."""
 CALL = frozenset(
@@ -128,7 +130,8 @@ class Settings:
 
     `fps`: frames a second taken from a video; `template_args`: keyword arguments of the chat
     template; `chat_template`: Jinja source used in place of the checkpoint's, empty: its own;
-    `min_pixels`, `max_pixels`: bounds on the pixels of an image or frame, None: no bound of ours.
+    `min_pixels`, `max_pixels`: bounds on the pixels of an image or frame, None: no bound of ours;
+    `date`: the day YYYY-MM-DD that chat templates are told, empty: that on which each is rendered.
     """
 
     fps: float = 2.0
@@ -136,16 +139,18 @@ class Settings:
     chat_template: str = ""
     min_pixels: int | None = None
     max_pixels: int | None = None
+    date: str = ""
 
     @classmethod
     def of(cls, config: RecordConfig) -> Settings:
-        """CommandError for wrong --template-args and an unreadable --chat-template."""
+        """CommandError for wrong --template-args and --date and an unreadable --chat-template."""
         return cls(
             config.fps,
             template_args(config.template_args),
             read_chat_template(config.chat_template),
             config.min_pixels or None,
             config.max_pixels or None,
+            read_date(config.date),
         )
 
     @property
@@ -187,6 +192,16 @@ def template_args(text: str) -> dict[str, Any]:
             why = NOT_ARGUMENTS.get(key, "the recorder sets it itself")
             raise CommandError(f"--template-args cannot set '{key}': {why}; leave it out.")
     return found
+
+
+def read_date(text: str) -> str:
+    """The day as YYYY-MM-DD; empty for an empty text. CommandError for what is no such day."""
+    try:
+        return date.fromisoformat(text.strip()).isoformat() if text.strip() else ""
+    except ValueError as error:
+        raise CommandError(
+            f"--date takes a day as YYYY-MM-DD, such as 2026-01-31, not '{text.strip()[:40]}'."
+        ) from error
 
 
 def read_chat_template(path: str) -> str:

@@ -14,6 +14,7 @@ from omnitrace.prompt import Prompt
 from omnitrace.timeline import Timeline
 from recorder.inputs.samples import Sample
 from recorder.models.adapter import Prepared
+from recorder.models.settings import AS_STORED, Settings
 
 hf: Any = transformers
 """Its constructors are untyped."""
@@ -234,6 +235,7 @@ class TextAdapter:
 
     model: Any
     decoder: str = ""
+    settings: Settings = AS_STORED
 
     @property
     def layers(self) -> int:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -15,8 +15,9 @@ from omnitrace.errors import OmniTraceError
 from omnitrace.timeline import Modality
 from recorder.inputs.samples import Sample, read_samples
 from recorder.models.adapter import Prepared
+from recorder.models.day import fixed_day
 from recorder.models.settings import Settings
-from tests.recorder.families.models import load, media_folder, plain
+from tests.recorder.families.models import SETTINGS, load, media_folder, plain
 from tests.recorder.toys import TOYS
 
 Row = dict[str, Any]
@@ -46,15 +47,16 @@ def own_ids(tokenizer: Any, row: Row, **args: Any) -> list[int]:
     continues = row["messages"][-1]["role"] == "assistant" and row.get(
         "continue_final_message", True
     )
-    encoded = tokenizer.apply_chat_template(
-        row["messages"],
-        tools=row.get("tools"),
-        tokenize=True,
-        return_dict=True,
-        add_generation_prompt=not continues,
-        continue_final_message=continues,
-        **args,
-    )
+    with fixed_day(tokenizer, SETTINGS.date):
+        encoded = tokenizer.apply_chat_template(
+            row["messages"],
+            tools=row.get("tools"),
+            tokenize=True,
+            return_dict=True,
+            add_generation_prompt=not continues,
+            continue_final_message=continues,
+            **args,
+        )
     return list(encoded["input_ids"])
 
 
@@ -323,7 +325,7 @@ def test_a_continued_answer_that_its_template_does_not_keep(read: Callable[[Row]
 def test_arguments_of_the_template(
     family: str, args: Row, end: str, read: Callable[[Row], Sample]
 ) -> None:
-    adapter: Any = load(family, Settings(template_args=args))
+    adapter: Any = load(family, replace(SETTINGS, template_args=args))
     row = {"messages": [user("One and one?"), assistant("Two."), user("And one?")]}
     prepared = adapter.prepare(read(row))
     assert prepared.prompt.prompt_ids.tolist() == own_ids(adapter.tokenizer, row, **args)

@@ -75,7 +75,8 @@ def test_the_table_needs_neither_torch_nor_transformers() -> None:
         ),
         ("qwen3_5", {"takes": ["text", "image", "video"], "layers": 4, "attending": [1, 3]}),
         ("gemma3", {"takes": ["text", "image"], "bos": 1, "model_type": "gemma3"}),
-        ("qwen2_audio", {"takes": ["text", "audio"], "context": 4096}),
+        ("qwen2_audio", {"takes": ["text", "audio"], "context": 4096, "date": False}),
+        ("granite", {"takes": ["text"], "date": True, "arguments": []}),
     ],
 )
 def test_what_a_model_allows_without_its_weights(

@@ -20,6 +20,7 @@ from recorder.inputs.loaded import Loaded
 from recorder.inputs.loaded import load as load_medium
 from recorder.inputs.samples import Sample
 from recorder.models.adapter import Prepared
+from recorder.models.day import fixed_day
 from recorder.models.processing import audio_processor, to_model
 from recorder.models.render import chat_of
 from recorder.passes import decoder as text_decoder
@@ -66,7 +67,11 @@ def prepared(family: str, kind: str, double: bool = False) -> Prepared:
 def transformers_inputs(family: str, asked: Sample) -> dict[str, Any]:
     """What transformers' own `apply_chat_template` makes of the messages and their media."""
     adapter: Any = plain(family)
-    processor = adapter.processor
+    with fixed_day(adapter.processor, SETTINGS.date):
+        return _transformers_inputs(family, adapter.processor, asked)
+
+
+def _transformers_inputs(family: str, processor: Any, asked: Sample) -> dict[str, Any]:
     messages = chat_of(asked.messages, str)
     rate = getattr(audio_processor(processor), "sampling_rate", 16_000)
     media = [load_medium(content, SETTINGS.fps, rate) for content in asked.media]

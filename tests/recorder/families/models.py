@@ -39,7 +39,8 @@ FAMILIES: dict[str, Toy] = {
     BUNDLED: Toy(lambda folder: None, frozenset({"text", "image", "audio", "video"}), "omni"),
     **TOYS,
 }
-SETTINGS = Settings()
+SETTINGS = Settings(date="2026-03-04")
+"""One day for all prompts that print one, so that midnight may pass while tests run."""
 
 _scratch = tempfile.TemporaryDirectory()
 atexit.register(_scratch.cleanup)
