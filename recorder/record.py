@@ -26,12 +26,12 @@ from omnitrace.store.writer import RunWriter
 from omnitrace.text import one_line
 from omnitrace.trace import Trace
 from recorder.ablation.ablate import ablate_recorded
+from recorder.adding import AddSummary
 from recorder.config import AblateConfig, RecordConfig
-from recorder.identity import day_of, resolve_model, run_identity, sample_key
+from recorder.identity import resolve_model, run_identity, sample_key
 from recorder.inputs.responses import Response, read_responses
 from recorder.inputs.samples import Sample, check_inside, is_file, read_samples
-from recorder.models.day import prints_day
-from recorder.models.settings import Settings
+from recorder.models.adapter import Adapter
 from recorder.passes.batch import batch_limit, fits, is_out_of_memory, tokens_that_fit
 from recorder.passes.decoder import is_recurrent
 from recorder.privacy import only_for_owner, redact
@@ -51,13 +51,15 @@ WINDOW = 4
 @dataclass
 class RecordSummary:
     """What happened to `total` samples: `recorded` now, `skipped` because the run holds them,
-    `ablated`: how many got ablations now; `failed` (id → sentence)."""
+    `ablated`: how many got ablations now; `failed` (id → sentence); `notes`: sentences about the
+    ablations."""
 
     total: int
     skipped: int
     recorded: int = 0
     ablated: int = 0
     failed: dict[str, str] = field(default_factory=dict)
+    notes: list[str] = field(default_factory=list)
 
     def progress(self, item: str = "", step: int = 0) -> Progress:
         done = self.skipped + self.recorded + len(self.failed)
@@ -96,7 +98,7 @@ class Recording:
         config: RecordConfig,
         samples: Sequence[Sample] | None = None,
     ) -> None:
-        self.run_path, self._named = run_path, config
+        self.run_path, self.config = run_path, config
         self._limit = batch_limit(config.batch_size)
         every = read_samples(samples_path) if samples is None else samples
         self.samples = select(every, config)
@@ -110,22 +112,13 @@ class Recording:
                 "state instead: record without, then use omnitrace ablate-inputs with "
                 "--mode mean-embedding or --mode remove."
             )
+        if config.redact_text and (config.ablations or config.confirm):
+            raise CommandError(
+                "--redact-text keeps no token ids, and --ablations and --confirm pass the very "
+                "tokens again: leave one of them out."
+            )
         self._tagger = load_tagger(config.spacy_model or None)
-        self._prints_day = prints_day(self._spec, Settings.of(config))
-        self._join()
-
-    def _join(self) -> None:
-        """Settle the day that the chat template is told, by the run if it is there."""
-        there = self._there() if self._prints_day else None
-        date = day_of(self._named, there) if self._prints_day else ""
-        self.config = replace(self._named, date=date)
-        self._identity = run_identity(self._spec, self.config, self._tagger.name, there)
-
-    def _there(self) -> dict[str, Any] | None:
-        try:
-            return open_run(self.run_path).identity
-        except OmniTraceError:
-            return None  # what is wrong with the path is said when it is opened for writing
+        self._identity = run_identity(self._spec, config, self._tagger.name)
 
     @cached_property
     def tracer(self) -> Tracer:
@@ -138,7 +131,7 @@ class Recording:
         if not is_run(self.run_path):
             _ = self.tracer  # a new run waits for it; an existing one is checked first
         private = only_for_owner(self.config.private)
-        with private, self._open() as writer:
+        with private, RunWriter.open(self.run_path, self._identity) as writer:
             todo = [s for s in samples if not self._is_done(s, writer)]
             summary = RecordSummary(len(samples), len(samples) - len(todo))
             report(summary.progress())
@@ -150,22 +143,24 @@ class Recording:
         if todo and stop.requested:
             raise _stopped(stop, summary, self.run_path)
         if self.config.ablations:
-            _ablate(self.tracer, open_run(self.run_path), samples, summary, report)
+            masks = AblateConfig(masks=max(2, self.config.ablations))
+            _add(ablate_recorded(*self._recorded(samples), masks, report), summary)
+        if self.config.confirm:
+            _add(self._confirmed(samples, report), summary)
         report(summary.progress())
         return summary
 
-    def _open(self) -> RunWriter:
-        try:
-            return RunWriter.open(self.run_path, self._identity)
-        except OmniTraceError:
-            before = self.config
-            self._join()
-            if self.config == before:
-                raise
-        # Another process has made the run since, as of another day.
-        if "tracer" in vars(self):
-            self.tracer = self.tracer.on(self.config)
-        return RunWriter.open(self.run_path, self._identity)
+    def _recorded(self, samples: Sequence[Sample]) -> tuple[Run, Adapter, Sequence[Sample]]:
+        return open_run(self.run_path), self.tracer.adapter, samples
+
+    def _confirmed(self, samples: Sequence[Sample], report: Report) -> AddSummary:
+        """Remove the best sources of the samples' spans; Ctrl-C keeps those that are finished."""
+        from omnitrace.confirm import best_alone  # joins this package and replay
+
+        run, adapter, chosen = self._recorded(samples)
+        mode = "mean-embedding" if is_recurrent(self._spec.config) else "mask"
+        masks = best_alone(run, AblateConfig(mode=mode), self.config.confirm)
+        return ablate_recorded(run, adapter, chosen, masks.config, report, masks)
 
     def _is_done(self, sample: Sample, writer: RunWriter) -> bool:
         key = writer.done.get(sample.id)
@@ -180,14 +175,11 @@ class Recording:
         return True
 
 
-def _ablate(
-    tracer: Tracer, run: Run, samples: Sequence[Sample], summary: RecordSummary, report: Report
-) -> None:
-    """Add ablations to what is recorded now; Ctrl-C keeps those that are finished."""
-    config = AblateConfig(masks=max(2, tracer.config.ablations))
-    added = ablate_recorded(run, tracer.adapter, samples, config, report)
-    summary.ablated = added.added
+def _add(added: AddSummary, summary: RecordSummary) -> None:
+    """Count what was added to what is recorded now."""
+    summary.ablated = max(summary.ablated, added.added)
     summary.failed.update(added.failed)
+    summary.notes += added.notes
 
 
 def given_responses(config: RecordConfig, samples: Sequence[Sample]) -> dict[str, Response]:

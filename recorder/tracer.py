@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import platform
 from collections.abc import Callable, Mapping, Sequence
-from copy import copy
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
@@ -76,12 +75,6 @@ class Tracer:
                 f"{NO_WEIGHING} and '{named[0]}' cannot be recorded: choose others with --signals."
             )
         return cls(adapter, tagger, config, weighs)
-
-    def on(self, config: RecordConfig) -> Tracer:
-        """The same with the day of `config`, the weights shared."""
-        adapter = copy(self.adapter)
-        adapter.settings = replace(adapter.settings, date=Settings.of(config).date)
-        return replace(self, adapter=adapter, config=config)
 
     def prepare(self, sample: Sample, given: Response | None = None) -> Task:
         """Decode and lay out a sample; SampleError if the model cannot take it."""

@@ -29,7 +29,9 @@ MUST_NOT = {
 """Folder → what none of its modules imports."""
 EXCEPTIONS = {
     "omnitrace.cli.benchmark": {"recorder", "replay"},
+    "omnitrace.cli.confirm": {"recorder", "replay"},
     "omnitrace.cli.demo": {"recorder", "replay"},
+    "omnitrace.confirm": {"recorder", "replay"},
 }
 """Modules that need more than their folder may import: exactly this."""
 

@@ -30,6 +30,11 @@ VERBS = {
         "omnitrace.cli.demo:demo",
         "Record, replay and show the bundled samples: everything in one minute.",
     ),
+    "confirm": (
+        "Ask for causes",
+        "omnitrace.cli.confirm:confirm",
+        "Remove the best sources of each answer, to see whether it needs them.",
+    ),
     "benchmark": (
         "Ask for causes",
         "omnitrace.cli.benchmark:benchmark",

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 from cyclopts import Parameter
 
 from omnitrace.cli.cluster import HERE, Workers
-from omnitrace.cli.console import narrate_failures, out, plain, progress_bar, table
+from omnitrace.cli.console import narrate, narrate_failures, out, plain, progress_bar, table
 from omnitrace.cli.flags import KeysFile, flags_of, layered
 from omnitrace.engines.resources import Resources
 from omnitrace.text import one_line
@@ -19,7 +19,7 @@ from recorder.cli.output import loading, show_summary
 from recorder.config import RecordConfig
 from recorder.inputs.samples import Sample, read_samples
 from recorder.models.checkpoint import find_checkpoint
-from recorder.models.settings import read_chat_template, read_date, template_args
+from recorder.models.settings import read_chat_template, template_args
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -73,6 +73,8 @@ def record(
 
         with progress_bar() as report:
             summary = record_run(samples, run, chosen, report, read)
+    for note in summary.notes:
+        narrate(f"{run}: {note}")
     others = {"there already": summary.skipped, "ablated": summary.ablated}
     return show_summary(run, f"{summary.recorded} recorded", others, summary.failed)
 
@@ -86,7 +88,6 @@ def refuse_early(samples: Path, config: RecordConfig) -> list[Sample]:
     read_chat_template(config.chat_template)
     if config.model:
         find_checkpoint(config.model, config.revision, config.trust_remote_code, config.tokenizer)
-    read_date(config.date)
     return read_samples(samples)
 
 

@@ -60,4 +60,5 @@ def joined(summaries: Sequence[RecordSummary]) -> RecordSummary:
         whole.recorded += summary.recorded
         whole.ablated += summary.ablated
         whole.failed.update(summary.failed)
+        whole.notes += [note for note in summary.notes if note not in whole.notes]
     return whole
