@@ -28,10 +28,12 @@ from omnitrace.trace import Trace
 from recorder.ablation.ablate import ablate_recorded
 from recorder.adding import AddSummary
 from recorder.config import AblateConfig, RecordConfig
-from recorder.identity import resolve_model, run_identity, sample_key
+from recorder.identity import day_of, resolve_model, run_identity, sample_key
 from recorder.inputs.responses import Response, read_responses
 from recorder.inputs.samples import Sample, check_inside, is_file, read_samples
 from recorder.models.adapter import Adapter
+from recorder.models.day import prints_day
+from recorder.models.settings import Settings
 from recorder.passes.batch import batch_limit, fits, is_out_of_memory, tokens_that_fit
 from recorder.passes.decoder import is_recurrent
 from recorder.privacy import only_for_owner, redact
@@ -98,7 +100,7 @@ class Recording:
         config: RecordConfig,
         samples: Sequence[Sample] | None = None,
     ) -> None:
-        self.run_path, self.config = run_path, config
+        self.run_path, self._named = run_path, config
         self._limit = batch_limit(config.batch_size)
         every = read_samples(samples_path) if samples is None else samples
         self.samples = select(every, config)
@@ -118,7 +120,21 @@ class Recording:
                 "tokens again: leave one of them out."
             )
         self._tagger = load_tagger(config.spacy_model or None)
-        self._identity = run_identity(self._spec, config, self._tagger.name)
+        self._prints_day = prints_day(self._spec, Settings.of(config))
+        self._join()
+
+    def _join(self) -> None:
+        """Settle the day that the chat template is told, by the run if it is there."""
+        there = self._there() if self._prints_day else None
+        date = day_of(self._named, there) if self._prints_day else ""
+        self.config = replace(self._named, date=date)
+        self._identity = run_identity(self._spec, self.config, self._tagger.name, there)
+
+    def _there(self) -> dict[str, Any] | None:
+        try:
+            return open_run(self.run_path).identity
+        except OmniTraceError:
+            return None  # what is wrong with the path is said when it is opened for writing
 
     @cached_property
     def tracer(self) -> Tracer:
@@ -131,7 +147,7 @@ class Recording:
         if not is_run(self.run_path):
             _ = self.tracer  # a new run waits for it; an existing one is checked first
         private = only_for_owner(self.config.private)
-        with private, RunWriter.open(self.run_path, self._identity) as writer:
+        with private, self._open() as writer:
             todo = [s for s in samples if not self._is_done(s, writer)]
             summary = RecordSummary(len(samples), len(samples) - len(todo))
             report(summary.progress())
@@ -149,6 +165,19 @@ class Recording:
             _add(self._confirmed(samples, report), summary)
         report(summary.progress())
         return summary
+
+    def _open(self) -> RunWriter:
+        try:
+            return RunWriter.open(self.run_path, self._identity)
+        except OmniTraceError:
+            before = self.config
+            self._join()
+            if self.config == before:
+                raise
+        # Another process has made the run since, as of another day.
+        if "tracer" in vars(self):
+            self.tracer = self.tracer.on(self.config)
+        return RunWriter.open(self.run_path, self._identity)
 
     def _recorded(self, samples: Sequence[Sample]) -> tuple[Run, Adapter, Sequence[Sample]]:
         return open_run(self.run_path), self.tracer.adapter, samples

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import platform
 from collections.abc import Callable, Mapping, Sequence
+from copy import copy
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
@@ -26,8 +27,8 @@ from recorder.inputs.responses import Response
 from recorder.inputs.samples import Sample
 from recorder.models.adapter import Adapter, ModelSpec, Prepared, load_adapter
 from recorder.models.settings import Settings, Weights
-from recorder.passes.capture import confirm, install
 from recorder.passes.activation import ACTIVATION
+from recorder.passes.capture import confirm, install
 from recorder.passes.decoder import attending_layers, layer_types
 from recorder.passes.generate import Answer, GenerationOptions, force, generate
 from recorder.passes.observers import CaptureOptions
@@ -75,6 +76,12 @@ class Tracer:
                 f"{NO_WEIGHING} and '{named[0]}' cannot be recorded: choose others with --signals."
             )
         return cls(adapter, tagger, config, weighs)
+
+    def on(self, config: RecordConfig) -> Tracer:
+        """The same with the day of `config`, the weights shared."""
+        adapter = copy(self.adapter)
+        adapter.settings = replace(adapter.settings, date=Settings.of(config).date)
+        return replace(self, adapter=adapter, config=config)
 
     def prepare(self, sample: Sample, given: Response | None = None) -> Task:
         """Decode and lay out a sample; SampleError if the model cannot take it."""
@@ -217,10 +224,10 @@ def signal_names(config: RecordConfig) -> list[str]:
 
 def _arrays(answer: Answer) -> Mapping[str, Any]:
     found: dict[str, Any] = {}
+    if answer.activation is not None:
+        found[ACTIVATION] = answer.activation
     if answer.heads is not None:
         found |= {name: getattr(answer.heads, f) for name, f in HEAD_ARRAYS.items()}
     if answer.inner is not None:
         found |= {name: getattr(answer.inner, f) for name, f in QUERY_KEY_ARRAYS.items()}
     return found
-    if answer.activation is not None:
-        found[ACTIVATION] = answer.activation

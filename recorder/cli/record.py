@@ -19,7 +19,7 @@ from recorder.cli.output import loading, show_summary
 from recorder.config import RecordConfig
 from recorder.inputs.samples import Sample, read_samples
 from recorder.models.checkpoint import find_checkpoint
-from recorder.models.settings import read_chat_template, template_args
+from recorder.models.settings import read_chat_template, read_date, template_args
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -86,6 +86,7 @@ def refuse_early(samples: Path, config: RecordConfig) -> list[Sample]:
     """
     template_args(config.template_args)
     read_chat_template(config.chat_template)
+    read_date(config.date)
     if config.model:
         find_checkpoint(config.model, config.revision, config.trust_remote_code, config.tokenizer)
     return read_samples(samples)
