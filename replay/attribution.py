@@ -60,6 +60,12 @@ class Span:
     thinking: bool = False
     verdicts: tuple[Verdict, ...] = ()
 
+    @property
+    def judged(self) -> tuple[Verdict, ...]:
+        """A verdict for each source; `untested` where sources were replaced since."""
+        whole = len(self.verdicts) == len(self.sources)
+        return self.verdicts if whole else (Verdict(),) * len(self.sources)
+
 
 @dataclass(frozen=True)
 class Attribution:
