@@ -47,8 +47,8 @@ class Span:
 
     `start`, `end`: characters of the response; `steps`: half-open; `thinking`: whether it is
     thinking, of which no span holds a part only. Where units do not all compete together, sources
-    stand competition by competition, each with its share of that one's votes. `verdicts`: one a
-    source, whether its removal was recorded and what it did.
+    stand competition by competition, each with its share of that one's votes. `verdicts`: each
+    unit whose removal was recorded, with what it did.
     """
 
     text: str
@@ -58,13 +58,13 @@ class Span:
     sources: tuple[Source, ...]
     dropped: tuple[Dropped, ...]
     thinking: bool = False
-    verdicts: tuple[Verdict, ...] = ()
+    verdicts: tuple[tuple[int, Verdict], ...] = ()
 
     @property
     def judged(self) -> tuple[Verdict, ...]:
-        """A verdict for each source; `untested` where sources were replaced since."""
-        whole = len(self.verdicts) == len(self.sources)
-        return self.verdicts if whole else (Verdict(),) * len(self.sources)
+        """A verdict for each source."""
+        known = dict(self.verdicts)
+        return tuple(known.get(source.unit, Verdict()) for source in self.sources)
 
 
 @dataclass(frozen=True)

@@ -99,17 +99,17 @@ def _alone(ablations: Ablations, owner: np.ndarray, count: int) -> Iterator[tupl
 
 @dataclass(frozen=True)
 class Judged:
-    """Sources of a span, best first, with a verdict each, and those dropped."""
+    """Sources of a span, best first, those dropped, and each tested unit with its verdict."""
 
     sources: tuple[Source, ...]
     dropped: tuple[Dropped, ...]
-    verdicts: tuple[Verdict, ...]
+    verdicts: tuple[tuple[int, Verdict], ...]
 
 
 def judge(
     sources: Sequence[Source], dropped: Sequence[Dropped], effects: Float64, stage: CauseStage
 ) -> Judged:
-    """The sources of a span with their verdicts, chosen and ordered as `stage.confirmed` says.
+    """The sources of a span and the verdicts, the sources chosen and ordered as `stage.confirmed` says.
 
     `effects` (m,): as of `Removals.effects`, NaN too for units that may not be named.
     """
@@ -123,7 +123,7 @@ def judge(
     return Judged(
         tuple(kept),
         (*lost, *(d for d in dropped if d.unit not in chosen)),
-        tuple(verdict_of(effects[s.unit], stage) for s in kept),
+        tuple((u, verdict_of(effects[u], stage)) for u in np.flatnonzero(~np.isnan(effects)).tolist()),
     )
 
 
@@ -147,3 +147,12 @@ def verdict_of(effect: float, stage: CauseStage) -> Verdict:
     if np.isnan(effect):
         return Verdict()
     return Verdict(CAUSED if effect >= stage.cause_nats else NOT_NEEDED, float(effect))
+
+
+def verdict_words(verdict: Verdict) -> str:
+    """A verdict for people, `caused (−3.2 nats)`: how the log-odds of the span change without the
+    source; empty where it was not tested."""
+    if verdict.effect is None:
+        return ""
+    sign = "−" if verdict.effect >= 0 else "+"
+    return f"{verdict.cause} ({sign}{abs(verdict.effect):.1f} nats)"
