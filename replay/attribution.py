@@ -6,14 +6,14 @@
 from __future__ import annotations
 
 from bisect import bisect_left
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any, TypeVar, TypeVarTuple
 
 import numpy as np
 
-from omnitrace.arrays import Bool, Float32, Int32
+from omnitrace.arrays import Bool, Float32, Float64, Int32
 from omnitrace.trace import Trace
 from omnitrace.units import UnitConfig, Units
 from replay.cache import MassCache, mass_id
@@ -27,18 +27,31 @@ from replay.config import (
     ReplayConfig,
     ScoreStage,
     SpanStage,
+    TokenStage,
     UnitStage,
     VoteStage,
     stage,
 )
-from replay.curate import Curation, Dropped, Source, curate, votes
+from replay.curate import Curation, Dropped, Source, curate, pos_weights, votes
 from replay.faithfulness.verdict import Removals, Verdict, judge, removals
-from replay.mapping import StepVotes, best_unit, step_votes, visible_steps, voting_steps
-from replay.mass import mass_of
+from replay.mapping import (
+    StepMasses,
+    StepVotes,
+    best_unit,
+    step_masses,
+    step_votes,
+    visible_steps,
+    voting_steps,
+)
+from replay.mass import PLACES, Masses, Taken, mass_of
+from replay.tokens import dropped_tokens
 
 R = TypeVar("R")
 Stages = TypeVarTuple("Stages")
-MassKey = tuple[UnitStage, ScoreStage, MassStage]
+MassKey = tuple[UnitStage, ScoreStage, TokenStage, MassStage]
+
+LEAST_LISTED = 0.01
+"""The least share of a dropped source that is listed where every unit has votes."""
 
 
 @dataclass(frozen=True)
@@ -75,6 +88,9 @@ class Attribution:
       mapping with all units competing together, whatever `config.competition` is. A step that
       wrote nothing visible (an end marker, a newline) is in no sentence and has no vote, nor has
       one outside the part of the response that `config.response` chooses;
+    - `places` (T, 5) float32, by `replay.mass.PLACES`: where each step's scores lie, as shares; NaN
+      for a step that does not vote, and where recorded heads do not tell;
+    - `dropped` (n,) bool: the prompt tokens that a filter dropped, so that they carry no mass;
     - `spans`: in order; every step of the chosen part lies in exactly one, the others in none.
     """
 
@@ -87,6 +103,17 @@ class Attribution:
     confidence: Float32
     vote: Float32
     spans: tuple[Span, ...]
+    places: Float32
+    dropped: Bool
+
+    def where(self, steps: tuple[int, int] | None = None) -> dict[str, float]:
+        """Where the scores of the voting steps in the half-open range `steps` (all by default) lie,
+        by `PLACES`: mean shares; empty where it is not known or none votes."""
+        part = self.places[slice(*steps) if steps else slice(None)]
+        known = part[np.isfinite(part).all(axis=1)]
+        if not len(known):
+            return {}
+        return dict(zip(PLACES, known.mean(axis=0, dtype=np.float64).tolist(), strict=True))
 
 
 def attribute(trace: Trace, config: ReplayConfig = PRESETS["default"]) -> Attribution:
@@ -97,7 +124,12 @@ def attribute(trace: Trace, config: ReplayConfig = PRESETS["default"]) -> Attrib
 
 def mass_key(config: ReplayConfig) -> MassKey:
     """The stages that masses depend on."""
-    return stage(config, UnitStage), stage(config, ScoreStage), stage(config, MassStage)
+    return (
+        stage(config, UnitStage),
+        stage(config, ScoreStage),
+        stage(config, TokenStage),
+        stage(config, MassStage),
+    )
 
 
 @dataclass(frozen=True)
@@ -115,11 +147,29 @@ class _GroupVotes:
 
 
 @dataclass(frozen=True)
+class _GroupMasses:
+    """The same of one curation group where each step votes for every unit of it.
+
+    `weighted` (k, u) float64: what each step gives to each unit.
+    """
+
+    group: StepMasses
+    weighted: Float64
+
+    def curate(self, steps: tuple[int, int], config: CurationConfig) -> Curation:
+        """The curated sources of the half-open range `steps`, and the larger ones of those dropped:
+        every unit has some share."""
+        own = self.group.votes(self.weighted, steps)
+        found = curate(self.group.units.tolist(), own, config)
+        return Curation(found.sources, tuple(d for d in found.dropped if d.mass >= LEAST_LISTED))
+
+
+@dataclass(frozen=True)
 class _Votes:
     """The votes of every curation group, and the weight (T,) float32 of each step's vote in the
     mapping with all units competing."""
 
-    groups: list[_GroupVotes]
+    groups: list[_GroupVotes | _GroupMasses]
     weight: Float32
 
 
@@ -159,6 +209,7 @@ class Replayer:
         units, mass = self._once(self._units, key[0]), self._once(self._mass, *key)
         unit, confidence = self._once(self._best, *key)
         votes, chunks = self._votes(key, config), self.spans(config)
+        voting = voting_steps(trace, chunks)
         return Attribution(
             id=trace.id,
             response=trace.response,
@@ -167,13 +218,17 @@ class Replayer:
             mass=mass,
             unit=unit,
             confidence=confidence,
-            vote=np.where(voting_steps(trace, chunks), votes.weight, np.float32(0)),
+            vote=np.where(voting, votes.weight, np.float32(0)),
             spans=tuple(
                 self._judged(
                     _span(trace, piece, votes.groups, config.curation, units.unnamed), config
                 )
                 for piece in chunks
             ),
+            places=np.where(
+                voting[:, None], self._once(self._masses, *key).places, np.float32(np.nan)
+            ),
+            dropped=self._once(self._dropped, *key[:3]),
         )
 
     def _once(self, compute: Callable[[*Stages], R], *stages: *Stages) -> R:
@@ -190,9 +245,7 @@ class Replayer:
         effects = self._once(self._removals, units).effects(span.steps)
         named = np.where(self._once(self._units, units).unnamed, np.nan, effects)
         found = judge(span.sources, span.dropped, named, stage(config, CauseStage))
-        return replace(
-            span, sources=found.sources, dropped=found.dropped, verdicts=found.verdicts
-        )
+        return replace(span, sources=found.sources, dropped=found.dropped, verdicts=found.verdicts)
 
     def _removals(self, units: UnitStage) -> Removals:
         trace = self.tagged(units.tags)
@@ -204,61 +257,81 @@ class Replayer:
     def _spans(self, tags: str, spans: SpanStage) -> list[Chunk]:
         return chunk(self.tagged(tags), spans.chunker, spans.window, spans.response)
 
-    def _mass(self, units: UnitStage, scores: ScoreStage, masses: MassStage) -> Float32:
+    def _dropped(self, units: UnitStage, scores: ScoreStage, tokens: TokenStage) -> Bool:
+        """(n,): the tokens that a filter drops; without a filter nothing is read."""
+        return dropped_tokens(self.trace, self._once(self._units, units), scores, tokens.tokens)
+
+    def _masses(
+        self, units: UnitStage, scores: ScoreStage, tokens: TokenStage, masses: MassStage
+    ) -> Masses:
         cut = self._once(self._units, units)
-        compute = partial(mass_of, self.trace, cut, scores, masses)
+        taken = Taken(self._once(self._dropped, units, scores, tokens), self._left_out(units))
+        compute = partial(mass_of, self.trace, cut, scores, tokens.tokens, masses, taken)
         if self._cache is None:
             return compute()
-        id = mass_id(self._recording, cut, scores, masses)
-        return self._cache.get(id, (self.trace.T, len(cut)), compute)
+        id = mass_id(self._recording, cut, scores, masses, taken.id(scores, tokens.tokens))
+        shape = self.trace.T, len(cut) + len(PLACES)
+        return Masses.of_table(self._cache.get(id, shape, lambda: compute().table))
 
-    def _best(
-        self, units: UnitStage, scores: ScoreStage, masses: MassStage
-    ) -> tuple[Int32, Float32]:
+    def _left_out(self, units: UnitStage) -> Bool:
+        """(n,): the tokens of a request that the units leave out."""
+        if units.units.request != "leave-out":
+            return np.zeros(self.trace.n, np.bool_)
+        stage = replace(units, units=replace(units.units, request="unnamed"))
+        cut = self._once(self._units, stage)
+        return np.append(cut.unnamed, False)[cut.owner_of_tokens(self.trace.n)]
+
+    def _mass(self, *masses: *MassKey) -> Float32:
+        return self._once(self._masses, *masses).mass
+
+    def _best(self, *masses: *MassKey) -> tuple[Int32, Float32]:
         """The mapping (T,) with all units competing together, and its confidences (T,)."""
-        mass = self._once(self._mass, units, scores, masses)
+        mass = self._once(self._masses, *masses).mass
         return best_unit(mass, np.arange(mass.shape[1], dtype=np.int32))
 
     def _step_votes(
-        self, units: UnitStage, scores: ScoreStage, masses: MassStage, mapping: MappingStage
-    ) -> list[StepVotes]:
+        self, masses: MassKey, mapping: MappingStage
+    ) -> Sequence[StepVotes | StepMasses]:
         """The votes of each curation group: all that curation needs, so that masses are not read
         again when only a threshold changes."""
-        trace, cut = self.tagged(units.tags), self._once(self._units, units)
-        mass = self._once(self._mass, units, scores, masses)
-        return step_votes(mass, cut, trace.media, mapping.competition, visible_steps(trace))
+        trace, cut = self.tagged(masses[0].tags), self._once(self._units, masses[0])
+        mass = self._once(self._masses, *masses).mass
+        collect = step_masses if mapping.naming == "mass" else step_votes
+        return collect(mass, cut, trace.media, mapping.competition, visible_steps(trace))
 
     def _votes(self, masses: MassKey, config: ReplayConfig) -> _Votes:
         """The weighted votes; of each mapping only those of the last weights are kept."""
-        key, weights = (*masses, stage(config, MappingStage)), stage(config.curation, VoteStage)
+        key, weights = (masses, stage(config, MappingStage)), stage(config.curation, VoteStage)
         known = self._last_votes.get(key)
         if known is None or known[0] != weights:
             known = weights, self._weighted(*key, weights)
             self._last_votes[key] = known
         return known[1]
 
-    def _weighted(
-        self,
-        units: UnitStage,
-        scores: ScoreStage,
-        masses: MassStage,
-        mapping: MappingStage,
-        weights: VoteStage,
-    ) -> _Votes:
+    def _weighted(self, masses: MassKey, mapping: MappingStage, weights: VoteStage) -> _Votes:
         """The votes of each curation group, and of all T steps, whether they vote or not."""
-        pos = self.tagged(units.tags).pos
-        weighted = []
-        for group in self._once(self._step_votes, units, scores, masses, mapping):
+        pos = self.tagged(masses[0].tags).pos
+        weighted: list[_GroupVotes | _GroupMasses] = []
+        for group in self._once(self._step_votes, masses, mapping):
             steps = group.steps.tolist()
-            own = votes([pos[t] for t in steps], group.confidence.tolist(), weights)
-            weighted.append(_GroupVotes(steps, group.unit.tolist(), own))
-        _, confidence = self._once(self._best, units, scores, masses)
+            tags = [pos[t] for t in steps]
+            if isinstance(group, StepMasses):
+                given = group.weighted(pos_weights(tags, weights), weights.gamma)
+                weighted.append(_GroupMasses(group, given))
+            else:
+                own = votes(tags, group.confidence.tolist(), weights)
+                weighted.append(_GroupVotes(steps, group.unit.tolist(), own))
+        _, confidence = self._once(self._best, *masses)
         every = np.array(votes(pos, confidence.tolist(), weights), np.float64)
         return _Votes(weighted, every.astype(np.float32))
 
 
 def _span(
-    trace: Trace, piece: Chunk, groups: list[_GroupVotes], config: CurationConfig, unnamed: Bool
+    trace: Trace,
+    piece: Chunk,
+    groups: Sequence[_GroupVotes | _GroupMasses],
+    config: CurationConfig,
+    unnamed: Bool,
 ) -> Span:
     curations = [_named(group.curate(piece.steps, config), unnamed) for group in groups]
     return Span(

@@ -26,7 +26,7 @@ from omnitrace.arrays import Float32
 from omnitrace.atomic import atomic_write
 from omnitrace.errors import CommandError
 from omnitrace.units import Units
-from replay import mass, reduce, rows
+from replay import mass, prior, reduce, rows, tokens
 from replay.config import MassStage, ScoreStage
 
 FOLDER = "OMNITRACE_CACHE"
@@ -46,14 +46,19 @@ def default_folder() -> Path | None:
     return Path(home) / "omnitrace" / "masses"
 
 
-def mass_id(recording: str, units: Units, scores: ScoreStage, masses: MassStage) -> bytes:
+def mass_id(
+    recording: str, units: Units, scores: ScoreStage, masses: MassStage, taken: str = ""
+) -> bytes:
     """32 bytes that stand for one mass matrix and no other.
 
     `recording` stands for the recorded bytes (`Run.vouched`); the others are the arguments of
-    `replay.mass.mass_of`, the units as the token ranges that they are.
+    `replay.mass.mass_of`, the units as the token ranges that they are; `taken`: what is taken off
+    the rows, as text.
     """
-    cut = hashlib.sha256(units.offset.tobytes() + units.ranges.tobytes()).hexdigest()
-    parts = [code_id(), recording, cut, repr(scores), repr(masses)]
+    cut = hashlib.sha256(
+        units.offset.tobytes() + units.ranges.tobytes() + units.unnamed.tobytes()
+    ).hexdigest()
+    parts = [code_id(), recording, cut, repr(scores), repr(masses), taken]
     return hashlib.sha256("\n".join(parts).encode()).digest()
 
 
@@ -167,6 +172,8 @@ def _checksum(data: bytes) -> bytes:
 @cache
 def code_id() -> str:
     """What computes masses: its source and numpy's version, so that no other code's are used."""
-    sources = [Path(module.__file__ or "") for module in (mass, reduce, rows, attention)]
+    sources = [
+        Path(module.__file__ or "") for module in (mass, tokens, prior, reduce, rows, attention)
+    ]
     digest = hashlib.sha256(b"".join(source.read_bytes() for source in sources))
     return f"{digest.hexdigest()} numpy {np.__version__}"

@@ -113,6 +113,70 @@ class ScoreStage:
 
 
 @dataclass(frozen=True)
+class TokenConfig:
+    """Which prompt tokens carry mass, and what is taken off their scores."""
+
+    wordless: str = option(
+        "keep",
+        "tokens of text that hold no letter or digit: keep them, or drop them, so that they carry "
+        "no mass",
+        choices=("keep", "drop"),
+    )
+    markers: str = option(
+        "keep",
+        "tokens in units that are a marker of a chat template, such as <|im_end|>: keep or drop",
+        choices=("keep", "drop"),
+    )
+    heaviest: int = option(
+        0,
+        "drop so many of the tokens in units with the largest usual scores, as attention sinks "
+        "have, after the filters wordless, markers and activation",
+        bounds=(0, 64, 1),
+    )
+    outliers: float = option(
+        0.0,
+        "drop the tokens in units whose usual score is more than so many times the median one; "
+        "0: none",
+        bounds=(0.0, 10000.0, 10.0),
+    )
+    quantile: float = option(
+        0.1,
+        "a token's usual score is this quantile of its scores over the steps: low, for a sink has "
+        "a large one at every step, evidence at some",
+        bounds=(0.0, 1.0, 0.05),
+    )
+    activation: float = option(
+        0.0,
+        "drop the prompt tokens whose recorded activation is larger than so many times the "
+        "median token's (about 3 finds attention sinks); 0: none",
+        bounds=(0.0, 1000.0, 0.5),
+    )
+    baseline: str = option(
+        "none",
+        "what is subtracted from each token's score, cut at 0: nothing, its mean over the steps "
+        "of the response, or its usual score",
+        choices=("none", "mean", "usual"),
+    )
+    prior: str = option(
+        "",
+        "a file of what each relative place of a prompt gets in other samples, which `omnitrace "
+        "prior` wrote; empty: none",
+    )
+    prior_use: str = option(
+        "subtract",
+        "the prior is subtracted from the scores, cut at 0, or divides them",
+        choices=("subtract", "divide"),
+    )
+
+
+@dataclass(frozen=True)
+class TokenStage:
+    """Which tokens of the units carry mass."""
+
+    tokens: TokenConfig = field(default_factory=TokenConfig)
+
+
+@dataclass(frozen=True)
 class MassStage:
     """How scores become the masses of units."""
 
@@ -131,12 +195,18 @@ class MassStage:
 
 @dataclass(frozen=True)
 class MappingStage:
-    """How masses become the unit of each step."""
+    """How masses become votes."""
 
     competition: str = option(
         "together",
         "which units compete for a step: all, those of one modality, or as the release has it",
         choices=("together", "per-modality", "release"),
+    )
+    naming: str = option(
+        "votes",
+        "what a step votes for: the unit that it is traced to (votes), or every unit, by POS "
+        "weight × mass^gamma (mass), so that with gamma = 1 sources are ranked by their mass",
+        choices=("votes", "mass"),
     )
 
 
@@ -197,7 +267,14 @@ class CauseStage:
 
 @dataclass(frozen=True)
 class ReplayConfig(
-    CauseStage, CurationStage, SpanStage, UnitStage, MappingStage, MassStage, ScoreStage
+    CauseStage,
+    CurationStage,
+    SpanStage,
+    UnitStage,
+    MappingStage,
+    MassStage,
+    TokenStage,
+    ScoreStage,
 ):
     """Everything that turns a trace into an attribution."""
 

@@ -56,6 +56,11 @@ def curate_sources(
     return [s.unit for s in curate(source_ids, votes(pos, confidence, config), config).sources]
 
 
+def pos_weights(pos: Sequence[str], config: VoteStage) -> list[float]:
+    """The weight of each step's part of speech."""
+    return [config.pos_weights.get(tag, config.pos_other) for tag in pos]
+
+
 def votes(pos: Sequence[str], confidence: Sequence[float], config: VoteStage) -> list[float]:
     """w_t = POS weight · max(c_t, 0)^γ, one a step."""
     weights, other, gamma = config.pos_weights, config.pos_other, config.gamma

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from omnitrace.arrays import Bool, Float32, Int32, Int64
+from omnitrace.arrays import Bool, Float32, Float64, Int32, Int64
 from omnitrace.sentences import first_visible
 from omnitrace.timeline import Medium, Modality
 from omnitrace.trace import Trace
@@ -40,6 +40,27 @@ class StepVotes:
     confidence: Float32
 
 
+@dataclass(frozen=True)
+class StepMasses:
+    """All masses of one curation group, for `naming = "mass"`: `steps` (k,) int64, ascending;
+    `units` (u,) int32, ascending; `mass` (k, u) float32."""
+
+    steps: Int64
+    units: Int32
+    mass: Float32
+
+    def weighted(self, weights: Sequence[float], gamma: float) -> Float64:
+        """(k, u) float64: weight · max(M, 0)^γ; `weights`: k, one a step."""
+        powers = np.float_power(np.maximum(self.mass.astype(np.float64), 0.0), gamma)
+        return np.array(weights, np.float64)[:, None] * powers
+
+    def votes(self, weighted: Float64, steps: tuple[int, int]) -> list[float]:
+        """The votes for each of the units from the half-open range `steps`; `weighted` (k, u)."""
+        part = slice(*np.searchsorted(self.steps, steps).tolist())
+        votes: list[float] = weighted[part].sum(axis=0).tolist()
+        return votes
+
+
 def best_unit(mass: Float32, units: Int32) -> tuple[Int32, Float32]:
     """ŝ(t) and c_t (paper, Algorithm 1, lines 9-10), among `units` (k,) of `mass` (T, m).
 
@@ -67,6 +88,18 @@ def step_votes(
             steps = np.flatnonzero(voting & np.isin(unit, curated))
             votes.append(StepVotes(steps, unit[steps], confidence[steps]))
     return votes
+
+
+def step_masses(
+    mass: Float32, units: Units, media: Sequence[Medium], competition: str, voting: Bool
+) -> list[StepMasses]:
+    """As `step_votes`, where each step votes for every unit of a group."""
+    steps = np.flatnonzero(voting)
+    return [
+        StepMasses(steps, curated, mass[np.ix_(steps, curated)])
+        for group in candidate_groups(units, media, competition)
+        for curated in group.curation_groups
+    ]
 
 
 def candidate_groups(

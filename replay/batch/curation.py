@@ -8,7 +8,7 @@ dropped as the listing does. Knows no trace.
 from __future__ import annotations
 
 import sys
-from collections.abc import Hashable, Sequence
+from collections.abc import Hashable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import TypeVar
@@ -17,7 +17,7 @@ import numpy as np
 import numpy.typing as npt
 
 from omnitrace.arrays import Bool, Float64, Int32, Int64
-from replay.batch.vote_table import VoteTable
+from replay.batch.vote_table import MassTable, VoteTable
 from replay.config import CurationConfig
 from replay.curate import curate, votes
 
@@ -86,14 +86,23 @@ class CurationPlan:
             for name in ("p_min", "run_min", "coverage")
         )
 
-    def votes(self, table: VoteTable) -> Float64:
-        """(V, N) float64: w_t = POS weight · max(c_t, 0)^γ, as `replay.curate.votes`."""
+    def votes(self, table: VoteTable | MassTable) -> Float64:
+        """(V, N) float64: w_t = POS weight · max(c_t, 0)^γ, as `replay.curate.votes`; of a mass
+        table what the units of its cells get."""
+        if isinstance(table, MassTable):
+            return np.array([table.votes(w, other, gamma) for w, other, gamma in self._ways()])
         base = np.maximum(table.confidence.astype(np.float64), 0.0)
         # float_power takes C's pow, as Python does; numpy's power has its own, an ulp off.
         powers = np.stack([np.float_power(base, gamma) for gamma in self.gammas])
         weights = np.array([[w.get(tag, other) for tag in table.tags] for w, other in self.weights])
         votes: Float64 = weights[:, table.tag][self.weights_of] * powers[self.gamma_of]
         return votes
+
+    def _ways(self) -> Iterator[tuple[Mapping[str, float], float, float]]:
+        """The POS weights, the weight of others and the gamma of each way to vote."""
+        for number, gamma in zip(self.weights_of.tolist(), self.gamma_of.tolist(), strict=True):
+            weights, other = self.weights[number]
+            yield weights, other, self.gammas[gamma]
 
 
 def _distinct(keys: Sequence[K]) -> tuple[list[K], npt.NDArray[np.intp]]:
@@ -103,7 +112,7 @@ def _distinct(keys: Sequence[K]) -> tuple[list[K], npt.NDArray[np.intp]]:
     return list(number), np.array(of, np.intp)
 
 
-def curate_many(table: VoteTable, plan: CurationPlan) -> Curations:
+def curate_many(table: VoteTable | MassTable, plan: CurationPlan) -> Curations:
     """What each configuration keeps in each cell: `replay.curate.curate`, batched."""
     pairs = pair_up(table)
     if not len(pairs):
@@ -120,7 +129,7 @@ def curate_many(table: VoteTable, plan: CurationPlan) -> Curations:
     return Curations(pairs, kept, best, plan.rank_of)
 
 
-def pair_up(table: VoteTable) -> Pairs:
+def pair_up(table: VoteTable | MassTable) -> Pairs:
     """The pairs that have votes."""
     count = len(table)
     low = int(table.source.min(initial=0))
@@ -139,7 +148,7 @@ def pair_up(table: VoteTable) -> Pairs:
     )
 
 
-def totals(vote: Float64, table: VoteTable) -> Float64:
+def totals(vote: Float64, table: VoteTable | MassTable) -> Float64:
     """(V, cells): the sum of each cell's votes by Python's `sum`, compensated from 3.12 on."""
     if sys.version_info >= (3, 12):
         bounds = np.searchsorted(table.cell, np.arange(table.cells + 1)).tolist()
@@ -205,14 +214,21 @@ def _kept(
     return kept
 
 
-def _one_by_one(table: VoteTable, pairs: Pairs, plan: CurationPlan) -> Curations:
+def _votes_of(table: VoteTable | MassTable, config: CurationConfig) -> list[float]:
+    """The votes of one configuration, as `replay.attribution` computes them."""
+    if isinstance(table, MassTable):
+        own: list[float] = table.votes(config.pos_weights, config.pos_other, config.gamma).tolist()
+        return own
+    return votes([table.tags[tag] for tag in table.tag], table.confidence.tolist(), config)
+
+
+def _one_by_one(table: VoteTable | MassTable, pairs: Pairs, plan: CurationPlan) -> Curations:
     """As `curate_many`, cell by cell: where votes are not finite, what sorting does is Python's."""
     bounds = np.searchsorted(table.cell, np.arange(table.cells + 1)).tolist()
-    pos = [table.tags[tag] for tag in table.tag]
     kept = np.zeros((len(plan.configs), len(pairs)), bool)
     best = np.zeros((int(np.diff(pairs.first).max()), len(plan.configs), table.cells), np.int64)
     for g, config in enumerate(plan.configs):
-        vote = votes(pos, table.confidence.tolist(), config)
+        vote = _votes_of(table, config)
         for cell, (start, end) in enumerate(pairwise(bounds)):
             sources = table.source[start:end].tolist()
             found = curate(sources, vote[start:end], config)

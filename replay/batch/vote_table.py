@@ -5,16 +5,16 @@ Knows how steps are mapped to units and cut into spans; not what a vote weighs.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
-from omnitrace.arrays import Float32, Int32
+from omnitrace.arrays import Float32, Float64, Int32
 from omnitrace.trace import Trace
 from omnitrace.units import Units
 from replay.chunk import Chunk
-from replay.mapping import step_votes, voting_steps
+from replay.mapping import StepMasses, step_masses, step_votes, visible_steps, voting_steps
 
 
 @dataclass(frozen=True)
@@ -35,6 +35,53 @@ class VoteTable:
 
     def __len__(self) -> int:
         return len(self.cell)
+
+
+@dataclass(frozen=True)
+class MassTable:
+    """The masses to be curated cell by cell, where each step votes for every unit of its group.
+
+    The N entries are a cell's units, ascending, cell after cell: `cell`, `source` (N,) int32.
+    `groups`: the masses of each curation group, `steps` (S, 2): the spans, so that cell
+    g · S + k is span k in group g; `pos`: the T tags of the response.
+    """
+
+    cells: int
+    cell: Int32
+    source: Int32
+    groups: tuple[StepMasses, ...]
+    steps: tuple[tuple[int, int], ...]
+    pos: tuple[str, ...]
+
+    def __len__(self) -> int:
+        return len(self.cell)
+
+    def votes(self, weights: Mapping[str, float], other: float, gamma: float) -> Float64:
+        """(N,) float64: what the units of each cell get, as `replay.attribution` adds it up."""
+        of = [weights.get(tag, other) for tag in self.pos]
+        found: list[float] = []
+        for group in self.groups:
+            given = group.weighted([of[t] for t in group.steps.tolist()], gamma)
+            for steps in self.steps:
+                found += group.votes(given, steps)
+        return np.array(found, np.float64)
+
+
+def mass_table(
+    trace: Trace, units: Units, masses: Float32, competition: str, chunks: Sequence[Chunk]
+) -> MassTable:
+    """As `vote_table`, for `naming = "mass"`."""
+    groups = step_masses(masses, units, trace.media, competition, visible_steps(trace))
+    none = np.empty(0, np.int32)
+    sizes = [len(group.units) for group in groups for _ in chunks]
+    return MassTable(
+        cells=len(sizes),
+        cell=np.repeat(np.arange(len(sizes), dtype=np.int32), sizes),
+        source=np.concatenate([none, *(group.units for group in groups for _ in chunks)]),
+        groups=tuple(groups),
+        steps=tuple(chunk.steps for chunk in chunks),
+        pos=trace.pos,
+    )
 
 
 def vote_table(

@@ -14,7 +14,7 @@ from omnitrace.arrays import Float64
 from omnitrace.config import digest
 from replay.attribution import Replayer
 from replay.batch.curation import CurationPlan, curate_many
-from replay.batch.vote_table import vote_table
+from replay.batch.vote_table import mass_table, vote_table
 from replay.config import CurationConfig, ReplayConfig
 from replay.evaluation.gold import Gold
 from replay.evaluation.space import COLUMNS
@@ -72,7 +72,8 @@ def _of_group(replayer: Replayer, gold: Gold, group: Group) -> Float64:
     trace = replayer.tagged(config.tags)
     units = replayer.units(config.units, config.tags)
     pieces = replayer.spans(config)
-    table = vote_table(trace, units, replayer.mass(config), config.competition, pieces)
+    collect = mass_table if config.naming == "mass" else vote_table
+    table = collect(trace, units, replayer.mass(config), config.competition, pieces)
     steps = np.array([piece.steps for piece in pieces], np.int32).reshape(-1, 2)
     claims = gold.space.claims(units)
     return tallies(gold.within(steps), claims, steps, curate_many(table, group.plan))

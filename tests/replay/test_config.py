@@ -38,6 +38,20 @@ CURATION = {
     "pos_other": 0.3,
 }
 
+TOKENS = {
+    "wordless": "keep",
+    "markers": "keep",
+    "heaviest": 0,
+    "outliers": 0.0,
+    "quantile": 0.1,
+    "activation": 0.0,
+    "baseline": "none",
+    "prior": "",
+    "prior_use": "subtract",
+}
+NEUTRAL = {"tokens": TOKENS, "naming": "votes", "cause_nats": 1.0, "confirmed": "off"}
+"""Options later than the presets, which change nothing."""
+
 
 def test_the_papers_preset() -> None:
     assert to_dict(preset("paper")) == {
@@ -65,6 +79,7 @@ def test_the_papers_preset() -> None:
         "window": 16,
         "response": "all",
         "curation": CURATION,
+        **NEUTRAL,
     }
 
 
@@ -94,6 +109,7 @@ def test_the_releases_preset() -> None:
         "window": 16,
         "response": "all",
         "curation": CURATION,
+        **NEUTRAL,
     }
 
 

@@ -7,6 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -17,11 +18,20 @@ from omnitrace.timeline import Segmentation, Segments
 from omnitrace.trace import Tagging, Trace
 from omnitrace.units import UnitConfig
 from replay import PRESETS, CurationConfig, ReplayConfig, Replayer
+from replay.config import TokenConfig
 from tests.build import make_trace
 from tests.replay.test_rows import with_queries
 
 PAPER = PRESETS["paper"]
 UNIT_FILE = json.dumps({"id": "sample-0", "units": [{"label": "it", "part": 1}]})
+PRIOR_FILE = json.dumps(
+    {
+        "schema": "omnitrace.prior/1",
+        "signal": "attmean",
+        "samples": {"other": {"text": [k / 8 for k in range(32)], "audio": [None, *[2] * 31]}},
+    }
+)
+FILES = {"units.file": UNIT_FILE, "tokens.prior": PRIOR_FILE}
 OTHERS: dict[str, list[Any]] = {
     "signal": ["rawatt"],
     "layers": ["1", "0:0.7,2:0.3"],
@@ -29,8 +39,11 @@ OTHERS: dict[str, list[Any]] = {
     "tags": ["loud"],
     "units.audio_segments": ["halves"],
     "units.file": [UNIT_FILE],
+    "tokens.prior": [PRIOR_FILE],
+    "tokens.outliers": [1.5],
+    "tokens.activation": [2.0],
 }
-"""Other values of options that do not name their legal ones; the file's is what it holds."""
+"""Other values of options that do not name their legal ones; a file's is what it holds."""
 
 
 def others(leaf: Leaf) -> list[Any]:
@@ -55,23 +68,27 @@ def rich_trace() -> Trace:
         for index, medium in enumerate(trace.media)
         if medium.kind in ("audio", "video")
     }
+    # One token is without a letter, one a marker.
+    text = trace.prompt_text.replace("lives ", "----- ").replace("Anna ", "<ab> ")
     return replace(
         trace,
+        prompt_text=text,
         taggings={"loud": tagging},
         segmentations={"halves": Segmentation("halves", halves)},
-        arrays=dict(with_queries().arrays),
+        arrays={**with_queries().arrays, "activation": np.arange(trace.n, dtype=np.float32) / 8},
     )
 
 
+PRIOR = "tokens.prior", PRIOR_FILE
 LEAVES = {leaf.path: leaf for leaf in leaves(PAPER)}
 CHANGES = [(leaf.path, value) for leaf in LEAVES.values() for value in others(leaf)]
 
 
 def changed(config: ReplayConfig, path: str, value: Any, folder: Path) -> ReplayConfig:
-    """`config` with another value; that of `units.file` is written to a file."""
-    if path == "units.file":
-        value = str(folder / "units.jsonl")
-        Path(value).write_text(UNIT_FILE, "utf-8")
+    """`config` with another value; what a file holds is written to it."""
+    if path in FILES:
+        value = str(folder / path)
+        Path(value).write_text(FILES[path], "utf-8")
     return build(config, nested({path: value}), path)
 
 
@@ -82,13 +99,15 @@ def outcome(replayer: Replayer, config: ReplayConfig) -> object:
     except OmniTraceError as error:
         return str(error)
     units = [array.tobytes() for array in (found.units.ranges, found.units.offset)]
-    arrays = [a.tobytes() for a in (found.mass, found.unit, found.confidence, found.vote)]
+    scores = found.mass, found.unit, found.confidence, found.vote, found.places, found.dropped
+    arrays = [a.tobytes() for a in scores]
     return found.config, found.units.id, found.units.text, units, arrays, found.spans
 
 
 BASES = {
     **PRESETS,
     "grid": replace(PAPER, units=UnitConfig(image="grid", video="apart", vision_seconds=1.0)),
+    "sinks": replace(PAPER, tokens=TokenConfig(heaviest=3, baseline="usual")),
     "windows": replace(PAPER, chunker="window"),
     "heads": replace(PAPER, signal="attention", heads="0.0"),
     "strict": replace(
@@ -97,16 +116,22 @@ BASES = {
 }
 
 
+def base_of(name: str, folder: Path) -> ReplayConfig:
+    """A base by name; `prior` reads a file."""
+    return changed(PAPER, *PRIOR, folder) if name == "prior" else BASES[name]
+
+
 def test_every_option_is_changed() -> None:
     assert {path for path, _ in CHANGES} == {*LEAVES}
 
 
-@given(base=st.sampled_from(sorted(BASES)), change=st.sampled_from(CHANGES))
+@given(base=st.sampled_from(["prior", *sorted(BASES)]), change=st.sampled_from(CHANGES))
 def test_a_replayer_forgets_no_option(
     tmp_path_factory: pytest.TempPathFactory, base: str, change: tuple[str, Any]
 ) -> None:
-    trace, first = rich_trace(), BASES[base]
-    second = changed(first, *change, tmp_path_factory.getbasetemp())
+    folder = tmp_path_factory.getbasetemp()
+    trace, first = rich_trace(), base_of(base, folder)
+    second = changed(first, *change, folder)
     replayer = Replayer(trace)
     for config in (first, second, first):
         assert outcome(replayer, config) == outcome(Replayer(trace), config)
@@ -115,7 +140,7 @@ def test_a_replayer_forgets_no_option(
 def test_every_option_changes_an_attribution(tmp_path: Path) -> None:
     # All pairs of the property above, which could not fail for an option that changes nothing.
     trace, silent = rich_trace(), {*LEAVES}
-    for base in BASES.values():
+    for base in (base_of(name, tmp_path) for name in ("prior", *BASES)):
         replayer = Replayer(trace)
         before = outcome(replayer, base)
         for path, value in CHANGES:
