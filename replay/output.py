@@ -14,6 +14,7 @@ from omnitrace.timeline import Modality
 from omnitrace.units import Units
 from replay.attribution import Attribution, Span
 from replay.config import ReplayConfig
+from replay.faithfulness.verdict import Verdict
 
 SCHEMA = "omnitrace.attribution/1"
 
@@ -67,6 +68,11 @@ def _unit(units: Units, index: int) -> dict[str, Any]:
     return known
 
 
+def _verdict(verdict: Verdict) -> dict[str, Any]:
+    effect = {} if verdict.effect is None else {"effect": verdict.effect}
+    return {"cause": verdict.cause, **effect}
+
+
 def _span(span: Span, units: Units) -> dict[str, Any]:
     thinking = {"thinking": True} if span.thinking else {}
     return {
@@ -75,8 +81,14 @@ def _span(span: Span, units: Units) -> dict[str, Any]:
         "end": span.end,
         **thinking,
         "sources": [
-            {"unit": units.id[s.unit], "mass": s.mass, "run": s.run, "score": s.score}
-            for s in span.sources
+            {
+                "unit": units.id[s.unit],
+                "mass": s.mass,
+                "run": s.run,
+                "score": s.score,
+                **_verdict(v),
+            }
+            for s, v in zip(span.sources, span.judged, strict=True)
         ],
         "dropped": [{"unit": units.id[d.unit], "rule": d.rule} for d in span.dropped],
     }

@@ -13,7 +13,7 @@ from omnitrace.cli.flags import ConfigFile, PresetName, RunPath, flags_of, layer
 from omnitrace.text import one_line
 from replay import PRESETS, Attribution
 from replay import preset as preset_of
-from replay.cli.tables import unit_text
+from replay.cli.tables import unit_text, verdict_text
 from replay.output import json_pieces
 from replay.run import attribute_all, check_added, check_samples
 
@@ -55,14 +55,16 @@ def replay(
 
 def span_table(attribution: Attribution) -> Table:
     """One sample for people: each span of the answer, its curated sources with their share of
-    the votes, the dropped ones with the rule that dropped them."""
+    the votes and what their removal did, the dropped ones with the rule that dropped them."""
     made = table(attribution.id, "said", "because of", "dropped", expand=True)
     for column, ratio in zip(made.columns, (4, 5, 2), strict=True):
         column.ratio = ratio
     for span in attribution.spans:
         sources = [
-            plain(f"{source.mass:4.0%} ").append_text(unit_text(attribution.units, source.unit))
-            for source in span.sources
+            plain(f"{source.mass:4.0%} ")
+            .append_text(unit_text(attribution.units, source.unit))
+            .append_text(verdict_text(verdict))
+            for source, verdict in zip(span.sources, span.judged, strict=True)
         ]
         dropped = [f"{attribution.units.label[d.unit]} ({d.rule})" for d in span.dropped]
         made.add_row(

@@ -12,6 +12,7 @@ from omnitrace.cli.console import STYLES, plain, table
 from omnitrace.text import one_line
 from omnitrace.timeline import Modality
 from omnitrace.units import Units
+from replay.faithfulness.verdict import CAUSED, Verdict, verdict_words
 
 if TYPE_CHECKING:  # `omnitrace replay` imports no evaluation and no sweep
     from replay.baselines.thresholds import Sweep
@@ -79,3 +80,9 @@ def unit_text(units: Units, unit: int, width: int = 48) -> Text:
     quoted = f" “{one_line(words, width)}”" if words else ""
     style = STYLES[Modality(int(units.modality[unit])).label]
     return plain(units.label[unit] + quoted, style)
+
+
+def verdict_text(verdict: Verdict) -> Text:
+    """What the removal of a source did, after its name; nothing where it was not tested."""
+    words = verdict_words(verdict)
+    return plain(f" {words}" if words else "", "green" if verdict.cause == CAUSED else "dim")

@@ -109,7 +109,7 @@ class Judged:
 def judge(
     sources: Sequence[Source], dropped: Sequence[Dropped], effects: Float64, stage: CauseStage
 ) -> Judged:
-    """The sources of a span and the verdicts, the sources chosen and ordered as `stage.confirmed` says.
+    """The sources of a span, chosen and ordered as `stage.confirmed` says, and the verdicts.
 
     `effects` (m,): as of `Removals.effects`, NaN too for units that may not be named.
     """
@@ -123,7 +123,9 @@ def judge(
     return Judged(
         tuple(kept),
         (*lost, *(d for d in dropped if d.unit not in chosen)),
-        tuple((u, verdict_of(effects[u], stage)) for u in np.flatnonzero(~np.isnan(effects)).tolist()),
+        tuple(
+            (u, verdict_of(effects[u], stage)) for u in np.flatnonzero(~np.isnan(effects)).tolist()
+        ),
     )
 
 

@@ -38,10 +38,13 @@ COLUMNS = {
     "share": "float64",
     "run": "float64",
     "score": "float64",
+    "cause": "string",
+    "effect": "float64",
     "right": "bool_",
 }
 """Name → pyarrow type. `start`, `end`: characters of the response; `start_s`, `end_s`: seconds;
-`rule`: what dropped it; `share`: of the span's votes; `run`, `score`: of kept ones; `right`: does
+`rule`: what dropped it; `share`: of the span's votes; `run`, `score`: of kept ones; `cause`,
+`effect`: what the removal of a kept one did, in nats, null where it was not tested; `right`: does
 it hold a true label, null where that is unknown."""
 
 Row = dict[str, Any]
@@ -93,13 +96,15 @@ def write_parquet(samples: Iterable[list[Row]], path: Path) -> None:
 
 def _rows(place: _Place) -> Iterator[Row]:
     span = place.attribution.spans[place.number]
-    for source in span.sources:
+    for source, verdict in zip(span.sources, span.judged, strict=True):
         yield _row(place, source.unit) | {
             "kept": True,
             "rule": None,
             "share": source.mass,
             "run": source.run,
             "score": source.score,
+            "cause": verdict.cause,
+            "effect": verdict.effect,
             "right": place.right.get(source.unit),
         }
     for lost in span.dropped:
@@ -109,6 +114,8 @@ def _rows(place: _Place) -> Iterator[Row]:
             "share": lost.mass,
             "run": None,
             "score": None,
+            "cause": None,
+            "effect": None,
             "right": place.right.get(lost.unit),
         }
 

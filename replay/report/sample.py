@@ -20,6 +20,7 @@ from omnitrace.trace import Trace
 from replay.analyses.figure import HUES
 from replay.attribution import Attribution, Span
 from replay.evaluation import Gold
+from replay.faithfulness.verdict import verdict_words
 from replay.report.heat_map import (
     MassOverTime,
     grid_shape,
@@ -83,12 +84,14 @@ class PartView:
 
 @dataclass(frozen=True)
 class SourceView:
-    """A source of a span; `right`: None if unknown; `rule`: what dropped it, or empty."""
+    """A source of a span; `right`: None if unknown; `rule`: what dropped it, or empty; `verdict`:
+    what its removal did, in words, empty where it was not tested."""
 
     unit: UnitView
     share: float
     right: bool | None
     rule: str = ""
+    verdict: str = ""
 
 
 @dataclass(frozen=True)
@@ -176,7 +179,10 @@ def _span(number: int, span: Span, units: list[UnitView], marks: Marks | None) -
         number=number,
         text=span.text,
         modality=units[span.sources[0].unit].modality if span.sources else "",
-        sources=tuple(SourceView(units[s.unit], s.mass, right.get(s.unit)) for s in span.sources),
+        sources=tuple(
+            SourceView(units[s.unit], s.mass, right.get(s.unit), verdict=verdict_words(verdict))
+            for s, verdict in zip(span.sources, span.judged, strict=True)
+        ),
         dropped=tuple(
             SourceView(units[d.unit], d.mass, right.get(d.unit), d.rule)
             for d in dropped[:MOST_DROPPED]

@@ -29,6 +29,8 @@ class Source(msgspec.Struct, forbid_unknown_fields=True):
     mass: float
     run: float
     score: float
+    cause: str
+    effect: float | msgspec.UnsetType = msgspec.UNSET
 
 
 class Dropped(msgspec.Struct, forbid_unknown_fields=True):
