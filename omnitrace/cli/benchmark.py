@@ -1,4 +1,4 @@
-"""`omnitrace benchmark`: attribution methods on planted evidence, whose causes are known."""
+"""`omnitrace benchmark`: attribution methods on planted evidence, or on a user's model and data."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import tempfile
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -14,15 +14,59 @@ from cyclopts import Parameter
 from cyclopts.validators import Number
 
 from omnitrace import Run, open_run
-from omnitrace.cli.console import narrate, out, plain, print_json, progress_bar, table
+from omnitrace.cli.console import (
+    narrate,
+    narrate_failures,
+    out,
+    plain,
+    print_json,
+    progress_bar,
+    table,
+)
 from omnitrace.config import load_toml
 from omnitrace.errors import CommandError, nearest
+from omnitrace.samples import each_sample, sample_sentence
+from omnitrace.text import one_line
 from recorder.cli.output import loading
 from recorder.config import AblateConfig, RecordConfig
-from replay.evaluation import COLUMNS, golds_of_truths, read_truths
+from recorder.inputs.responses import read_responses
+from recorder.inputs.samples import Sample, read_samples
+from recorder.models.checkpoint import find_checkpoint
+from replay.evaluation import COLUMNS, Gold, Truth, golds_of_truths, read_truths
+from replay.evaluation.labels import Labels
+from replay.evaluation.sources import GoldFile, read_golds
 from replay.methods.leaderboard import CAUSAL, ENTRIES, Entry, Standing, leaderboard, to_json
 
 SCHEMA = "omnitrace.leaderboard/1"
+
+
+PLANTED = 2
+"""Planted samples of each modality and axis where no number is given."""
+
+
+@dataclass(frozen=True)
+class OwnOptions:
+    """Which model and data of the user's own take the place of planted ones.
+
+    Parameters
+    ----------
+    model
+        a model folder, GGUF file, PEFT adapter folder or hub id: record it on --samples and
+        compare the methods there
+    evidence
+        with --model: what is true of the samples, a labels file or a truth file as `omnitrace
+        evaluate` takes them
+    responses
+        with --model: JSON lines of answers to record instead of generating any
+    recording
+        with --model: a TOML file of keys of `omnitrace record`, such as level, device or
+        max_new_tokens
+    """
+
+    model: str = ""
+    evidence: Path | None = None
+    responses: Path | None = None
+    recording: Path | None = None
 
 
 @dataclass(frozen=True)
@@ -31,8 +75,6 @@ class PlantedOptions:
 
     Parameters
     ----------
-    samples
-        samples of each modality and axis of difficulty
     modality
         only this modality: text, image, audio or video; may be given several times
     axis
@@ -42,55 +84,198 @@ class PlantedOptions:
         whose seeds: choose, to choose settings on; test, for numbers that are reported; confirm,
         for those of what was changed after test was looked at
     masks
-        ablations a sample
+        ablations a sample, with --model too
     """
 
-    samples: Annotated[int, Parameter(validator=Number(gte=1, lte=10_000))] = 2
+    samples: Annotated[int, Parameter(parse=False)] = PLANTED
     modality: tuple[str, ...] = ()
     axis: tuple[str, ...] = ()
     split: Literal["choose", "test", "confirm"] = "test"
     masks: Annotated[int, Parameter(validator=Number(gte=8, lte=4096))] = 64
 
 
+@dataclass(frozen=True)
+class CompetingOptions:
+    """Which methods are compared.
+
+    Parameters
+    ----------
+    method
+        only this entry of the leaderboard; may be given several times
+    config
+        a TOML configuration that competes too, under the name of its file; several may be given
+    """
+
+    method: tuple[str, ...] = ()
+    config: tuple[Path, ...] = ()
+
+
+@dataclass(frozen=True)
+class Recorded:
+    """What the methods are compared on.
+
+    `pass_seconds`: what a masked pass took, NaN if there was none; `failed`: id → sentence, of the
+    samples that could not be recorded, ablated or held against their evidence.
+    """
+
+    run: Run
+    golds: Mapping[str, Gold]
+    pass_seconds: float
+    failed: dict[str, str] = field(default_factory=dict)
+
+
 def benchmark(
     folder: Path | None = None,
     *,
+    samples: int | Path = PLANTED,
+    own: Annotated[OwnOptions, Parameter(name="*")] = OwnOptions(),
     planted: Annotated[PlantedOptions, Parameter(name="*")] = PlantedOptions(),
-    method: tuple[str, ...] = (),
-    config: tuple[Path, ...] = (),
+    competing: Annotated[CompetingOptions, Parameter(name="*")] = CompetingOptions(),
     json: bool = False,
 ) -> int:
-    """Attribution methods on planted evidence: F1 against true causes, faithfulness, cost.
+    """Attribution methods on evidence that is known: F1 against it, faithfulness, cost.
 
     Makes prompts of text, images, audio and video that are hard in six ways, records the bundled
-    model's answers with ablations, and prints a leaderboard (docs/faithfulness.md).
+    model's answers with ablations, and prints a leaderboard (docs/faithfulness.md). With --model,
+    --samples and --evidence the same leaderboard is of a model and samples of your own.
 
     Parameters
     ----------
     folder
         keep samples, truth and run here, and go on from what is there; nothing is kept otherwise
-    method
-        only this entry of the leaderboard; may be given several times
-    config
-        a TOML configuration that competes too, under the name of its file; several may be given
+    samples
+        how many samples of each modality and axis are made, from 1 to 10000; with --model, the
+        samples file
     json
         print JSON (schema omnitrace.leaderboard/1) instead of tables
     """
-    entries = entries_of(method) | entries_of_files(config)
+    entries = entries_of(competing.method) | entries_of_files(competing.config)
     with kept_or_temporary(folder) as place:
-        run, pass_seconds = record_planted(place, planted)
-        golds = golds_of_truths(run, read_truths(place / "truth.jsonl"))
-        standings = leaderboard(run, golds, entries)
-    right = sum(int(gold.judged.sum()) for gold in golds.values())
-    sentences = sum(len(gold.judged) for gold in golds.values())
-    narrate(f"{len(golds)} samples; {right} of {sentences} sentences are right and count.")
-    rows = to_json(standings, pass_seconds)
+        if own.model:
+            made = record_own(place, samples, own, planted)
+            about: dict[str, Any] = {"model": made.run.identity["model"]}
+        else:
+            planted = replace(planted, samples=number_of_samples(samples, own))
+            made = record_and_judge_planted(place, planted)
+            about = {"split": planted.split}
+        if not made.golds:
+            narrate("No sample could be compared.")
+            return narrate_failures(made.failed.values()) or 1
+        standings = leaderboard(made.run, made.golds, entries)
+    right = sum(int(gold.judged.sum()) for gold in made.golds.values())
+    sentences = sum(len(gold.judged) for gold in made.golds.values())
+    narrate(f"{len(made.golds)} samples; {right} of {sentences} sentences are right and count.")
+    rows = to_json(standings, made.pass_seconds)
+    name, groups = groups_of(made.golds, bool(own.model))
     if json:
-        print_json(document(rows, standings, planted))
+        about |= {"masks": planted.masks, "failed": made.failed}
+        print_json(document(rows, standings, about, name, groups))
     else:
         show(rows)
-        show_axes(standings)
-    return 0
+        show_groups(standings, name, groups)
+    return narrate_failures(made.failed.values())
+
+
+def number_of_samples(samples: int | Path, own: OwnOptions) -> int:
+    """How many planted samples are made; CommandError for what belongs to a model of one's own."""
+    for name in ("evidence", "responses", "recording"):
+        if getattr(own, name) is not None:
+            raise CommandError(f"--{name} is of a model of your own: name it with --model.")
+    if isinstance(samples, Path) or not 1 <= samples <= 10_000:
+        raise CommandError(
+            f"--samples {samples}: without --model it is how many samples of each modality and "
+            "axis are made, from 1 to 10000; with --model it names a samples file."
+        )
+    return samples
+
+
+def record_own(
+    folder: Path, samples: int | Path, own: OwnOptions, planted: PlantedOptions
+) -> Recorded:
+    """The samples recorded with the model, ablated and held against their evidence.
+
+    CommandError or OmniTraceError for what is wrong with options and files, before torch or the
+    model is loaded. What is wrong with one sample is in `failed`.
+    """
+    path, read, golds = read_own(samples, own, planted)
+    config = load_toml(RecordConfig(), own.recording) if own.recording else RecordConfig()
+    answers = str(own.responses) if own.responses else ""
+    config = replace(config, model=own.model, responses=answers, ablations=0)
+    find_checkpoint(config.model, config.revision, config.trust_remote_code, config.tokenizer)
+    if own.responses:
+        read_responses(own.responses, [sample.id for sample in read])
+    with loading():
+        from recorder.ablation.ablate import ablate_inputs
+        from recorder.record import record
+
+    place = folder / "run"
+    with progress_bar() as report:
+        failed = dict(record(path, place, config, report, read).failed)
+    same = {one.name for one in fields(RecordConfig)} & {one.name for one in fields(AblateConfig)}
+    shared = {name: getattr(config, name) for name in same}
+    began = time.perf_counter()
+    with progress_bar() as report:
+        ablate = AblateConfig(**shared, samples=str(path), masks=planted.masks)
+        added = ablate_inputs(place, ablate, report)
+    seconds = time.perf_counter() - began
+    run, wrong, found = open_run(place), dict[str, str](), dict[str, Gold]()
+    for id, gold in each_sample(run, [s.id for s in read if s.id in run], golds.gold, wrong):
+        found[id] = gold
+    failed |= added.failed | {id: sample_sentence(id, why) for id, why in wrong.items()}
+    passes = added.added * planted.masks
+    return Recorded(run, found, seconds / passes if passes else float("nan"), failed)
+
+
+def read_own(
+    samples: int | Path, own: OwnOptions, planted: PlantedOptions
+) -> tuple[Path, list[Sample], GoldFile]:
+    """The samples file, what it holds and what is true of it.
+
+    CommandError for options that do not go together, for evidence of unknown samples, for samples
+    without any, and for a file that names no evidence at all; else as `read_samples`, `read_golds`.
+    """
+    for name in ("modality", "axis", "split"):
+        if getattr(planted, name) != getattr(PlantedOptions(), name):
+            raise CommandError(f"--{name} is of planted samples: leave it out with --model.")
+    if not isinstance(samples, Path):
+        raise CommandError("with --model, name the samples file: --samples FILE.")
+    if own.evidence is None:
+        raise CommandError(
+            "with --model, name what is true of the samples: --evidence FILE, labels or truths as "
+            "omnitrace evaluate takes them."
+        )
+    read, golds = read_samples(samples), read_golds(own.evidence)
+    rows, known = golds.rows.by_id, {sample.id for sample in read}
+    for id in rows:
+        if id not in known:
+            raise CommandError(
+                f"{golds.rows.where(id)}: {samples} has no sample '{one_line(id)}'; take the line "
+                "out, or name the samples that it was made for."
+            )
+    missing = [sample.id for sample in read if sample.id not in rows]
+    if missing:
+        raise CommandError(
+            f"{own.evidence} has no line for {len(missing)} of {len(read)} samples, the first "
+            f"'{one_line(missing[0])}': add it, or take the sample out of {samples}."
+        )
+    if not any(map(names_evidence, rows.values())):
+        raise CommandError(
+            f"{own.evidence} names no evidence of any sentence: label what supports the answers."
+        )
+    return samples, read, golds
+
+
+def names_evidence(row: Labels | Truth) -> bool:
+    """Whether any sentence has a source."""
+    if isinstance(row, Labels):
+        return any(any(one.lists.values()) for one in row.labels)
+    return any(sentence.evidence for sentence in row.sentences)
+
+
+def record_and_judge_planted(folder: Path, planted: PlantedOptions) -> Recorded:
+    """Planted samples, recorded with the bundled model, and their truths."""
+    run, seconds = record_planted(folder, planted)
+    return Recorded(run, golds_of_truths(run, read_truths(folder / "truth.jsonl")), seconds)
 
 
 def entries_of(names: Sequence[str]) -> dict[str, Entry]:
@@ -166,16 +351,24 @@ def show(rows: Sequence[Mapping[str, Any]]) -> None:
     out().print(made)
 
 
-def show_axes(standings: Sequence[Standing]) -> None:
-    """F1 of all labels by axis of difficulty."""
-    groups = {one.id: axis_of(one.id) for one in standings[0].judgements}
+def show_groups(standings: Sequence[Standing], name: str, groups: Mapping[str, str]) -> None:
+    """F1 of all labels by group, if there are several; `groups`: sample id → its group."""
     names = list(dict.fromkeys(groups.values()))
-    heads = [f"{name.removeprefix('near-')}>" for name in names]
-    made = table("F1 by difficulty", "method", *heads)
+    if len(names) < 2:
+        return
+    heads = [f"{one_line(group, 20).removeprefix('near-')}>" for group in names]
+    made = table(f"F1 by {name}", "method", *heads)
     for standing in standings:
         f1 = standing.by_group(groups)
-        made.add_row(plain(standing.name), *(f"{f1[name]:.2f}" for name in names))
+        made.add_row(plain(standing.name), *(f"{f1[group]:.2f}" for group in names))
     out().print(made)
+
+
+def groups_of(golds: Mapping[str, Gold], own: bool) -> tuple[str, dict[str, str]]:
+    """How samples are grouped, and the group of each: planted ones by axis, a user's by task."""
+    if own:
+        return "task", {id: gold.task or "other" for id, gold in golds.items()}
+    return "axis", {id: axis_of(id) for id in golds}
 
 
 def axis_of(id: str) -> str:
@@ -189,10 +382,13 @@ def number(value: Mapping[str, Any] | None, digits: int = 2) -> str:
 
 
 def document(
-    rows: Sequence[dict[str, Any]], standings: Sequence[Standing], planted: PlantedOptions
+    rows: Sequence[dict[str, Any]],
+    standings: Sequence[Standing],
+    about: Mapping[str, Any],
+    name: str,
+    groups: Mapping[str, str],
 ) -> dict[str, Any]:
-    """All rows as JSON data, each with its F1 by axis."""
+    """All rows as JSON data, each with its F1 by group."""
     for row, standing in zip(rows, standings, strict=True):
-        row["f1_by_axis"] = standing.by_group({j.id: axis_of(j.id) for j in standing.judgements})
-    about = {"schema": SCHEMA, "split": planted.split, "masks": planted.masks}
-    return {**about, "samples": len(standings[0].judgements), "methods": rows}
+        row[f"f1_by_{name}"] = standing.by_group(groups)
+    return {"schema": SCHEMA, **about, "samples": len(groups), "methods": rows}
