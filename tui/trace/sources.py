@@ -14,6 +14,7 @@ import numpy as np
 from omnitrace.arrays import Float32
 from omnitrace.timeline import Modality
 from replay import Dropped, Source
+from replay.faithfulness.verdict import CAUSED, Verdict
 from tui.draw.colours import LETTERS
 from tui.draw.lines import Piece, bar
 from tui.trace.names import name, number
@@ -21,6 +22,7 @@ from tui.trace.state import StepView
 from tui.trace.target import Target, TargetTable
 
 _NAME_CELLS = 60
+_VERDICT = 12  # cells of a verdict
 _WIDE = 52  # cells from which a curated source has room for a bar too
 
 
@@ -87,8 +89,8 @@ class OtherSource(NamedTuple):
 class SpanSources(UnitTable):
     """The curated sources of one span, then the dropped ones with the rule that dropped them.
 
-    Compared to another attribution: `+` where only this one keeps a source, `-` where only the
-    other.
+    Where removals of units were recorded, what each did. Compared to another attribution: `+`
+    where only this one keeps a source, `-` where only the other.
     """
 
     _shown: tuple[object, ...] | None = None
@@ -105,7 +107,7 @@ class SpanSources(UnitTable):
             return
         self._shown = shown
         span = attribution.spans[k]
-        self._units = attribution.units
+        self._units, self._verdicts = attribution.units, dict(span.verdicts)
         own: list[Source | Dropped] = [*span.sources, *span.dropped]
         named = {attribution.units.id[source.unit] for source in own}
         self._others = _kept(view)
@@ -114,7 +116,8 @@ class SpanSources(UnitTable):
         self.units_shown = [-1 if isinstance(s, OtherSource) else s.unit for s in self._sources]
         kept, lost = len(span.sources), len(span.dropped)
         number = f"span {k + 1} · thinking" if span.thinking else f"span {k + 1}"
-        self.border_title = f"{number} · {kept} kept, {lost} dropped · share run score"
+        tested = " · effect of removal in nats" if self._verdicts else ""
+        self.border_title = f"{number} · {kept} kept, {lost} dropped · share run score{tested}"
         if self._sources:
             self.fill(len(self._sources))
         else:
@@ -142,6 +145,10 @@ class SpanSources(UnitTable):
             yield bar(source.mass, width // 6), palette.bar[modality]
             yield " ", style
         used = 21 + (width // 6 + 1 if width >= _WIDE else 0)
+        if self._verdicts:
+            verdict = self._verdicts.get(source.unit, Verdict())
+            yield f"{_verdict(verdict):<{_VERDICT}} ", style
+            used += _VERDICT + 1
         yield name(self._units, source.unit, width - used).ljust(width), style
 
     def _sign(self, source: Source | Dropped) -> str:
@@ -156,6 +163,13 @@ def _numbers(source: Source | Dropped) -> str:
     if isinstance(source, Source):
         return f"{source.mass:4.2f} {source.run:4.2f}  {source.score:4.2f}"
     return f"{source.mass:4.2f} {source.rule:<10}"
+
+
+def _verdict(verdict: Verdict) -> str:
+    """What the removal of a source did: `caused −4.0`, in nats of the span's log-odds."""
+    if verdict.cause != CAUSED or verdict.effect is None:
+        return verdict.cause
+    return f"{verdict.cause} −{verdict.effect:.1f}"
 
 
 def _kept(view: StepView) -> dict[str, OtherSource] | None:

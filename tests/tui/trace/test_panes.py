@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from dataclasses import replace
 
 from textual.app import App, ComposeResult
 
 from replay import PRESETS, Replayer
+from tests.replay.faithfulness.made import every_mask, needing
 from tests.tui.drive import shown
 from tests.tui.samples import PLAIN, planted_trace
 from tui.draw.lines import Lines
@@ -62,6 +64,32 @@ async def test_a_source_that_only_the_other_attribution_has_points_at_no_unit() 
     span = ANSWER.attribution.spans[1]
     own = [s.unit for s in span.sources] + [s.unit for s in span.dropped]
     assert units == own + [None] * (len(rows) - len(own))
+
+
+async def test_what_the_removal_of_a_source_did_is_said() -> None:
+    pane, units = SpanSources("span-sources"), TRACE.units(PLAIN.units)
+    effect = needing(1, weight=4.0)
+    made = every_mask(TRACE, units.owner_of_tokens(TRACE.n), effect)
+    alone_rows = (~made.kept).sum(axis=1) < 2  # nothing, or one unit, is removed
+    rows = {"kept": made.kept, "why": made.why, "held_out": made.held_out}
+    few = {name: values[alone_rows] for name, values in rows.items()}
+    tested = replace(made, **few, log_odds=made.log_odds[alone_rows])
+    replayer = Replayer(replace(TRACE, ablations={"any": tested}))
+    request = Request(0, PLAIN, PRESETS["release"], "token", 1.0)
+    answer = answer_for(request, Opened.of(0, replayer), None)
+    async with alone(pane):
+        pane.show_step(step_view(answer, 9))
+        rows_shown = shown(pane).splitlines()
+    sources = [*answer.attribution.spans[1].sources, *answer.attribution.spans[1].dropped]
+    assert "effect of removal" in str(pane.border_title)
+    assert len(sources) > 1
+    for source, row in zip(sources, rows_shown, strict=False):
+        if source.unit == 1:
+            assert " caused −" in row
+        elif source.unit == len(units) - 1:
+            assert " untested " in row, "the unit that asks is in every mask"
+        else:
+            assert " not needed " in row
 
 
 async def test_the_detail_of_another_step_is_not_shown() -> None:
