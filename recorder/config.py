@@ -58,7 +58,7 @@ class RecordConfig:
         "head's mass on each unit; qk, also queries and keys",
         choices=LEVELS,
     )
-    signals: str = option("", "names with commas between; empty: all that the level has")
+    signals: str = option("", "names with commas between; empty: the usual ones of the level")
     first_step: str = option(
         "both",
         "readings of the first step: the last query's, or also the mean over the whole prompt, "

@@ -33,6 +33,7 @@ from recorder.passes.decoder import attending_layers, layer_types
 from recorder.passes.generate import Answer, GenerationOptions, force, generate
 from recorder.passes.observers import CaptureOptions
 from recorder.signals import GRADIENT_SIGNALS, SIGNALS
+from recorder.signals.kinds import AttentionSignal, GradientSignal
 from recorder.tags import Tagger, align_pos, prompt_sentences
 
 NO_WEIGHING = (
@@ -210,16 +211,15 @@ def options_of(config: RecordConfig) -> GenerationOptions:
 
 def signal_names(config: RecordConfig) -> list[str]:
     """The signals that are recorded, sorted; CommandError for a name that the level has not."""
-    apart = {name: signal.by_layer for name, signal in SIGNALS.items()}
-    apart |= {name: signal.by_layer for name, signal in GRADIENT_SIGNALS.items()}
-    legal = sorted(name for name in apart if config.level == "layers" or not apart[name])
+    every: dict[str, AttentionSignal | GradientSignal] = {**SIGNALS, **GRADIENT_SIGNALS}
+    legal = sorted(name for name in every if config.level == "layers" or not every[name].by_layer)
     wanted = [name.strip() for name in config.signals.split(",") if name.strip()]
     for name in wanted:
         if name not in legal:
             raise CommandError(
                 f"level {config.level} has no signal '{name}': {nearest(name, legal)}."
             )
-    return sorted(set(wanted)) or legal
+    return sorted(set(wanted)) or [name for name in legal if every[name].usual]
 
 
 def _arrays(answer: Answer) -> Mapping[str, Any]:

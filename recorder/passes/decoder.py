@@ -27,6 +27,7 @@ ATTENDING = frozenset(
     {"full_attention", "sliding_attention", "chunked_attention", "indexed_attention"}
 )
 HYBRID = frozenset({"hybrid", "hybrid_sliding"})
+WINDOWED = frozenset({"sliding_attention", "chunked_attention", "hybrid_sliding"})
 RECURRENT = frozenset({"linear_attention", "conv"})
 STATELESS = frozenset({"moe", "mlp"})
 KNOWN = ATTENDING | HYBRID | RECURRENT | STATELESS
@@ -78,6 +79,13 @@ def attending_layers(config: Any) -> tuple[int, ...]:
             "model with attention layers."
         )
     return found
+
+
+def whole_layers(config: Any) -> tuple[int, ...]:
+    """Indices of the attending layers whose type sees the whole prompt; of all that attend, if
+    every one of them has a window or chunks."""
+    types, attending = layer_types(config), attending_layers(config)
+    return tuple(i for i in attending if types[i] not in WINDOWED) or attending
 
 
 def is_recurrent(config: Any) -> bool:

@@ -38,7 +38,6 @@ from recorder.passes.batch import collate, is_out_of_memory
 from recorder.passes.capture import watching
 from recorder.passes.decoder import (
     States,
-    attending_layers,
     in_pieces,
     is_recurrent,
     of_sample,
@@ -50,6 +49,7 @@ from recorder.passes.observers import (
     MAX_SCORES,
     BatchObservers,
     CaptureOptions,
+    Layers,
     Lengths,
     packed,
 )
@@ -172,7 +172,7 @@ def generate(
     if a prompt and its response would exceed the model's positions.
     """
     lengths = _lengths(adapter, prepared, options.max_new_tokens)
-    observers = BatchObservers(attending_layers(adapter.model.config), lengths, capture)
+    observers = BatchObservers(Layers.of(adapter.model.config), lengths, capture)
     activation = Activation(adapter.model, lengths)
     with watching(*observers.observers), activation.reading():
         steps, sequences, cache, states = _pass_prompts(adapter, prepared, options, should_continue)
@@ -202,7 +202,7 @@ def force(
     """
     longest = max(len(response) for response in responses)
     lengths = _lengths(adapter, prepared, max(longest, 1))
-    observers = BatchObservers(attending_layers(adapter.model.config), lengths, capture)
+    observers = BatchObservers(Layers.of(adapter.model.config), lengths, capture)
     device = adapter.model.device
     ids = torch.zeros(len(responses), max(longest, 1), dtype=torch.long, device=device)
     for row, response in zip(ids, responses, strict=True):
@@ -353,7 +353,7 @@ class _PassedBatch:
 
     def _gradient_signals(self, sample: int, steps: int) -> dict[str, SignalRows]:
         """Gradients have no mean over prompt queries: the release too takes the last query's."""
-        signals, layers = self.observers.capture.gradients, self.observers.layers
+        signals, layers = self.observers.capture.gradients, self.observers.layers.attending
         if not signals:
             return {}
         rows = gradient_rows(self.adapter.model, self._generated(sample, steps), signals)

@@ -13,7 +13,7 @@ between steps. Knows caches and attention tensors; no sample and no store.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
@@ -28,6 +28,9 @@ from recorder.passes.layer_pass import LayerPass, softmax_with_sinks
 from recorder.signals.kinds import GradientSignal
 
 Tape = list[torch.Tensor]
+Products = Mapping[tuple[bool, bool], torch.Tensor]
+"""Whether of log-odds and whether positive, as of `GradientSignal` → the mean over heads of A ⊙
+∂y/∂A, (attending layers, rows, keys) float32."""
 
 MAX_SCORES = 1 << 26
 """Elements of one block's attention over all layers and heads: 256 MB of float32, held twice."""
@@ -57,24 +60,26 @@ def gradient_rows(
     """Each signal's row of each step, (1 or attending layers, n + t) float32 on the CPU, t from 0
     to T - 1."""
     rows: dict[str, list[torch.Tensor]] = {name: [] for name in signals}
-    for start, signed in _blocks(model, generated):
+    wanted = sorted({(signal.log_odds, signal.positive) for signal in signals.values()})
+    for start, products in _blocks(model, generated, wanted):
         keys = generated.prompt + start
         for name, signal in signals.items():
-            scores = signal.reduce(signed).cpu()
+            scores = signal.reduce(products[signal.log_odds, signal.positive]).cpu()
             apart = scores if signal.by_layer else scores[None]
-            rows[name] += [apart[:, t, : keys + t] for t in range(signed.shape[1])]
+            rows[name] += [apart[:, t, : keys + t] for t in range(apart.shape[1])]
     return rows
 
 
-def _blocks(model: Any, generated: Generated) -> Iterator[tuple[int, torch.Tensor]]:
-    """The first step of each block, and its signed mean over heads of A ⊙ ∂z_t/∂A: (attending
-    layers, rows, keys)."""
+def _blocks(
+    model: Any, generated: Generated, wanted: Sequence[tuple[bool, bool]]
+) -> Iterator[tuple[int, Products]]:
+    """The first step of each block, and what is `wanted` of it."""
     steps, past = len(generated.targets), generated.prompt - 1
     if is_recurrent(model.config):
         cache = cropped(generated.cache, past)
         for step in range(steps):
             with allow_mutation_on_saved_tensors():  # states are written in place
-                yield step, _signed(model, generated, cache, step, step + 1)
+                yield step, _products(model, generated, cache, range(step, step + 1), wanted)
             cache = detached(cache)
         return
     heads = model.config.get_text_config().num_attention_heads
@@ -82,13 +87,16 @@ def _blocks(model: Any, generated: Generated) -> Iterator[tuple[int, torch.Tenso
     block = max(1, MAX_SCORES // (layers * heads * (generated.prompt + steps)))
     for start in range(0, steps, block):
         cache = cropped(generated.cache, past + start)
-        yield start, _signed(model, generated, cache, start, min(start + block, steps))
+        part = range(start, min(start + block, steps))
+        yield start, _products(model, generated, cache, part, wanted)
 
 
-def _signed(model: Any, generated: Generated, cache: Any, start: int, end: int) -> torch.Tensor:
-    """Of steps start … end - 1, run on top of `cache`, which grows: (attending layers, rows,
-    keys)."""
-    placed = {}
+def _products(
+    model: Any, generated: Generated, cache: Any, part: range, wanted: Sequence[tuple[bool, bool]]
+) -> Products:
+    """Of some steps, run on top of `cache`, which grows: one backward pass for the logits, one for
+    the log-odds."""
+    placed, start, end = {}, part.start, part.stop
     if generated.positions is not None:
         placed["position_ids"] = generated.positions[..., start:end]
     with torch.enable_grad(), _taping() as tape:
@@ -98,11 +106,34 @@ def _signed(model: Any, generated: Generated, cache: Any, start: int, end: int) 
             use_cache=True,
             **placed,
         ).logits[0]
-        chosen = _wide(logits).gather(1, generated.targets[start:end, None])
-        gradients = torch.autograd.grad(chosen.sum(), tape)
-    with torch.no_grad():
-        products = (a * g for a, g in zip(tape, gradients, strict=True))
-        return torch.stack([product.mean(dim=0) for product in products]).float()
+        logits, targets = _wide(logits), generated.targets[start:end, None]
+        kinds = sorted({log_odds for log_odds, _ in wanted})
+        values = [(_log_odds if kind else _logits)(logits, targets).sum() for kind in kinds]
+        found: dict[tuple[bool, bool], torch.Tensor] = {}
+        for kind, value in zip(kinds, values, strict=True):
+            gradients = torch.autograd.grad(value, tape, retain_graph=kind != kinds[-1])
+            own = [positive for log_odds, positive in wanted if log_odds == kind]
+            found |= {(kind, sign): _mean_products(tape, gradients, sign) for sign in own}
+    return found
+
+
+def _logits(logits: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
+    """z_t, (rows, 1)."""
+    return logits.gather(1, targets)
+
+
+def _log_odds(logits: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
+    """z_t - logsumexp of the other logits, (rows, 1)."""
+    others = logits.scatter(1, targets, -torch.inf)
+    return logits.gather(1, targets) - others.logsumexp(1, keepdim=True)
+
+
+@torch.no_grad()
+def _mean_products(tape: Tape, gradients: Sequence[torch.Tensor], positive: bool) -> torch.Tensor:
+    """The mean over heads of each layer's A ⊙ ∂y/∂A, where `positive` of max(0, A ⊙ ∂y/∂A)."""
+    products = (a * g for a, g in zip(tape, gradients, strict=True))
+    signed = (product.clamp_min_(0) if positive else product for product in products)
+    return torch.stack([product.mean(dim=0) for product in signed]).float()
 
 
 @contextmanager

@@ -20,6 +20,7 @@ from omnitrace.attention import HeadMass, QueryKeys
 from omnitrace.errors import SampleError
 from omnitrace.trace import SignalRows
 from recorder.passes.capture import output_projection
+from recorder.passes.decoder import attending_layers, whole_layers
 from recorder.passes.layer_pass import LayerPass
 from recorder.signals.kinds import AttentionSignal, GradientSignal, LayerRows
 
@@ -60,6 +61,25 @@ class Lengths:
     def response_queries(self, layer_pass: LayerPass) -> int:
         """How many of the last queries predict a token of the response."""
         return max(0, min(layer_pass.query.shape[2], layer_pass.key.shape[2] - self.width + 1))
+
+
+@dataclass(frozen=True)
+class Layers:
+    """Indices of the layers that attend, in order, and of those `whole` ones that see the whole
+    prompt."""
+
+    attending: tuple[int, ...]
+    whole: tuple[int, ...]
+
+    @classmethod
+    def of(cls, config: Any) -> Layers:
+        """Those of a model configuration."""
+        return cls(attending_layers(config), whole_layers(config))
+
+    def rows(self, layer: int, rows: torch.Tensor) -> LayerRows:
+        """The rows of one of them as signals take them."""
+        last, whole = layer == self.attending[-1], layer in self.whole
+        return LayerRows(rows, last, len(self.attending), whole, len(self.whole))
 
 
 class Norms:
@@ -115,35 +135,41 @@ def output_matrix(layer_pass: LayerPass) -> torch.Tensor:
 
 @dataclass(eq=False)
 class Rows:
-    """The rows of each signal at every step, moved to the CPU as they come.
-
-    `layers`: the indices of those that attend; `norms` for the signals that need them.
-    """
+    """The rows of each signal at every step, moved to the CPU as they come; `norms` for the signals
+    that need them."""
 
     signals: Mapping[str, AttentionSignal]
-    layers: Sequence[int]
+    layers: Layers
     lengths: Lengths
     norms: Norms
     _pass: dict[str, list[torch.Tensor]] = field(default_factory=dict, init=False)
+    _visible: torch.Tensor | int = field(default=0, init=False)
     _kept: dict[str, list[torch.Tensor]] = field(default_factory=dict, init=False)
 
     def observe(self, layer_pass: LayerPass) -> None:
         predicting = self.lengths.response_queries(layer_pass)
         if not predicting:
             return
-        last = layer_pass.layer == self.layers[-1]
-        rows = LayerRows(layer_pass.last_rows(predicting), last, len(self.layers))
+        rows = self.layers.rows(layer_pass.layer, layer_pass.last_rows(predicting))
+        if any(signal.over_visible for signal in self.signals.values()):
+            self._visible = self._visible + visible_keys(layer_pass, predicting)
         for name, share in _shares(self.signals, rows, self.norms, layer_pass.layer):
             shares = self._pass.setdefault(name, [])
             if self.signals[name].by_layer or not shares:
                 shares.append(share)
             else:
                 shares[0] = shares[0] + share.to(shares[0].device)
-        if last:
-            for name, shares in self._pass.items():
-                moved = torch.stack([share.cpu() for share in shares])
-                self._kept.setdefault(name, []).append(moved)
-            self._pass.clear()
+        if rows.last:
+            self._finish_pass()
+
+    def _finish_pass(self) -> None:
+        for name, shares in self._pass.items():
+            moved = torch.stack([share.cpu() for share in shares])
+            if self.signals[name].over_visible:
+                moved /= torch.as_tensor(self._visible).clamp_min(1)
+            self._kept.setdefault(name, []).append(moved)
+        self._pass.clear()
+        self._visible = 0
 
     def values(self, name: str, sample: int, steps: int) -> Float32:
         """The first `steps` rows of one sample as `SignalRows.values` has them."""
@@ -159,6 +185,18 @@ class Rows:
                 if t < steps:
                     yield t, kept[:, sample, query]
                 t += 1
+
+
+def visible_keys(layer_pass: LayerPass, queries: int) -> torch.Tensor | int:
+    """1 where one of the last `queries` may see a key, else 0: int32 on the CPU, to be broadcast to
+    (batch, queries, keys)."""
+    every = layer_pass.query.shape[2]
+    allowed = layer_pass.allowed(every - queries, every, layer_pass.key.shape[2])
+    if allowed is None:
+        return 1
+    seen = allowed if allowed.dtype == torch.bool else allowed >= 0
+    shape = (1,) * (4 - seen.dim()) + seen.shape
+    return seen.reshape(shape).any(dim=1).int().cpu()
 
 
 def _shares(
@@ -188,7 +226,7 @@ class PromptMean:
     row of step 0."""
 
     signals: Mapping[str, AttentionSignal]
-    layers: Sequence[int]
+    layers: Layers
     lengths: Lengths
     norms: Norms
     _sums: dict[str, torch.Tensor] = field(default_factory=dict, init=False)
@@ -216,9 +254,7 @@ class PromptMean:
             # The rows of padding see nothing: they are not numbers.
             rows[sample, :, : max(0, min(pad - first, end - start))] = 0
         layer, reach = layer_pass.layer, rows.shape[3]
-        summed = LayerRows(
-            rows.sum(dim=2, keepdim=True), layer == self.layers[-1], len(self.layers)
-        )
+        summed = self.layers.rows(layer, rows.sum(dim=2, keepdim=True))
         for name, share in _shares(self.signals, summed, self.norms, layer):
             if name not in self._sums:
                 self._sums[name] = share.new_zeros(len(share), self.lengths.width)
@@ -337,14 +373,13 @@ def _bits(values: torch.Tensor) -> npt.NDArray[Any]:
 
 
 class BatchObservers:
-    """All observers of a batch that passes through the model; `layers`: indices of those that
-    attend."""
+    """All observers of a batch that passes through the model."""
 
-    def __init__(self, layers: tuple[int, ...], lengths: Lengths, capture: CaptureOptions) -> None:
+    def __init__(self, layers: Layers, lengths: Lengths, capture: CaptureOptions) -> None:
         norms, signals = Norms(), capture.signals
         self.layers = layers
         self.rows = Rows(signals, self.layers, lengths, norms)
-        summed = {name: signal for name, signal in signals.items() if not signal.by_layer}
+        summed = {name: signal for name, signal in signals.items() if signal.has_prompt_mean}
         self.means = PromptMean(summed, self.layers, lengths, norms)
         self.heads = PooledHeads(capture.unit_of, lengths) if capture.unit_of is not None else None
         self.inner = QueriesAndKeys(lengths) if capture.queries_and_keys else None
@@ -361,8 +396,8 @@ class BatchObservers:
     def signals(self, sample: int, steps: int) -> dict[str, SignalRows]:
         found = {}
         for name, signal in self.capture.signals.items():
-            layers = self.layers if signal.by_layer else ()
-            mean = self.capture.prompt_mean and not signal.by_layer
+            layers = self.layers.attending if signal.by_layer else ()
+            mean = self.capture.prompt_mean and signal.has_prompt_mean
             first = self.means.values(name, sample) if mean else None
             found[name] = SignalRows(self.rows.values(name, sample, steps), layers, first)
         return found

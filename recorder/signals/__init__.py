@@ -8,11 +8,24 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from recorder.signals import attention, attgrads, attgrads_last, attmean, attnorm, gradients, rawatt
+from recorder.signals import (
+    attention,
+    attfull,
+    attgrads,
+    attgrads_last,
+    attgrads_positive,
+    attmean,
+    attnorm,
+    attvisible,
+    gradients,
+    rawatt,
+)
 from recorder.signals.kinds import AttentionSignal, GradientSignal
 
 SIGNALS: Mapping[str, AttentionSignal] = {
     "attmean": attmean.SIGNAL,
+    "attfull": attfull.SIGNAL,
+    "attvisible": attvisible.SIGNAL,
     "rawatt": rawatt.SIGNAL,
     "attnorm": attnorm.SIGNAL,
     "attention": attention.SIGNAL,
@@ -22,6 +35,7 @@ SIGNALS: Mapping[str, AttentionSignal] = {
 GRADIENT_SIGNALS: Mapping[str, GradientSignal] = {
     "attgrads": attgrads.SIGNAL,
     "attgrads-last": attgrads_last.SIGNAL,
+    "attgrads-positive": attgrads_positive.SIGNAL,
     "gradients": gradients.SIGNAL,
 }
 """What is read from the gradients once the answer is known."""

@@ -9,7 +9,7 @@ from recorder.signals.kinds import AttentionSignal, LayerRows
 
 
 def _reduce(layer: LayerRows) -> torch.Tensor:
-    return layer.rows.mean(dim=1)
+    return layer.mean
 
 
 SIGNAL = AttentionSignal(_reduce, by_layer=True)

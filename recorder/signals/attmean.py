@@ -8,7 +8,7 @@ from recorder.signals.kinds import AttentionSignal, LayerRows
 
 
 def _reduce(layer: LayerRows) -> torch.Tensor:
-    return layer.rows.mean(dim=1) / layer.layers
+    return layer.mean / layer.layers
 
 
 SIGNAL = AttentionSignal(_reduce)

@@ -8,7 +8,7 @@ from recorder.signals.kinds import AttentionSignal, LayerRows
 
 
 def _reduce(layer: LayerRows) -> torch.Tensor | None:
-    return layer.rows.mean(dim=1) if layer.last else None
+    return layer.mean if layer.last else None
 
 
 SIGNAL = AttentionSignal(_reduce)

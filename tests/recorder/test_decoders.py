@@ -90,13 +90,13 @@ def test_rows_and_gradients_equal_eager_forwards(name: str) -> None:
     signed_layers = by_layer(answer.signals["gradients"], count, STEPS)
     rows = {
         signal: rows_of(answer.signals[signal], len(PROMPT), STEPS)
-        for signal in ("attmean", "rawatt", "attgrads", "attgrads-last")
+        for signal in ("attmean", "rawatt", "attgrads", "attgrads-last", "attgrads-positive")
     }
     said = answer.ids.tolist()
     for t in range(STEPS):
         logits, attentions = attentions_of(eager(name), PROMPT + said[:t])
         assert len(attentions) == count
-        gradient = torch.autograd.grad(logits[-1, said[t]], attentions)
+        gradient = torch.autograd.grad(logits[-1, said[t]], attentions, retain_graph=True)
         pairs = zip(attentions, gradient, strict=True)
         signed = torch.stack([(a * g)[0, :, -1].mean(0) for a, g in pairs]).detach()
         last = torch.stack(attentions)[:, 0, :, -1].detach().mean(1)
@@ -112,6 +112,21 @@ def test_rows_and_gradients_equal_eager_forwards(name: str) -> None:
         for signal in ("attgrads", "attgrads-last"):
             expected = GRADIENT_SIGNALS[signal].reduce(signed)
             np.testing.assert_allclose(rows[signal][t], expected, atol=bound, rtol=0)
+        positive = positive_products(logits[-1], said[t], attentions)
+        bound = 1e-5 * float(positive.max())
+        assert bound > 0
+        expected = positive.mean(0)
+        np.testing.assert_allclose(rows["attgrads-positive"][t], expected, atol=bound, rtol=0)
+
+
+def positive_products(
+    logits: torch.Tensor, token: int, attentions: list[torch.Tensor]
+) -> torch.Tensor:
+    """max(0, A ⊙ ∂y/∂A) of the last query, y the log-odds of `token`: (layers · heads, keys)."""
+    others = torch.cat([logits[:token], logits[token + 1 :]])
+    gradient = torch.autograd.grad(logits[token] - others.logsumexp(0), attentions)
+    pairs = zip(attentions, gradient, strict=True)
+    return torch.cat([(a * g)[0, :, -1] for a, g in pairs]).detach().clamp(min=0)
 
 
 @every_decoder

@@ -92,7 +92,15 @@ def test_a_run_says_what_made_it(bring: Callable[..., Path], tmp_path: Path) -> 
     assert run.identity["model"] == TINY_OMNI.name
     assert run.identity["revision"].startswith("sha256:")
     assert run.identity["dtype"] == "float32"
-    assert run.identity["signals"] == ["attgrads", "attgrads-last", "attmean", "attnorm", "rawatt"]
+    assert run.identity["signals"] == [
+        "attfull",
+        "attgrads",
+        "attgrads-last",
+        "attgrads-positive",
+        "attmean",
+        "attnorm",
+        "rawatt",
+    ]
     assert (run.identity["level"], run.identity["attention"]) == ("tokens", "sdpa")
     assert run.identity["generation"] == {
         "max_new_tokens": 4, "temperature": 0.0, "top_p": 1.0, "top_k": 0, "seed": 0,

@@ -21,7 +21,7 @@ from recorder.passes import observers
 from recorder.passes.capture import install, watching
 from recorder.passes.generate import GenerationOptions
 from recorder.passes.layer_pass import attention_scores, softmax_rows
-from recorder.passes.observers import CaptureOptions, Lengths, Norms, PromptMean, Rows
+from recorder.passes.observers import CaptureOptions, Layers, Lengths, Norms, PromptMean, Rows
 from recorder.signals import SIGNALS
 from recorder.signals.kinds import AttentionSignal, LayerRows
 from tests.recorder.answers import answer_one
@@ -118,7 +118,7 @@ def test_signals_get_norms_if_they_declare_that_they_need_them(
 
     def without(layer: LayerRows) -> torch.Tensor:
         undeclared.append(layer)
-        return layer.rows.mean(dim=1)
+        return layer.mean
 
     weighted = AttentionSignal(SIGNALS["attnorm"].reduce, needs_norms=True)
     capture = CaptureOptions({"weighted": weighted, "without": AttentionSignal(without)})
@@ -158,9 +158,9 @@ def test_sliding_windows_and_chunked_prompts(chunks: tuple[int, ...]) -> None:
     model: Any = transformers.Qwen2ForCausalLM(_window_config())
     model.eval()
     ids = torch.randint(0, 50, (1, 17))
-    norms = Norms()
-    rows = Rows(SIGNALS, range(4), Lengths((13,)), norms)
-    means = PromptMean(SIGNALS, range(4), Lengths((13,)), norms)
+    norms, layers = Norms(), Layers.of(model.config)
+    rows = Rows(SIGNALS, layers, Lengths((13,)), norms)
+    means = PromptMean(SIGNALS, layers, Lengths((13,)), norms)
     install(model, "")
     with torch.inference_mode(), watching(norms, rows, means):
         cache = transformers.DynamicCache()

@@ -37,9 +37,12 @@ def eager() -> Any:
     return model
 
 
-def reference(eager: Any, inputs: dict[str, Any], said: list[int]) -> torch.Tensor:
-    """Signed mean over heads of A ⊙ ∂z/∂A at the last query, (layers, keys), for the last of
-    `said`, from one full forward over the prompt and what was said before."""
+def reference(
+    eager: Any, inputs: dict[str, Any], said: list[int]
+) -> dict[tuple[bool, bool], torch.Tensor]:
+    """A ⊙ ∂y/∂A at the last query, mean over heads, (layers, keys), for the last of `said`, from
+    one full forward over the prompt and what was said before; by whether y is the log-odds, not the
+    logit, and whether products are clamped at 0 first."""
     device = inputs["input_ids"].device
     before = torch.tensor([said[:-1]], dtype=torch.long, device=device)
     given = dict(inputs)
@@ -51,9 +54,17 @@ def reference(eager: Any, inputs: dict[str, Any], said: list[int]) -> torch.Tens
         given["position_ids"] = torch.cat([places, new], dim=-1)
     eager.model.rope_deltas = None
     out = eager(**given, output_attentions=True, use_cache=False)
-    gradient = torch.autograd.grad(out.logits[0, -1, said[-1]], out.attentions)
-    pairs = zip(out.attentions, gradient, strict=True)
-    return torch.stack([(a * g)[0, :, -1].mean(0) for a, g in pairs]).detach()
+    logits, token = out.logits[0, -1], said[-1]
+    others = torch.cat([logits[:token], logits[token + 1 :]])
+    found = {}
+    for log_odds, y in enumerate((logits[token], logits[token] - others.logsumexp(0))):
+        gradient = torch.autograd.grad(y, out.attentions, retain_graph=True)
+        products = [
+            (a * g)[0, :, -1].detach() for a, g in zip(out.attentions, gradient, strict=True)
+        ]
+        found[bool(log_odds), False] = torch.stack([each.mean(0) for each in products])
+        found[bool(log_odds), True] = torch.stack([each.clamp(min=0).mean(0) for each in products])
+    return found
 
 
 @pytest.mark.parametrize("kind", PROMPTS)
@@ -77,14 +88,17 @@ def test_gradients_equal_full_forwards(
     layers = answer.signals["gradients"].values.reshape(adapter.layers, -1)
     by_layer = [rows_of(SignalRows(values), n, len(said)) for values in layers]
     for t in range(len(said)):
-        signed = reference(eager, dict(prepared.inputs), said[: t + 1])
+        every = reference(eager, dict(prepared.inputs), said[: t + 1])
+        signed = every[False, False]
         assert signed.shape[1] == n + t
         bound = RELATIVE * float(signed.abs().max())
         assert bound > 0
         found = np.stack([layer[t] for layer in by_layer])
         np.testing.assert_allclose(found, signed, atol=bound, rtol=0)
         for name, signal in reduced.items():
-            expected = signal.reduce(signed).numpy()
+            products = every[signal.log_odds, signal.positive]
+            bound = RELATIVE * max(float(signed.abs().max()), float(products.abs().max()))
+            expected = signal.reduce(products).numpy()
             assert rows[name][t].shape == expected.shape
             np.testing.assert_allclose(rows[name][t], expected, atol=bound, rtol=0)
 
