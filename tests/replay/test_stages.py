@@ -12,6 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from omnitrace.ablations import Ablations, Row
 from omnitrace.config import Leaf, build, leaves, nested
 from omnitrace.errors import OmniTraceError
 from omnitrace.timeline import Segmentation, Segments
@@ -59,6 +60,18 @@ def others(leaf: Leaf) -> list[Any]:
     return [type(leaf.value)(value) for value in near if low <= value <= high]
 
 
+def single_removals(trace: Trace) -> Ablations:
+    """Nothing removed, then each unit of the paper's alone, with log-odds that are drawn."""
+    owner = trace.units(PAPER.units).owner_of_tokens(trace.n)
+    count = int(owner.max()) + 1
+    kept = np.array([np.arange(count) != unit for unit in range(-1, count)])
+    why = np.full(len(kept), Row.WITHOUT_UNIT, np.uint8)
+    why[0] = Row.FULL
+    none = np.zeros(count, bool)
+    odds = np.random.default_rng(0).normal(size=(len(kept), trace.T)).astype(np.float32)
+    return Ablations("any", "mask", owner, none, kept, why, np.zeros(len(kept), bool), odds)
+
+
 def rich_trace() -> Trace:
     """A trace of which every option reads another part."""
     trace = make_trace(layers=3, meta={"thinking": [0, 27]})
@@ -75,6 +88,7 @@ def rich_trace() -> Trace:
         prompt_text=text,
         taggings={"loud": tagging},
         segmentations={"halves": Segmentation("halves", halves)},
+        ablations={"any": single_removals(trace)},
         arrays={**with_queries().arrays, "activation": np.arange(trace.n, dtype=np.float32) / 8},
     )
 
