@@ -24,6 +24,7 @@ from replay.config import (
     CurationConfig,
     MappingStage,
     MassStage,
+    ReliabilityConfig,
     ReplayConfig,
     ScoreStage,
     SpanStage,
@@ -33,7 +34,7 @@ from replay.config import (
     stage,
 )
 from replay.curate import Curation, Dropped, Source, curate, pos_weights, votes
-from replay.faithfulness.verdict import Removals, Verdict, judge, removals
+from replay.faithfulness.verdict import CAUSED, Removals, Verdict, judge, removals
 from replay.mapping import (
     StepMasses,
     StepVotes,
@@ -44,6 +45,7 @@ from replay.mapping import (
     voting_steps,
 )
 from replay.mass import PLACES, Masses, Taken, mass_of
+from replay.reliability import Reliability, reliability_of
 from replay.tokens import dropped_tokens
 
 R = TypeVar("R")
@@ -61,7 +63,9 @@ class Span:
     `start`, `end`: characters of the response; `steps`: half-open; `thinking`: whether it is
     thinking, of which no span holds a part only. Where units do not all compete together, sources
     stand competition by competition, each with its share of that one's votes. `verdicts`: each
-    unit whose removal was recorded, with what it did.
+    unit whose removal was recorded, with what it did. `reliability`: how far the best source can be
+    trusted, None for a span without sources; one that is `unattributable` has lost its sources to
+    that.
     """
 
     text: str
@@ -72,6 +76,12 @@ class Span:
     dropped: tuple[Dropped, ...]
     thinking: bool = False
     verdicts: tuple[tuple[int, Verdict], ...] = ()
+    reliability: Reliability | None = None
+
+    @property
+    def unattributable(self) -> str:
+        """The key of `config.reliability` that took the span's sources away; empty if none did."""
+        return self.reliability.unattributable if self.reliability else ""
 
     @property
     def judged(self) -> tuple[Verdict, ...]:
@@ -109,11 +119,15 @@ class Attribution:
     def where(self, steps: tuple[int, int] | None = None) -> dict[str, float]:
         """Where the scores of the voting steps in the half-open range `steps` (all by default) lie,
         by `PLACES`: mean shares; empty where it is not known or none votes."""
-        part = self.places[slice(*steps) if steps else slice(None)]
-        known = part[np.isfinite(part).all(axis=1)]
-        if not len(known):
-            return {}
-        return dict(zip(PLACES, known.mean(axis=0, dtype=np.float64).tolist(), strict=True))
+        return _where(self.places[slice(*steps) if steps else slice(None)])
+
+    @property
+    def sinks(self) -> float:
+        """The share of the scores on the prompt that lies on no unit and not on the request: on the
+        template, the first token and tokens that were dropped. NaN where it is not known."""
+        where = self.where()
+        prompt = sum(share for place, share in where.items() if place != "answer")
+        return (where["template"] + where["filtered"]) / prompt if prompt > 0 else float("nan")
 
 
 def attribute(trace: Trace, config: ReplayConfig = PRESETS["default"]) -> Attribution:
@@ -210,6 +224,12 @@ class Replayer:
         unit, confidence = self._once(self._best, *key)
         votes, chunks = self._votes(key, config), self.spans(config)
         voting = voting_steps(trace, chunks)
+        places = self._once(self._masses, *key).places
+        places = np.where(voting[:, None], places, np.float32(np.nan))
+        spans = (
+            self._judged(_span(trace, piece, votes.groups, config.curation, units.unnamed), config)
+            for piece in chunks
+        )
         return Attribution(
             id=trace.id,
             response=trace.response,
@@ -219,15 +239,8 @@ class Replayer:
             unit=unit,
             confidence=confidence,
             vote=np.where(voting, votes.weight, np.float32(0)),
-            spans=tuple(
-                self._judged(
-                    _span(trace, piece, votes.groups, config.curation, units.unnamed), config
-                )
-                for piece in chunks
-            ),
-            places=np.where(
-                voting[:, None], self._once(self._masses, *key).places, np.float32(np.nan)
-            ),
+            spans=tuple(_reliable(span, places, config.reliability) for span in spans),
+            places=places,
             dropped=self._once(self._dropped, *key[:3]),
         )
 
@@ -343,6 +356,28 @@ def _span(
         dropped=tuple(source for c in curations for source in c.dropped),
         thinking=piece.thinking,
     )
+
+
+def _where(places: Float32) -> dict[str, float]:
+    """The mean of the known ones of the steps' `places` (k, 5), by name; empty if none is."""
+    known = places[np.isfinite(places).all(axis=1)]
+    if not len(known):
+        return {}
+    return dict(zip(PLACES, known.mean(axis=0, dtype=np.float64).tolist(), strict=True))
+
+
+def _reliable(span: Span, places: Float32, config: ReliabilityConfig) -> Span:
+    """The span with its reliability; without its sources where that is below what `config` wants,
+    unless a recorded removal shows that one of them caused it."""
+    nameable = _where(places[slice(*span.steps)]).get("units", float("nan"))
+    found = reliability_of(span.sources, span.dropped, nameable, config)
+    span = replace(span, reliability=found)
+    if found is None or not found.unattributable:
+        return span
+    if any(verdict.cause == CAUSED for verdict in span.judged):
+        return replace(span, reliability=replace(found, unattributable=""))
+    lost = (Dropped(s.unit, s.mass, span.unattributable) for s in span.sources)
+    return replace(span, sources=(), dropped=(*lost, *span.dropped))
 
 
 def _named(curation: Curation, unnamed: Bool) -> Curation:

@@ -266,7 +266,44 @@ class CauseStage:
 
 
 @dataclass(frozen=True)
+class ReliabilityConfig:
+    """How far a span's sources are trusted."""
+
+    calibration: str = option(
+        "",
+        "what makes a probability of a span's votes: a file that `omnitrace calibrate` wrote, or "
+        "bundled; empty: none",
+    )
+    least: float = option(
+        0.0,
+        "a span whose best source is right with a smaller probability gets no source: it is not "
+        "attributable",
+        bounds=(0.0, 1.0, 0.05),
+    )
+    nameable: float = option(
+        0.0,
+        "a span of whose scores a smaller share lies on units that can be named gets no source: it "
+        "is not attributable",
+        bounds=(0.0, 1.0, 0.05),
+    )
+    sinks: float = option(
+        1.0,
+        "warn of a sample of whose scores on the prompt more than this share lies on its template, "
+        "its first token and tokens that were dropped; 1: never",
+        bounds=(0.0, 1.0, 0.05),
+    )
+
+
+@dataclass(frozen=True)
+class ReliabilityStage:
+    """Which spans keep their sources."""
+
+    reliability: ReliabilityConfig = field(default_factory=ReliabilityConfig)
+
+
+@dataclass(frozen=True)
 class ReplayConfig(
+    ReliabilityStage,
     CauseStage,
     CurationStage,
     SpanStage,

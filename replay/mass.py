@@ -20,7 +20,16 @@ from replay.config import MassStage, ReplayConfig, ScoreStage, TokenConfig
 from replay.prior import read_prior
 from replay.reduce import REDUCES
 from replay.rows import Rows, chosen_heads, has_heads, has_rows, of_heads, rows_of, shares
-from replay.tokens import held, less, mean_scores, over, reads_scores, usual_scores, without
+from replay.tokens import (
+    ACTIVATION,
+    held,
+    less,
+    mean_scores,
+    over,
+    reads_scores,
+    usual_scores,
+    without,
+)
 
 BLOCK_CELLS = 1 << 19
 """Scores summed at once: numpy takes them to float64 in a copy of its own, which stays in cache."""
@@ -126,6 +135,8 @@ def is_recorded(trace: Trace, config: ReplayConfig) -> bool:
     For a configuration that differs from one that works in one option: layers and heads that do
     not exist at all are for `mass_of` to name.
     """
+    if config.tokens.activation and ACTIVATION not in trace.arrays:
+        return False
     if not of_heads(trace, config):
         return has_rows(trace, config)
     whole_tokens = "queries" in trace.arrays

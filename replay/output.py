@@ -43,13 +43,20 @@ def json_pieces(attributions: Iterable[Attribution], config: ReplayConfig) -> It
 
 
 def _sample(attribution: Attribution) -> dict[str, Any]:
-    units = attribution.units
+    units, filtered = attribution.units, np.flatnonzero(attribution.dropped).tolist()
     return {
         "id": attribution.id,
         "response": attribution.response,
         "units": [_unit(units, index) for index in range(len(units))],
-        "spans": [_span(span, units) for span in attribution.spans],
+        "spans": [_span(span, attribution) for span in attribution.spans],
+        **_where(attribution.where()),
+        **({"filtered": filtered} if filtered else {}),
     }
+
+
+def _where(shares: dict[str, float]) -> dict[str, Any]:
+    """Where the scores lie, if that is known."""
+    return {"where": shares} if shares else {}
 
 
 def _unit(units: Units, index: int) -> dict[str, Any]:
@@ -73,8 +80,15 @@ def _verdict(verdict: Verdict) -> dict[str, Any]:
     return {"cause": verdict.cause, **effect}
 
 
-def _span(span: Span, units: Units) -> dict[str, Any]:
-    thinking = {"thinking": True} if span.thinking else {}
+def _reliability(span: Span) -> dict[str, Any]:
+    """The probability that the best source is right, and what took the sources away."""
+    probability = span.reliability.probability if span.reliability else None
+    known = {} if probability is None else {"probability": probability}
+    return known | ({"unattributable": span.unattributable} if span.unattributable else {})
+
+
+def _span(span: Span, attribution: Attribution) -> dict[str, Any]:
+    thinking, units = {"thinking": True} if span.thinking else {}, attribution.units
     return {
         "text": span.text,
         "start": span.start,
@@ -91,4 +105,6 @@ def _span(span: Span, units: Units) -> dict[str, Any]:
             for s, v in zip(span.sources, span.judged, strict=True)
         ],
         "dropped": [{"unit": units.id[d.unit], "rule": d.rule} for d in span.dropped],
+        **_where(attribution.where(span.steps)),
+        **_reliability(span),
     }

@@ -6,8 +6,9 @@ does. Knows no HTML.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import groupby, pairwise
 
@@ -15,6 +16,7 @@ import numpy as np
 
 from omnitrace.arrays import Float64, Int32
 from omnitrace.errors import CommandError
+from omnitrace.text import one_line
 from omnitrace.timeline import Medium, Modality
 from omnitrace.trace import Trace
 from replay.analyses.figure import HUES
@@ -32,12 +34,14 @@ from replay.report.heat_map import (
 from replay.report.marks import Marks, marks_of
 from replay.report.media import MediaEmbedder
 from replay.rows import rows_of
+from replay.words import filtered_text, reliability_text, where_text
 
 ALL = "all"
 """The layer that is shown while no span is chosen."""
 COLOUR = HUES["image"]
 """Of heat maps."""
 MOST_DROPPED = 8
+MOST_FILTERED = 12
 
 
 @dataclass(frozen=True)
@@ -97,7 +101,7 @@ class SourceView:
 @dataclass(frozen=True)
 class SpanView:
     """A span of the response; `modality` is its first source's, empty without one; `thinking`:
-    whether it is thinking."""
+    whether it is thinking; `notes`: how reliable its sources are, and where its scores lie."""
 
     number: int
     text: str
@@ -108,6 +112,7 @@ class SpanView:
     known: bool | None
     missed: tuple[tuple[str, str], ...]
     thinking: bool = False
+    notes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -131,13 +136,16 @@ def sample_view(
     page = _Page(trace, attribution, units, _layer_means(trace, attribution), media)
     marks = marks_of(trace, attribution, gold) if gold else [None] * len(attribution.spans)
     spans = tuple(
-        _span(k, span, units, mark)
+        replace(_span(k, span, units, mark), notes=_notes(attribution, span))
         for k, (span, mark) in enumerate(zip(attribution.spans, marks, strict=True))
     )
     return SampleView(
         number=number,
         id=trace.id,
-        facts=(f"{trace.n:,} prompt tokens", f"{trace.T:,} steps", f"{len(units)} units"),
+        facts=(
+            *(f"{trace.n:,} prompt tokens", f"{trace.T:,} steps", f"{len(units)} units"),
+            *filter(None, [_scores(attribution), _filtered(trace, attribution)]),
+        ),
         messages=tuple(
             (role, tuple(parts)) for role, parts in groupby(_parts(page), key=lambda one: one.role)
         ),
@@ -148,6 +156,31 @@ def sample_view(
             for span in attribution.spans
         ),
     )
+
+
+def _scores(attribution: Attribution, steps: tuple[int, int] | None = None) -> str:
+    where = where_text(attribution, steps)
+    return f"scores: {where}" if where else ""
+
+
+def _filtered(trace: Trace, attribution: Attribution) -> str:
+    """The tokens that a filter dropped, the commonest first."""
+    tokens = np.flatnonzero(attribution.dropped)
+    if not len(tokens):
+        return ""
+    chars = trace.timeline.chars[tokens].tolist()
+    words = Counter(trace.prompt_text[start:end].strip() or "␣" for start, end in chars)
+    named = ", ".join(
+        f"“{one_line(word, 20)}”" + (f" × {count}" if count > 1 else "")
+        for word, count in words.most_common(MOST_FILTERED)
+    )
+    more = ", …" if len(words) > MOST_FILTERED else ""
+    return f"{filtered_text(attribution)}: {named}{more}"
+
+
+def _notes(attribution: Attribution, span: Span) -> tuple[str, ...]:
+    """How reliable the sources of a span are, and where its scores lie."""
+    return tuple(filter(None, [reliability_text(span), _scores(attribution, span.steps)]))
 
 
 def _units(attribution: Attribution) -> list[UnitView]:

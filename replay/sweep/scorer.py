@@ -17,6 +17,7 @@ from replay.batch.curation import CurationPlan, curate_many
 from replay.batch.vote_table import mass_table, vote_table
 from replay.config import CurationConfig, ReplayConfig
 from replay.evaluation.gold import Gold
+from replay.evaluation.scores import judge
 from replay.evaluation.space import COLUMNS
 from replay.sweep.tallies import tallies
 
@@ -67,8 +68,17 @@ def _pieces(numbers: list[int]) -> list[list[int]]:
     return [numbers[at : at + CONFIGS_AT_ONCE] for at in range(0, len(numbers), CONFIGS_AT_ONCE)]
 
 
+def _looks_at_spans(config: ReplayConfig) -> bool:
+    """Whether a span's sources depend on more than its votes: on removals or its reliability."""
+    trust = config.reliability
+    return config.confirmed != "off" or bool(trust.nameable or (trust.calibration and trust.least))
+
+
 def _of_group(replayer: Replayer, gold: Gold, group: Group) -> Float64:
     config = group.config
+    if _looks_at_spans(config):
+        configs = [replace(config, curation=curation) for curation in group.plan.configs]
+        return np.array([judge(replayer.attribute(one), gold).tally for one in configs])
     trace = replayer.tagged(config.tags)
     units = replayer.units(config.units, config.tags)
     pieces = replayer.spans(config)

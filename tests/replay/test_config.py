@@ -49,7 +49,14 @@ TOKENS = {
     "prior": "",
     "prior_use": "subtract",
 }
-NEUTRAL = {"tokens": TOKENS, "naming": "votes", "cause_nats": 1.0, "confirmed": "off"}
+TRUST = {"calibration": "", "least": 0.0, "nameable": 0.0, "sinks": 1.0}
+NEUTRAL = {
+    "tokens": TOKENS,
+    "naming": "votes",
+    "cause_nats": 1.0,
+    "confirmed": "off",
+    "reliability": TRUST,
+}
 """Options later than the presets, which change nothing."""
 
 

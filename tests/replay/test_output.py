@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -10,7 +12,9 @@ import pytest
 
 from omnitrace.config import to_dict
 from replay import PRESETS, attribute
+from replay.config import ReliabilityConfig, TokenConfig
 from replay.output import to_json
+from replay.reliability import Calibration, write_calibration
 from tests.build import make_trace
 
 
@@ -38,6 +42,14 @@ class Dropped(msgspec.Struct, forbid_unknown_fields=True):
     rule: str
 
 
+class Where(msgspec.Struct, forbid_unknown_fields=True):
+    units: float
+    request: float
+    template: float
+    filtered: float
+    answer: float
+
+
 class Span(msgspec.Struct, forbid_unknown_fields=True):
     text: str
     start: int
@@ -45,6 +57,9 @@ class Span(msgspec.Struct, forbid_unknown_fields=True):
     sources: list[Source]
     dropped: list[Dropped]
     thinking: bool | msgspec.UnsetType = msgspec.UNSET
+    where: Where | msgspec.UnsetType = msgspec.UNSET
+    probability: float | msgspec.UnsetType = msgspec.UNSET
+    unattributable: str | msgspec.UnsetType = msgspec.UNSET
 
 
 class Sample(msgspec.Struct, forbid_unknown_fields=True):
@@ -52,6 +67,8 @@ class Sample(msgspec.Struct, forbid_unknown_fields=True):
     response: str
     units: list[Unit]
     spans: list[Span]
+    where: Where | msgspec.UnsetType = msgspec.UNSET
+    filtered: list[int] | msgspec.UnsetType = msgspec.UNSET
 
 
 class Document(msgspec.Struct, forbid_unknown_fields=True):
@@ -76,6 +93,37 @@ def test_the_document_is_the_schema_and_nothing_more(name: str) -> None:
             assert {s.unit for s in span.sources} | {d.unit for d in span.dropped} <= ids
             assert [s.mass for s in span.sources] == [s.mass for s in computed.sources]
             assert [d.rule for d in span.dropped] == [d.rule for d in computed.dropped]
+
+
+def test_where_the_scores_lie_sums_to_one() -> None:
+    for tokens, filtered in ((TokenConfig(), 0), (TokenConfig(heaviest=2), 2)):
+        config = replace(PRESETS["default"], tokens=tokens)
+        text = json.dumps(to_json([attribute(make_trace(), config)], config))
+        (sample,) = msgspec.json.decode(text, type=Document).samples
+        assert len(sample.filtered or []) == filtered
+        for where in (sample.where, *(span.where for span in sample.spans)):
+            assert isinstance(where, Where)
+            shares = msgspec.structs.astuple(where)
+            assert sum(shares) == pytest.approx(1)
+            assert min(where.units, where.request, where.template, where.answer) > 0
+            assert (where.filtered > 0) == bool(filtered)
+
+
+def test_a_span_says_why_it_is_not_attributable(tmp_path: Path) -> None:
+    file = tmp_path / "calibration.json"
+    write_calibration(file, Calibration(0.0, {"top": 1.0}), 1, 1, {})
+    for trust, why in (
+        (ReliabilityConfig(str(file), least=0.1), None),
+        (ReliabilityConfig(str(file), least=0.9), "least"),
+        (ReliabilityConfig(nameable=0.99), "nameable"),
+    ):
+        config = replace(PRESETS["default"], reliability=trust)
+        text = json.dumps(to_json([attribute(make_trace(), config)], config))
+        for span in msgspec.json.decode(text, type=Document).samples[0].spans:
+            assert (span.probability is msgspec.UNSET) == (not trust.calibration)
+            assert (span.unattributable or None) == why
+            assert (not span.sources) == bool(why)
+            assert any(d.rule == why for d in span.dropped) == bool(why)
 
 
 def test_only_a_span_of_thinking_says_so() -> None:
