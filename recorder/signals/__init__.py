@@ -13,6 +13,7 @@ from recorder.signals import (
     attfull,
     attgrads,
     attgrads_last,
+    attgrads_odds,
     attgrads_positive,
     attmean,
     attnorm,
@@ -35,6 +36,7 @@ SIGNALS: Mapping[str, AttentionSignal] = {
 GRADIENT_SIGNALS: Mapping[str, GradientSignal] = {
     "attgrads": attgrads.SIGNAL,
     "attgrads-last": attgrads_last.SIGNAL,
+    "attgrads-odds": attgrads_odds.SIGNAL,
     "attgrads-positive": attgrads_positive.SIGNAL,
     "gradients": gradients.SIGNAL,
 }

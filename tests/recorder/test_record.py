@@ -96,6 +96,7 @@ def test_a_run_says_what_made_it(bring: Callable[..., Path], tmp_path: Path) -> 
         "attfull",
         "attgrads",
         "attgrads-last",
+        "attgrads-odds",
         "attgrads-positive",
         "attmean",
         "attnorm",
