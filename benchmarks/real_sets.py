@@ -40,7 +40,7 @@ EXAMPLES = (
     ),
     (
         "Our choir meets in the old fire station. We're thirty singers, and we need a tenor. "
-        "Rehearsals begin at eight.\n\nWhere does the choir meet?",
+        "Rehearsals begin at noon.\n\nWhere does the choir meet?",
         "The choir meets in the old fire station.",
     ),
 )
