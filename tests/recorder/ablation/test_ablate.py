@@ -117,6 +117,56 @@ def test_masks_that_are_asked_for_are_recorded(
     assert "holds no masks" in capsys.readouterr().err
 
 
+def test_some_samples_can_be_chosen(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    first, second = open_run(folder / "run")
+    some = ["--name", "some", "--masks", "4"]
+    assert ablate(folder, *some, "--limit", "1") == 0
+    assert open_run(folder / "run")[first].ablations.keys() == {"mask", "some"}
+    assert open_run(folder / "run")[second].ablations.keys() == {"mask"}
+    assert ablate(folder, *some, "--ids", f" {second},{first}") == 0
+    assert "1 added, 1 there already" in capsys.readouterr().err
+    assert ablate(folder, *some, "--ids", "nobody") == 2
+    assert "--ids: the run" in capsys.readouterr().err
+
+
+def test_the_cheap_mode_is_recorded_as_what_it_is(folder: Path) -> None:
+    assert ablate(folder, "--mode", "answer-mask", "--masks", "16") == 0
+    for trace in open_run(folder / "run").values():
+        exact, cheap = trace.ablation("mask"), trace.ablation("answer-mask")
+        assert cheap.mode == "answer-mask"
+        assert np.array_equal(exact.kept, cheap.kept)
+        np.testing.assert_allclose(exact.log_odds[0], cheap.log_odds[0], atol=1e-3)
+        assert np.abs(exact.log_odds[1:] - cheap.log_odds[1:]).max() > 0.05
+
+
+def test_too_few_masks_are_said_at_once(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert ablate(folder, "--name", "few", "--masks", "12") == 0
+    message = capsys.readouterr().err
+    assert "'few' have too few masks for `omnitrace faithful` to answer everything" in message
+    assert " of 2 samples: lds takes" in message
+    assert "--masks 48" in message
+    assert ablate(folder, "--name", "more", "--masks", "48") == 0
+    assert "too few" not in capsys.readouterr().err
+
+
+def test_each_medium_is_read_once(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("recorder.identity.digest", lambda content: pytest.fail("read again"))
+    assert ablate(folder, "--name", "once", "--masks", "2") == 0
+    monkeypatch.undo()
+    [sample] = [s for s in read_samples(folder / "samples.jsonl") if s.media]
+    medium = Path(sample.media[0].path or "")
+    data = bytearray(medium.read_bytes())
+    data[-1] ^= 1
+    medium.write_bytes(data)
+    assert ablate(folder, "--name", "changed", "--masks", "2") == 1
+    assert "that was recorded" in capsys.readouterr().err
+    medium.write_bytes(b"no sound")
+    assert ablate(folder, "--name", "broken", "--masks", "2") == 1
+    assert "is not the audio" in capsys.readouterr().err
+
+
 def test_another_sample_is_refused_and_the_rest_go_on(
     folder: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

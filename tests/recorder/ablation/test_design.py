@@ -7,11 +7,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from omnitrace.ablations import Row
+from omnitrace.ablations import LEAST_JUDGED, Row
 from omnitrace.timeline import Modality
 from omnitrace.units import UnitConfig
 from recorder.ablation.base import Base, base_units
-from recorder.ablation.design import design
+from recorder.ablation.design import design, masks_needed
 from tests.build import make_trace
 
 
@@ -135,3 +135,19 @@ def test_units_that_cut_seconds_are_base_units_too() -> None:
         assert len(set(owner[base.unit_of == unit].tolist())) == 1
     left = base_units(trace, UnitConfig(request="leave-out"))
     assert np.array_equal(left.unit_of, base_units(trace).unit_of), "the request stays a unit"
+
+
+@pytest.mark.parametrize("units", [3, 5, 9, 18, 40])
+@pytest.mark.parametrize("masks", [8, 16, 32, 48, 64, 128])
+def test_masks_that_are_needed_are_enough(units: int, masks: int) -> None:
+    numbers = np.arange(units, dtype=np.int32)
+    base = Base(numbers, np.zeros(units, np.int32), numbers, numbers == units - 1)
+    made = design(base, masks, 0, np.zeros(units))
+    needed = masks_needed(base, made, masks)
+    singles = {tuple(np.flatnonzero(~kept)) for kept in made.kept}
+    whole = all((unit,) in singles for unit in range(units))
+    enough = whole and made.held_out.sum() >= LEAST_JUDGED
+    assert (needed == 0) == (enough or len(made.kept) < masks)
+    if needed:
+        assert needed > masks
+        assert masks_needed(base, design(base, needed, 0, np.zeros(units)), needed) == 0

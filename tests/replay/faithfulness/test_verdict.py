@@ -11,17 +11,20 @@ from hypothesis import strategies as st
 
 from omnitrace.ablations import Ablations, Row
 from omnitrace.trace import Trace
-from replay import PRESETS, ReplayConfig, attribute
+from replay import PRESETS, ReplayConfig, Replayer, attribute
 from replay.attribution import Attribution
 from replay.cli.replay import span_table
 from replay.config import CauseStage
 from replay.confirm import ranked, units_to_remove
 from replay.curate import Dropped, Source
+from replay.evaluation.scores import judge as score
 from replay.faithfulness import span_log_odds
 from replay.faithfulness.verdict import Verdict, judge, removals, verdict_words
 from replay.mapping import visible_steps
+from replay.sweep.scorer import Scorer
 from tests.build import make_trace
 from tests.replay.faithfulness.made import every_mask, needing
+from tests.replay.sweep.golds import random_gold
 
 PAPER = PRESETS["paper"]
 EFFECT = st.one_of(st.just(float("nan")), st.floats(-5, 5))
@@ -186,6 +189,15 @@ def test_judging_loses_no_unit_and_invents_no_verdict(
         assert chosen[len(caused) :] == rest
     else:
         assert chosen == order[:kept], "nothing that was tested caused it: the votes stay"
+
+
+@pytest.mark.parametrize("confirmed", ["off", "rerank", "only"])
+def test_sweeps_count_what_single_attributions_hold(confirmed: str) -> None:
+    trace, gold = with_removals(0, 1), random_gold(0)
+    configs = [replace(PAPER, confirmed=confirmed, cause_nats=nats) for nats in (0.5, 99.0)]
+    found = Scorer(configs).tallies(Replayer(trace), gold)
+    expected = [score(attribute(trace, config), gold).tally for config in configs]
+    np.testing.assert_allclose(found, expected, rtol=1e-12)
 
 
 def test_verdicts_in_words() -> None:
