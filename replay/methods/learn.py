@@ -46,8 +46,9 @@ class Example:
 
 @dataclass(frozen=True)
 class Learned:
-    """`weights` (layers, heads), at least 0, that sum to 1; ρ on the masks that were learned from
-    before, with equal weights, and after; and from how many samples and spans."""
+    """`weights` (layers, heads), at least 0, that sum to 1; how well they do on what they were
+    learned from (here ρ on the masks) `before`, with equal weights, and `after`; and from how many
+    samples and spans."""
 
     weights: Float64
     before: float
