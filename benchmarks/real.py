@@ -40,16 +40,15 @@ from replay.methods import AttributionTask, attribution_of, large
 from replay.methods.chance import random
 from replay.stats import Estimate, divided, mean_ranks, of_sums, pooled, resampled, sums_of_bins
 
+WITHOUT_REQUEST = replace(
+    PRESETS["paper"], units=replace(PRESETS["paper"].units, request="leave-out")
+)
 CANDIDATE = replace(
-    PRESETS["default"],
+    WITHOUT_REQUEST,
     signal="attgrads",
-    units=replace(PRESETS["default"].units, request="leave-out"),
-    curation=replace(PRESETS["default"].curation, coverage=0.5),
+    curation=replace(WITHOUT_REQUEST.curation, coverage=0.5),
 )
 """The best of the first measurements (issue 15) that needs no filter of tokens."""
-WITHOUT_REQUEST = replace(
-    PRESETS["default"], units=replace(PRESETS["default"].units, request="leave-out")
-)
 BASE = "default"
 """Other configurations are compared with it."""
 PARTS = 10
@@ -76,7 +75,8 @@ class Outcome:
     """What one method did with the J judged sentences of one sample.
 
     `counts` (J, 3): right, found and true labels; `hit` (J,) bool: the best source holds evidence;
-    `confidence` (J,): its share of the votes, 0 where none is named.
+    `confidence` (J,): the probability of that where the configuration gives one, else the share of
+    the best source; 0 where there is none.
     """
 
     counts: Float64
@@ -174,8 +174,15 @@ def outcome(attribution: Attribution, gold: Gold) -> Outcome:
         bool(span and span.sources and (claims[span.sources[0].unit] & gold.true[k]).any())
         for k, span in zip(judged, best, strict=True)
     ]
-    confidence = [span.sources[0].mass if span and span.sources else 0.0 for span in best]
+    confidence = [_confidence(span) for span in best]
     return Outcome(counts[judged].astype(float), np.array(hit, bool), np.array(confidence))
+
+
+def _confidence(span: Span | None) -> float:
+    if span is None or not span.sources:
+        return 0.0
+    known = span.reliability.probability if span.reliability else None
+    return span.sources[0].mass if known is None else known
 
 
 def _span_of(spans: Sequence[Span], steps: Sequence[int]) -> Span | None:
