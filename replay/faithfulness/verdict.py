@@ -52,6 +52,8 @@ class Removals:
         each unit, in nats; NaN where that was not tested."""
         part = slice(*steps)
         found: Float64 = np.full(len(self.tested), np.nan)
+        if not self.tested.any():
+            return found
         full, without = self.full[self.tested, part], self.without[self.tested, part]
         found[self.tested] = span_log_odds(full) - span_log_odds(without)
         return found
