@@ -12,6 +12,7 @@ from omnitrace.arrays import Float64
 from replay.analyses.figure import ACCENT, INK, QUIET, new_axes, share_axes
 from replay.analyses.judged import Judged, truth_of_spans
 from replay.analyses.result import Result, Table, number, rows_of_bins
+from replay.evaluation.trust import Trust, ranked_right, trust, trust_of
 from replay.stats import BINS, Estimate, bins_of, divided, of_sums, pooled, sums_of_bins
 
 if TYPE_CHECKING:
@@ -30,7 +31,8 @@ class Confidence(Result):
     - `share_rank`, `confidence_rank`: the probability that a right candidate has a larger share,
       or a larger confidence c_t (mean over the steps that were traced to it), than a wrong one of
       the run (area under the ROC curve; 0.5 is chance);
-    - `kept_right`, `dropped_right`: the part of the kept and of the dropped that is right.
+    - `kept_right`, `dropped_right`: the part of the kept and of the dropped that is right;
+    - `spans`: of the spans' best sources, how many are right, and how well reliability tells that.
     """
 
     title: ClassVar[str] = "Are larger shares more often right?"
@@ -46,6 +48,7 @@ class Confidence(Result):
     confidence_rank: float
     kept_right: Estimate
     dropped_right: Estimate
+    spans: Trust
 
     @property
     def empty(self) -> bool:
@@ -62,6 +65,7 @@ class Confidence(Result):
             ("ranked right by share (AUC)", "", "", number(self.share_rank)),
             ("ranked right by confidence (AUC)", "", "", number(self.confidence_rank)),
         ]
+        rows += [(f"spans: {name}", "", "", value) for name, value in self.spans.rows()]
         return Table(("share of the votes", "candidates>", "mean>", "right (95 %)>"), tuple(rows))
 
     def draw(self, figure: Figure) -> None:
@@ -78,7 +82,11 @@ class Confidence(Result):
 
 def confidence(judged: Iterable[Judged]) -> Confidence:
     """Reliability of the candidates' shares; a candidate is right if it holds any true label."""
-    samples = [np.array(list(_candidates(one)), float).reshape(-1, 4) for one in judged]
+    samples: list[Float64] = []
+    spans: list[Float64] = []
+    for one in judged:
+        samples.append(np.array(list(_candidates(one)), float).reshape(-1, 4))
+        spans.append(trust_of(*one[1:]))
     sums = np.array([sums_of_bins(s[:, _SHARE], s[:, _RIGHT]) for s in samples])
     sums = sums.reshape(-1, 3, BINS)
     every = np.concatenate([np.empty((0, 4)), *samples])
@@ -89,17 +97,8 @@ def confidence(judged: Iterable[Judged]) -> Confidence:
         confidence_rank=ranked_right(every[:, _CONFIDENCE], every[:, _RIGHT]),
         kept_right=_right_among(samples, 1),
         dropped_right=_right_among(samples, 0),
+        spans=trust(spans),
     )
-
-
-def ranked_right(score: Float64, right: Float64) -> float:
-    """P(score of a right one > score of a wrong one), ties half; NaN scores are left out."""
-    known = np.isfinite(score)
-    yes, no = score[known & (right > 0)], np.sort(score[known & (right == 0)])
-    if not len(yes) or not len(no):
-        return float("nan")
-    below = np.searchsorted(no, yes, "left") + np.searchsorted(no, yes, "right")
-    return float(below.mean() / (2 * len(no)))
 
 
 def _candidates(one: Judged) -> Iterator[tuple[float, float, bool, bool]]:

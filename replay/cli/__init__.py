@@ -6,6 +6,11 @@ VERBS = {
         "replay.cli.replay:replay",
         "Attribute a recorded run's answers, on the CPU, under any configuration.",
     ),
+    "prior": (
+        "Replay",
+        "replay.cli.prior:prior",
+        "Write what each place of a prompt gets in a run, whatever is asked.",
+    ),
     "report": (
         "Replay",
         "replay.cli.report:report",
@@ -30,6 +35,11 @@ VERBS = {
         "Judge",
         "replay.cli.evaluate:evaluate",
         "Score a run's attributions against labels or planted truth, by modality.",
+    ),
+    "calibrate": (
+        "Judge",
+        "replay.cli.calibrate:calibrate",
+        "Learn from labels how probable it is that a source is right.",
     ),
     "judge": (
         "Judge",

@@ -25,6 +25,7 @@ from replay.evaluation.report import grouped, scores_json
 from replay.evaluation.rows import read_bytes
 from replay.evaluation.run import judge_run
 from replay.evaluation.sources import read_golds
+from replay.evaluation.trust import Trust, trust
 from replay.run import check_added
 from replay.stats import LEVEL
 
@@ -123,12 +124,17 @@ def show(judgements: Sequence[Judgement], head: dict[str, Any], options: Evaluat
     draws, by = options.bootstrap, options.by
     total = score(judgements, draws, SEED)
     groups = grouped(judgements, by, draws, SEED) if by else {}
+    known = trust(one.trust for one in judgements)
     if not options.json:
         out().print(score_table(total, groups))
+        if known.spans:
+            out().print(trust_table(known))
         return
     document = {"schema": SCHEMA, **head}
     document |= {"bootstrap": {"draws": draws, "seed": SEED, "level": LEVEL}}
     document |= scores_json(total)
+    if known.spans:
+        document["reliability"] = known.json()
     if by:
         document |= {"by": by, "groups": {name: scores_json(s) for name, s in groups.items()}}
     print_json(document)
@@ -141,6 +147,14 @@ def score_table(total: Scores, groups: Mapping[str, Scores]) -> Table:
         group = [plain(one_line(name, 40))] if groups else []
         for cells in score_rows(scores.micro, scores.macro):
             made.add_row(*group, *cells)
+    return made
+
+
+def trust_table(known: Trust) -> Table:
+    """How often the best source of a span is right, and how well its reliability tells that."""
+    made = table(f"reliability of {known.spans} spans", "", "value>")
+    for name, value in known.rows():
+        made.add_row(plain(name), plain(value))
     return made
 
 

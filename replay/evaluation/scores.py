@@ -7,7 +7,7 @@ sum of their tallies, so that a bootstrap is one matrix product. Knows no trace.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -16,6 +16,7 @@ from omnitrace.arrays import Bool, Float64, Int64
 from replay.attribution import Attribution
 from replay.evaluation.gold import Gold
 from replay.evaluation.space import COLUMNS
+from replay.evaluation.trust import WIDTH, trust_of
 from replay.stats import bootstrap_sums, percentile_bounds
 
 
@@ -59,7 +60,8 @@ class Scores:
 
 @dataclass(frozen=True)
 class Judgement:
-    """One judged sample: `tally` (5, 7) float64 as of `tally`, and how it may be grouped."""
+    """One judged sample: `tally` (5, 7) float64 as of `tally`, how it may be grouped, and `trust`
+    (k, 6) as of `trust_of`, of an attribution."""
 
     id: str
     task: str
@@ -67,6 +69,7 @@ class Judgement:
     tally: Float64
     judged: int
     wrong: int
+    trust: Float64 = field(default_factory=lambda: np.empty((0, WIDTH)))
 
 
 def evaluate(
@@ -89,7 +92,8 @@ def judge(attribution: Attribution, gold: Gold) -> Judgement:
         row[[source.unit for source in span.sources]] = True
     steps = np.array([span.steps for span in attribution.spans], np.int32).reshape(-1, 2)
     gold = gold.within(steps)
-    return judgement(gold, gold.found(claims, selected, steps))
+    found = judgement(gold, gold.found(claims, selected, steps))
+    return replace(found, trust=trust_of(attribution, gold))
 
 
 def judge_prediction(gold: Gold, predicted: Gold) -> Judgement:

@@ -7,7 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from replay.analyses.confidence import confidence, ranked_right
+from replay.analyses.confidence import confidence
+from replay.evaluation.trust import ranked_right
 from tests.replay.analyses.golds import FACT, PICTURE, TONE, claiming, judged, truth_of
 
 TRUTH = truth_of((FACT,), (PICTURE,), (TONE,))

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from omnitrace.units import UnitConfig
 from replay import PRESETS, ReplayConfig, Replayer, attribute
+from replay.config import ReliabilityConfig, TokenConfig
 from replay.evaluation.gold import Gold, steps_of_sentences
 from replay.evaluation.scores import judge
 from replay.evaluation.space import judging_space
@@ -31,6 +32,11 @@ mappings = st.sampled_from(
         replace(PRESETS["paper"], units=UnitConfig(image="grid", audio_seconds=0.5, text="part")),
         replace(PRESETS["release"], chunker="clause"),
         replace(PRESETS["paper"], units=UnitConfig(request="unnamed", text="clause")),
+        replace(PRESETS["paper"], tokens=TokenConfig(heaviest=3, baseline="usual", quantile=0.5)),
+        replace(PRESETS["paper"], naming="mass"),
+        replace(PRESETS["release"], naming="mass", tokens=TokenConfig(wordless="drop")),
+        replace(PRESETS["default"], naming="mass", competition="per-modality"),
+        replace(PRESETS["default"], reliability=ReliabilityConfig(nameable=0.35)),
     ]
 )
 parts = st.sampled_from(["all", "answer", "thinking"])
