@@ -227,7 +227,9 @@ def evidence_row(item: Item) -> dict[str, Any]:
 
 
 def _lines(path: Path, rows: Sequence[dict[str, Any]]) -> None:
-    path.write_text("".join(json.dumps(r, ensure_ascii=False) + "\n" for r in rows), "utf-8")
+    text = "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
+    if not path.exists() or path.read_text("utf-8") != text:  # others may be reading it
+        path.write_text(text, "utf-8")
 
 
 def main(folder: Path) -> None:
