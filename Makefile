@@ -29,7 +29,7 @@ test: $(READY)
 	$(THREADS) $(BIN)/python -m pytest -n 2 --dist loadfile
 
 # The tests marked `real`: released models, whose weights come from the package index. The benchmark
-# on the same models takes hours: `python -m benchmarks.real_runs`, then `python -m benchmarks.real`.
+# on the same models is apart: `python -m benchmarks.real_runs`, then `python -m benchmarks.real`.
 real: $(READY)
 	$(THREADS) TQDM_DISABLE=1 $(BIN)/python -m tests.real.checkpoints .real
 	$(THREADS) $(BIN)/python -m pytest -m real tests/real
