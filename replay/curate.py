@@ -26,7 +26,8 @@ class Source:
 @dataclass(frozen=True)
 class Dropped:
     """A source that lost, and the rule: `p_min` (too small, no strong run), `coverage` (already
-    reached), or `request` (a unit that competes but is never named)."""
+    reached), `request` (a unit that competes but is never named), or, where `confirmed` drops it,
+    its verdict: `not needed` or `untested`."""
 
     unit: int
     mass: float
