@@ -30,10 +30,10 @@ from recorder.models.settings import Settings, Weights
 from recorder.passes.activation import ACTIVATION
 from recorder.passes.capture import confirm, install
 from recorder.passes.decoder import attending_layers, layer_types
+from recorder.passes.flow import branches
 from recorder.passes.generate import Answer, GenerationOptions, force, generate
 from recorder.passes.observers import CaptureOptions
-from recorder.signals import GRADIENT_SIGNALS, SIGNALS
-from recorder.signals.kinds import AttentionSignal, GradientSignal
+from recorder.signals import EVERY, FLOW_SIGNALS, GRADIENT_SIGNALS, SIGNALS
 from recorder.tags import Tagger, align_pos, prompt_sentences
 
 NO_WEIGHING = (
@@ -76,6 +76,8 @@ class Tracer:
             raise CommandError(
                 f"{NO_WEIGHING} and '{named[0]}' cannot be recorded: choose others with --signals."
             )
+        if set(chosen) & set(FLOW_SIGNALS):
+            branches(adapter.model)
         return cls(adapter, tagger, config, weighs)
 
     def on(self, config: RecordConfig) -> Tracer:
@@ -114,6 +116,7 @@ class Tracer:
         return CaptureOptions(
             {name: SIGNALS[name] for name in names if name in SIGNALS},
             {name: GRADIENT_SIGNALS[name] for name in names if name in GRADIENT_SIGNALS},
+            {name: FLOW_SIGNALS[name] for name in names if name in FLOW_SIGNALS},
             prompt_mean=self.config.first_step == "both",
             unit_of=[base_units(prompt).unit_of for prompt in prompts]
             if level == "heads"
@@ -211,15 +214,14 @@ def options_of(config: RecordConfig) -> GenerationOptions:
 
 def signal_names(config: RecordConfig) -> list[str]:
     """The signals that are recorded, sorted; CommandError for a name that the level has not."""
-    every: dict[str, AttentionSignal | GradientSignal] = {**SIGNALS, **GRADIENT_SIGNALS}
-    legal = sorted(name for name in every if config.level == "layers" or not every[name].by_layer)
+    legal = sorted(name for name in EVERY if config.level == "layers" or not EVERY[name].by_layer)
     wanted = [name.strip() for name in config.signals.split(",") if name.strip()]
     for name in wanted:
         if name not in legal:
             raise CommandError(
                 f"level {config.level} has no signal '{name}': {nearest(name, legal)}."
             )
-    return sorted(set(wanted)) or [name for name in legal if every[name].usual]
+    return sorted(set(wanted)) or [name for name in legal if EVERY[name].usual]
 
 
 def _arrays(answer: Answer) -> Mapping[str, Any]:

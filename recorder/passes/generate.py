@@ -44,6 +44,7 @@ from recorder.passes.decoder import (
     put_states,
     whole_cache,
 )
+from recorder.passes.flow import flow_rows
 from recorder.passes.gradients import Generated, gradient_rows
 from recorder.passes.observers import (
     MAX_SCORES,
@@ -344,7 +345,9 @@ class _PassedBatch:
             chars=chars,
             logprob=numbers[:, 0].numpy().copy(),
             entropy=numbers[:, 1].numpy().copy(),
-            signals=self.observers.signals(sample, steps) | self._gradient_signals(sample, steps),
+            signals=self.observers.signals(sample, steps)
+            | self._gradient_signals(sample, steps)
+            | self._flow_signals(sample, steps),
             finish=finish,
             activation=self.activation.values(sample),
             heads=None if heads is None else heads.values(sample, steps),
@@ -364,6 +367,19 @@ class _PassedBatch:
                 rows[name][0][0].numpy() if steps and not signal.by_layer else None,
             )
             for name, signal in signals.items()
+        }
+
+    def _flow_signals(self, sample: int, steps: int) -> dict[str, SignalRows]:
+        """Like gradients, they have no mean over prompt queries."""
+        signals = self.observers.capture.flows
+        if not signals:
+            return {}
+        rows: dict[str, list[torch.Tensor]] = {name: [] for name in signals}
+        if steps:
+            rows = flow_rows(self.adapter.model, self._generated(sample, steps), signals)
+        return {
+            name: SignalRows(packed(own), (), own[0][0].numpy() if steps else None)
+            for name, own in rows.items()
         }
 
     def _generated(self, sample: int, steps: int) -> Generated:

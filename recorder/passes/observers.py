@@ -22,7 +22,7 @@ from omnitrace.trace import SignalRows
 from recorder.passes.capture import output_projection
 from recorder.passes.decoder import attending_layers, whole_layers
 from recorder.passes.layer_pass import LayerPass
-from recorder.signals.kinds import AttentionSignal, GradientSignal, LayerRows
+from recorder.signals.kinds import AttentionSignal, FlowSignal, GradientSignal, LayerRows
 
 MAX_SCORES = 1 << 26
 """Elements of one block of rows over all heads: 256 MB of float32."""
@@ -39,6 +39,7 @@ class CaptureOptions:
 
     signals: Mapping[str, AttentionSignal]
     gradients: Mapping[str, GradientSignal] = field(default_factory=dict)
+    flows: Mapping[str, FlowSignal] = field(default_factory=dict)
     prompt_mean: bool = True
     unit_of: Sequence[Int32] | None = None
     queries_and_keys: bool = False

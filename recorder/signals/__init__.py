@@ -18,10 +18,11 @@ from recorder.signals import (
     attmean,
     attnorm,
     attvisible,
+    flow,
     gradients,
     rawatt,
 )
-from recorder.signals.kinds import AttentionSignal, GradientSignal
+from recorder.signals.kinds import AttentionSignal, FlowSignal, GradientSignal
 
 SIGNALS: Mapping[str, AttentionSignal] = {
     "attmean": attmean.SIGNAL,
@@ -41,3 +42,14 @@ GRADIENT_SIGNALS: Mapping[str, GradientSignal] = {
     "gradients": gradients.SIGNAL,
 }
 """What is read from the gradients once the answer is known."""
+
+FLOW_SIGNALS: Mapping[str, FlowSignal] = {
+    "flow": flow.SIGNAL,
+}
+"""What is read from values and the residual stream once the answer is known."""
+
+EVERY: Mapping[str, AttentionSignal | GradientSignal | FlowSignal] = {
+    **SIGNALS,
+    **GRADIENT_SIGNALS,
+    **FLOW_SIGNALS,
+}

@@ -1,4 +1,4 @@
-"""The two kinds of signal, and what each is given of a layer."""
+"""The kinds of signal, and what each is given of a layer."""
 
 from __future__ import annotations
 
@@ -71,3 +71,17 @@ class GradientSignal:
     by_layer: bool = False
     log_odds: bool = False
     positive: bool = False
+
+
+@dataclass(frozen=True)
+class FlowSignal:
+    """`reduce` takes each layer's edges, (layers that attend, rows, keys) float32, to scores (rows,
+    keys). `usual` as of `AttentionSignal`."""
+
+    reduce: Callable[[torch.Tensor], torch.Tensor]
+    usual: bool = True
+
+    @property
+    def by_layer(self) -> bool:
+        """None is kept layer by layer."""
+        return False
