@@ -44,8 +44,8 @@ from replay.mapping import (
     visible_steps,
     voting_steps,
 )
-from replay.mass import PLACES, Masses, Taken, mass_of
-from replay.reliability import Reliability, reliability_of
+from replay.mass import PLACES, UNITS, Masses, Taken, mass_of
+from replay.reliability import Reliability, read_calibration, reliability_of, unattributable
 from replay.tokens import dropped_tokens
 
 R = TypeVar("R")
@@ -64,8 +64,8 @@ class Span:
     thinking, of which no span holds a part only. Where units do not all compete together, sources
     stand competition by competition, each with its share of that one's votes. `verdicts`: each
     unit whose removal was recorded, with what it did. `reliability`: how far the best source can be
-    trusted, None for a span without sources; one that is `unattributable` has lost its sources to
-    that.
+    trusted, None for a span without sources; `unattributable`: the key of `config.reliability` that
+    took its sources away, empty if none did.
     """
 
     text: str
@@ -77,11 +77,7 @@ class Span:
     thinking: bool = False
     verdicts: tuple[tuple[int, Verdict], ...] = ()
     reliability: Reliability | None = None
-
-    @property
-    def unattributable(self) -> str:
-        """The key of `config.reliability` that took the span's sources away; empty if none did."""
-        return self.reliability.unattributable if self.reliability else ""
+    unattributable: str = ""
 
     @property
     def judged(self) -> tuple[Verdict, ...]:
@@ -119,7 +115,11 @@ class Attribution:
     def where(self, steps: tuple[int, int] | None = None) -> dict[str, float]:
         """Where the scores of the voting steps in the half-open range `steps` (all by default) lie,
         by `PLACES`: mean shares; empty where it is not known or none votes."""
-        return _where(self.places[slice(*steps) if steps else slice(None)])
+        part = self.places[slice(*steps) if steps else slice(None)]
+        known = part[np.isfinite(part).all(axis=1)]
+        if not len(known):
+            return {}
+        return dict(zip(PLACES, known.mean(axis=0, dtype=np.float64).tolist(), strict=True))
 
     @property
     def sinks(self) -> float:
@@ -239,7 +239,7 @@ class Replayer:
             unit=unit,
             confidence=confidence,
             vote=np.where(voting, votes.weight, np.float32(0)),
-            spans=tuple(_reliable(span, places, config.reliability) for span in spans),
+            spans=_reliable([*spans], places, config.reliability),
             places=places,
             dropped=self._once(self._dropped, *key[:3]),
         )
@@ -255,7 +255,10 @@ class Replayer:
     def _judged(self, span: Span, config: ReplayConfig) -> Span:
         """The span with a verdict on each source, its sources as `config.confirmed` says."""
         units = stage(config, UnitStage)
-        effects = self._once(self._removals, units).effects(span.steps)
+        recorded = self._once(self._removals, units)
+        if not recorded.tested.any():
+            return span
+        effects = recorded.effects(span.steps)
         named = np.where(self._once(self._units, units).unnamed, np.nan, effects)
         found = judge(span.sources, span.dropped, named, stage(config, CauseStage))
         return replace(span, sources=found.sources, dropped=found.dropped, verdicts=found.verdicts)
@@ -358,26 +361,27 @@ def _span(
     )
 
 
-def _where(places: Float32) -> dict[str, float]:
-    """The mean of the known ones of the steps' `places` (k, 5), by name; empty if none is."""
-    known = places[np.isfinite(places).all(axis=1)]
-    if not len(known):
-        return {}
-    return dict(zip(PLACES, known.mean(axis=0, dtype=np.float64).tolist(), strict=True))
-
-
-def _reliable(span: Span, places: Float32, config: ReliabilityConfig) -> Span:
-    """The span with its reliability; without its sources where that is below what `config` wants,
-    unless a recorded removal shows that one of them caused it."""
-    nameable = _where(places[slice(*span.steps)]).get("units", float("nan"))
-    found = reliability_of(span.sources, span.dropped, nameable, config)
-    span = replace(span, reliability=found)
-    if found is None or not found.unattributable:
-        return span
-    if any(verdict.cause == CAUSED for verdict in span.judged):
-        return replace(span, reliability=replace(found, unattributable=""))
-    lost = (Dropped(s.unit, s.mass, span.unattributable) for s in span.sources)
-    return replace(span, sources=(), dropped=(*lost, *span.dropped))
+def _reliable(
+    spans: Sequence[Span], places: Float32, config: ReliabilityConfig
+) -> tuple[Span, ...]:
+    """The spans with their reliability; without their sources where that is below what `config`
+    wants, unless a recorded removal shows that one of them caused the span."""
+    calibration = read_calibration(config.calibration)
+    known = np.isfinite(places[:, UNITS])
+    units = np.cumsum(np.append(0.0, np.where(known, places[:, UNITS], 0))).tolist()
+    steps = np.cumsum(np.append(0, known)).tolist()
+    found = []
+    for span in spans:
+        first, last = span.steps
+        count = steps[last] - steps[first]
+        nameable = (units[last] - units[first]) / count if count else float("nan")
+        reliability = reliability_of(span.sources, span.dropped, nameable, calibration)
+        why = unattributable(reliability, config) if reliability else ""
+        if why and not any(verdict.cause == CAUSED for verdict in span.judged):
+            lost = (Dropped(s.unit, s.mass, why) for s in span.sources)
+            span = replace(span, sources=(), dropped=(*lost, *span.dropped), unattributable=why)
+        found.append(replace(span, reliability=reliability))
+    return tuple(found)
 
 
 def _named(curation: Curation, unnamed: Bool) -> Curation:

@@ -149,20 +149,24 @@ def mass(rows: Rows, units: Units, reduce: str, indirect: float = 0.0) -> Float3
     `reduce`: of `REDUCES`. With `indirect` > 0 the scores hold what came by way of earlier steps
     too (`rollout`).
     """
-    return _reduced(rows, units, reduce, indirect, _sums(rows, units).units)
+    sums = _sums(rows, units).units if REDUCES[reduce].additive else None
+    return _reduced(rows, units, reduce, indirect, sums)
 
 
-def _reduced(rows: Rows, units: Units, reduce: str, indirect: float, sums: Float64) -> Float32:
-    """As `mass`; `sums` (T, m): those of the rows over the tokens of each unit."""
+def _reduced(
+    rows: Rows, units: Units, reduce: str, indirect: float, sums: Float64 | None
+) -> Float32:
+    """As `mass`; `sums` (T, m): those of the rows over the tokens of each unit, where `reduce` adds
+    scores up."""
     if not rows.T or not len(units):
         return np.zeros((rows.T, len(units)), np.float32)
     how = REDUCES[reduce]
-    if not how.additive:
+    if sums is not None and how.additive:
+        reduced = rollout(sums, rows, indirect) if indirect else sums
+    else:
         if indirect:
             rows = _rolled_out(rows, indirect)
         reduced = _over_units(how.over_tokens, rows, units, np.float32)
-    else:
-        reduced = rollout(sums, rows, indirect) if indirect else sums
     return how.calibrate(reduced, units.sizes, rows.n).astype(np.float32, copy=False)
 
 

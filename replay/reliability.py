@@ -65,14 +65,12 @@ class Calibration:
 @dataclass(frozen=True)
 class Reliability:
     """How far the best source of a span can be trusted: `FEATURES`, and the `probability` that it
-    is right, None without a calibration. `unattributable`: the key of `reliability` by which the
-    span gets no source, `least` or `nameable`; empty if it keeps them."""
+    is right, None without a calibration."""
 
     top: float
     margin: float
     nameable: float
     probability: float | None = None
-    unattributable: str = ""
 
     @property
     def features(self) -> tuple[float, ...]:
@@ -84,7 +82,7 @@ def reliability_of(
     sources: Sequence[Source],
     dropped: Sequence[Dropped],
     nameable: float,
-    config: ReliabilityConfig,
+    calibration: Calibration | None = None,
 ) -> Reliability | None:
     """The reliability of a span; None for a span without a source, which has nothing to trust."""
     if not sources:
@@ -93,14 +91,14 @@ def reliability_of(
     others = [source.mass for source in sources if source is not best]
     rest = max([*others, *(one.mass for one in dropped)], default=0.0)
     features = best.mass, best.mass - rest, nameable
-    calibration = read_calibration(config.calibration)
-    probability = calibration.probability(features) if calibration else None
-    why = ""
-    if probability is not None and probability < config.least:
-        why = "least"
-    elif nameable < config.nameable:
-        why = "nameable"
-    return Reliability(*features, probability, why)
+    return Reliability(*features, calibration.probability(features) if calibration else None)
+
+
+def unattributable(known: Reliability, config: ReliabilityConfig) -> str:
+    """The key by which a span gets no source, `least` or `nameable`; empty if it keeps them."""
+    if known.probability is not None and known.probability < config.least:
+        return "least"
+    return "nameable" if known.nameable < config.nameable else ""
 
 
 def fit(features: Float64, right: Float64) -> Calibration:

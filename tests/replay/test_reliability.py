@@ -36,14 +36,14 @@ CALIBRATION = Calibration(-2.0, {"top": 3.0, "nameable": 1.0})
 
 def test_features_are_those_of_the_best_source() -> None:
     sources = (Source(3, 0.3, 0, 0), Source(1, 0.5, 0, 0))
-    found = reliability_of(sources, (Dropped(2, 0.1, "p_min"),), 0.7, ReliabilityConfig())
+    found = reliability_of(sources, (Dropped(2, 0.1, "p_min"),), 0.7)
     assert found is not None
     assert found.features == pytest.approx((0.5, 0.2, 0.7))
-    assert (found.probability, found.unattributable) == (None, "")
-    alone = reliability_of(sources[:1], (Dropped(2, 0.6, "request"),), 0.7, ReliabilityConfig())
+    assert found.probability is None
+    alone = reliability_of(sources[:1], (Dropped(2, 0.6, "request"),), 0.7)
     assert alone is not None
     assert alone.margin == pytest.approx(-0.3)
-    assert reliability_of((), (), 0.7, ReliabilityConfig(nameable=0.9)) is None
+    assert reliability_of((), (), 0.7) is None
 
 
 @given(st.lists(st.tuples(*[st.floats(0, 1)] * 3), min_size=4, max_size=30), st.integers(0, 9))
@@ -150,7 +150,7 @@ def test_trust_counts_best_sources_that_are_right() -> None:
     # Right with 0.9, wrong with 0.6 although its second source is right; the third is not judged.
     attribution = claiming({"text-0": 0.9}, {"text-1": 0.6, "image-0": 0.4}, {"text-0": 1.0})
     spans = [
-        replace(span, reliability=reliability_of(span.sources, (), 0.5, ReliabilityConfig()))
+        replace(span, reliability=reliability_of(span.sources, (), 0.5))
         for span in attribution.spans
     ]
     attribution = replace(attribution, spans=tuple(spans))
