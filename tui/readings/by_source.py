@@ -10,6 +10,7 @@ import numpy as np
 from omnitrace.arrays import Float32, Float64, Int64
 from omnitrace.timeline import Modality
 from replay import Attribution
+from replay.words import filtered_text, where_text
 from tui.draw.colours import LETTERS
 from tui.draw.lines import Piece, bar, heights
 from tui.readings.base import Reading
@@ -81,7 +82,9 @@ class BySource(Reading, UnitTable):
             return
         self._attribution, self._uses = attribution, uses_of(attribution)
         self.units_shown = self._uses.order.tolist()
-        self.border_title = "by source · share of the votes, steps, course of the mass, spans"
+        texts = where_text(attribution), filtered_text(attribution)
+        shown = ["by source · share, steps, course, spans", *texts]
+        self.border_title = " · ".join(text for text in shown if text)
         self.fill(len(self.units_shown), self.cursor)
 
     def show_message(self, text: str, wrong: bool = False) -> None:

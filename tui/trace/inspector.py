@@ -110,17 +110,20 @@ def _numbers(view: StepView, _: StepDetail | None, width: int, palette: Palette)
 def _top(
     view: StepView, detail: StepDetail | None, width: int, palette: Palette
 ) -> Iterable[Piece]:
-    """The prompt tokens with the largest scores, as many as there is room for."""
+    """The prompt tokens with the largest scores, as many as there is room for; ✗: one that a filter
+    dropped, so that its score is in no mass."""
     yield "top ", palette.dim
     room = width - 4
     for token, score in detail.top if detail else ():
         modality = Modality(view.trace.timeline.modality[token])
         text, size = clip(token_name(view.trace, token), 24), number(score).strip()
+        filtered = bool(view.attribution.dropped[token])
+        text = f"✗{text}" if filtered else text
         room -= cell_len(text) + len(size) + 5
         if room < 0:
             return
         yield f"{LETTERS[modality]} ", palette.ink[modality]
-        yield f"{text} ", palette.plain
+        yield f"{text} ", palette.dim if filtered else palette.plain
         yield f"{size}  ", palette.dim
 
 

@@ -15,6 +15,7 @@ from omnitrace.arrays import Float32
 from omnitrace.timeline import Modality
 from replay import Dropped, Source
 from replay.faithfulness.verdict import CAUSED, Verdict
+from replay.words import reliability_text
 from tui.draw.colours import LETTERS
 from tui.draw.lines import Piece, bar
 from tui.trace.names import name, number
@@ -117,6 +118,8 @@ class SpanSources(UnitTable):
         kept, lost = len(span.sources), len(span.dropped)
         number = f"span {k + 1} · thinking" if span.thinking else f"span {k + 1}"
         tested = " · effect of removal in nats" if self._verdicts else ""
+        trust = reliability_text(span)
+        number += f" · {trust}" if trust else ""
         self.border_title = f"{number} · {kept} kept, {lost} dropped · share run score{tested}"
         if self._sources:
             self.fill(len(self._sources))

@@ -11,6 +11,7 @@ import pytest
 
 from omnitrace import OmniTraceError, Run
 from replay import PRESETS, attribute
+from replay.config import ReliabilityConfig, TokenConfig
 from tests.tui.drive import LARGE, browsing, lit, on_screen, press, text, title, tokens
 from tests.tui.samples import PLAIN, planted_trace
 from tui.labels import Labels
@@ -139,3 +140,16 @@ async def test_labels_that_do_not_fit_leave_the_rest_usable(run: Run, tmp_path: 
     async with browsing(run, "kitchen-0", labels=Labels.read(path)) as pilot:
         assert "line 1" in text(pilot, "#status").replace("\n ", " ")
         assert "The parcel weighs" in text(pilot, "#tokens")
+
+
+async def test_by_source_says_where_the_scores_lie_and_what_was_filtered(run: Run) -> None:
+    trust = ReliabilityConfig(nameable=0.99)
+    config = replace(PLAIN, tokens=TokenConfig(heaviest=2), reliability=trust)
+    async with browsing(run, "kitchen-0", size=LARGE, config=config) as pilot:
+        assert "not attributable: too little of its scores" in title(pilot, "#span-sources")
+        assert "nameable" in text(pilot, "#span-sources")
+        await press(pilot, "2")
+        shown = title(pilot, "#by-source")
+        assert "· units " in shown
+        assert ", filtered " in shown
+        assert "2 tokens filtered" in shown
