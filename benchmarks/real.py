@@ -2,9 +2,10 @@
 
     python -m benchmarks.real [--choose] [--models smollm2,gemma3] [--ungated] [FILE.toml …]
 
-Reads what `benchmarks.real_runs` recorded and gated. Scores the presets, a candidate, uninformed
-methods, and every configuration file that is named. With --choose on the half for choosing, a
-table and nothing saved; else on the half for reporting, to results/real.json.
+Reads what `benchmarks.real_runs` recorded and gated; sentences are cut as today, whatever they were
+when it was recorded. Scores the presets, a candidate, uninformed methods, and every configuration
+file that is named. With --choose on the half for choosing, a table and nothing saved; else on the
+half for reporting, to results/real.json.
 """
 
 from __future__ import annotations
@@ -31,6 +32,7 @@ from omnitrace.evidence import read_evidence, truth
 from omnitrace.trace import Trace
 from recorder.cli.gate import read_measured
 from recorder.gate_rules import Funnel, GateConfig, funnel
+from recorder.tags import Tagger, align_pos, load_tagger, prompt_sentences
 from replay import PRESETS, ReplayConfig, Replayer
 from replay.attribution import Attribution, Span
 from replay.evaluation.gold import Gold, gold_of_truth
@@ -90,18 +92,29 @@ def read_cases(model: str, name: str) -> tuple[list[Case], Funnel | None]:
     if not place.run.exists():
         return [], None
     sides = json.loads((REAL / "sets" / "sides.json").read_text("utf-8"))
-    run, rows = open_run(place.run), read_evidence(place.evidence)
+    run, rows, tagger = open_run(place.run), read_evidence(place.evidence), load_tagger(None)
     measured = read_measured(place.gate)
     passed = funnel([one for id, one in measured.items() if id in run], GateConfig())
     cases = []
     for id in (id for id in rows if id in run):
-        trace = run[id]
+        trace = run[id] if run.identity.get("tagger") == tagger.name else recut(run[id], tagger)
         try:
             gold = gold_of_truth(trace, msgspec.convert(truth(trace, rows[id]), Truth))
         except SampleError:  # no right sentence; the gate counts it
             continue
         cases.append(Case(model, name, trace, gold, sides[id], id in passed.kept))
     return cases, passed
+
+
+def recut(trace: Trace, tagger: Tagger) -> Trace:
+    """The trace with the tags and sentences of `tagger`, as `omnitrace tag` makes them."""
+    tags = tagger.tag(trace.response)
+    return replace(
+        trace,
+        pos=align_pos(trace.chars, tags),
+        sentences=tags.sentences,
+        prompt_sentences=prompt_sentences(trace.prompt_text, trace.timeline, tagger),
+    )
 
 
 def by_config(config: ReplayConfig) -> tuple[ReplayConfig, Attribute]:

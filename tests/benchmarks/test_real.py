@@ -24,6 +24,7 @@ from benchmarks.real import (
 from benchmarks.real import methods as rows_of
 from benchmarks.real_runs import turns
 from omnitrace.evidence import EvidenceRow, QuotedSentence, truth
+from recorder.tags import load_tagger
 from replay.curate import Source
 from replay.evaluation.gold import gold_of_truth
 from replay.evaluation.truth import Truth
@@ -130,3 +131,14 @@ def test_sets_take_turns_and_short_prompts_come_first() -> None:
         "needle-1k-0", "needle-2k-0", "needle-8k-0",
     ]  # fmt: skip
     assert sorted(id for name, own in given if name == "own" for id in own) == ids["own"]
+
+
+def test_recordings_are_cut_as_today() -> None:
+    trace = make_trace("a", 0)
+    old = replace(trace, sentences=trace.sentences[:1], prompt_sentences=trace.prompt_sentences[:1])
+    new = recut(old, load_tagger())
+    assert [new.response[a:b] for a, b in new.sentences.tolist()] == [
+        trace.response[a:b] for a, b in trace.sentences.tolist()
+    ]
+    assert len(new.prompt_sentences) >= len(trace.prompt_sentences)
+    assert len(new.pos) == trace.T
