@@ -1,12 +1,13 @@
 """What the cheap mode of ablation is worth: units hidden from the answer's queries alone.
 
-For each sample of a run that has exact ablations (`omnitrace ablate-inputs`, mode mask), the same
-masks are passed in mode answer-mask. Agreement by spans: Spearman's rank correlation of the losses
-of leaving each unit out, whether the same unit is best, whether a unit loses a nat in both; LDS of
-either mode's losses on the exact held-out masks. Cost of all masks in CPU seconds over a plain
-generation of the answer, in turn in one process.
+For each sample of a run that has exact ablations (those of `omnitrace ablate-inputs` or `omnitrace
+confirm`, mode mask), the same masks are passed in mode answer-mask. Agreement by spans: Spearman's
+rank correlation of the losses of leaving each unit out, whether the same unit is best, whether a
+unit loses a nat in both; LDS of either mode's losses on the exact held-out masks, where there are
+any. Cost of all masks in CPU seconds over a plain generation of the answer, in turn in one process.
 
-    python -m benchmarks.answer_mask RUN --samples FILE --model FOLDER [--limit N] [--timed N]
+    python -m benchmarks.answer_mask RUN --samples FILE --model FOLDER [--exact NAME]
+        [--limit N] [--timed N]
 """
 
 from __future__ import annotations
@@ -31,14 +32,14 @@ from recorder.models.adapter import Adapter, Prepared
 from recorder.passes.capture import install
 from recorder.passes.masked import Masked
 from replay import PRESETS
-from replay.faithfulness import METRICS, case_of
+from replay.faithfulness import METRICS, Case, Unanswerable, case_of
 from replay.methods import METHODS, AttributionTask
 from replay.stats import spearman
 
 NO_REQUEST = replace(
     PRESETS["default"], units=replace(PRESETS["default"].units, request="leave-out")
 )
-EXACT, CHEAP = "mask", "answer-mask"
+EXACT, CHEAP = "mask", "answer-mask"  # modes
 NAT = 1.0
 
 
@@ -48,9 +49,8 @@ def cpu_seconds(run: Callable[[], object]) -> float:
     return time.process_time() - began
 
 
-def cheap_rows(adapter: Adapter, prepared: Prepared, trace: Trace) -> Ablations:
+def cheap_rows(adapter: Adapter, prepared: Prepared, trace: Trace, exact: Ablations) -> Ablations:
     """The exact ablations of a trace with the log-odds of the cheap mode."""
-    exact = trace.ablation(EXACT)
     passing = Masked(adapter, prepared)
     odds = passing.log_odds(trace.response_ids, visible(exact), mode=CHEAP)
     return replace(exact, name=CHEAP, mode=CHEAP, log_odds=odds)
@@ -71,7 +71,7 @@ def agreement(trace: Trace) -> Iterator[dict[str, float]]:
         if not own.any() or named.sum() < 3:
             continue
         cases = [case_of(exact.recorded, scores, own, named) for scores in (one, other)]
-        lds, cheap_lds = (METRICS["lds"].value(case) for case in cases)
+        lds, cheap_lds = map(lds_of, cases)
         yield {
             "spearman": spearman(one[named], other[named]),
             "same_best": float(one[named].argmax() == other[named].argmax()),
@@ -83,9 +83,17 @@ def agreement(trace: Trace) -> Iterator[dict[str, float]]:
         }
 
 
-def cost(adapter: Adapter, prepared: Prepared, trace: Trace) -> dict[str, float]:
+def lds_of(case: Case) -> float:
+    """LDS, NaN where no masks are held out."""
+    try:
+        return METRICS["lds"].value(case)
+    except Unanswerable:
+        return float("nan")
+
+
+def cost(adapter: Adapter, prepared: Prepared, trace: Trace, exact: Ablations) -> dict[str, float]:
     """CPU seconds of a plain generation of the answer's length, and of all masks in both modes."""
-    rows, ids = visible(trace.ablation(EXACT)), trace.response_ids
+    rows, ids = visible(exact), trace.response_ids
 
     def plain() -> None:
         with torch.inference_mode():
@@ -109,19 +117,26 @@ def main() -> None:
     samples = RecordedSamples.read(options.samples)
     spans: list[dict[str, float]] = []
     costs: list[dict[str, float]] = []
-    ids = [id for id in run if EXACT in run[id].ablations][: options.limit or None]
+    ids = [id for id in run if options.exact in run[id].ablations][: options.limit or None]
     for id in ids:
         trace = run[id]
-        prepared = samples.prepare(adapter, trace)
+        exact, prepared = trace.ablation(options.exact), samples.prepare(adapter, trace)
         if len(costs) < options.timed:
-            costs.append(cost(adapter, prepared, trace))
+            costs.append(cost(adapter, prepared, trace, exact))
             print(id, costs[-1], flush=True)
-        both = {EXACT: trace.ablation(EXACT), CHEAP: cheap_rows(adapter, prepared, trace)}
+        both = {
+            EXACT: replace(exact, name=EXACT),
+            CHEAP: cheap_rows(adapter, prepared, trace, exact),
+        }
         try:
             spans += agreement(replace(trace, ablations=both))
         except OmniTraceError as error:
             print(id, error, flush=True)
-    means = {name: float(np.nanmean([span[name] for span in spans])) for name in spans[0]}
+    values = {name: np.array([span[name] for span in spans]) for name in spans[0]}
+    means = {
+        name: float(np.nanmean(each)) if not np.isnan(each).all() else None
+        for name, each in values.items()
+    }
     ratios = {
         mode: statistics.median(one[mode] / one["plain"] for one in costs)
         for mode in ((EXACT, CHEAP) if costs else ())
@@ -138,6 +153,7 @@ def parse_options() -> argparse.Namespace:
     parser.add_argument("run")
     parser.add_argument("--samples", required=True)
     parser.add_argument("--model", required=True)
+    parser.add_argument("--exact", default=EXACT, help="the name of the exact ablations")
     parser.add_argument("--limit", type=int, default=0)
     parser.add_argument("--timed", type=int, default=3)
     parser.add_argument("--save", default="", help="suffix of a file in benchmarks/results")
