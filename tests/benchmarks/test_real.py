@@ -17,6 +17,7 @@ from benchmarks.real import (
     measure,
     outcome,
     position_prior,
+    recut,
     summary,
     tables,
     word_overlap,
