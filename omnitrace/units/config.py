@@ -19,8 +19,8 @@ class UnitConfig:
     )
     request: str = option(
         "keep",
-        "what becomes of the request itself (the sentences that ask, in the first and last text of "
-        "the last user message): a source like others; one that competes but is never named; none",
+        "what becomes of the request itself (the last question or instruction of the last user "
+        "message): a source like others; one that competes but is never named; none",
         choices=("keep", "unnamed", "leave-out"),
     )
     image: str = option(

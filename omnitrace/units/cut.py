@@ -13,7 +13,8 @@ from omnitrace.timeline import Modality, Segments
 from omnitrace.units.config import UnitConfig
 from omnitrace.units.data import MODALITY, Cut, Kind, Pieces, Units, ranges_by_key
 from omnitrace.units.media import cut_media, patches_of, side_of, speech_of
-from omnitrace.units.text import TEXT_UNITS, cut_text, request_tokens, text_bounds
+from omnitrace.units.request import request_tokens
+from omnitrace.units.text import TEXT_UNITS, cut_text, text_bounds
 from omnitrace.units.user import UserUnit, cut_user, defined_units
 
 

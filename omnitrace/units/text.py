@@ -1,4 +1,4 @@
-"""Text units: the pieces of a prompt's text, which tokens are in which; and the request.
+"""Text units: the pieces of a prompt's text, and which tokens are in which.
 
 A new kind of text units is a function from a prompt to `Pieces`, and a line in `TEXT_UNITS`. Knows
 the text parts of a prompt; no media.
@@ -21,12 +21,6 @@ from omnitrace.units.data import Cut, Kind, Pieces
 _RELEASE_SKIPS = np.array([ord(mark) for mark in "\n!\"#$%&'()*+,-./"], np.uint32)
 _PARAGRAPH = re.compile(r"\S(?:(?!\n[^\S\n]*\n)[\s\S])*")
 _CLAUSE_END = re.compile(r"[,;:](?=\s)|[，、；：]|(?<!\S)(?=(?:and|or|but)\s)", re.IGNORECASE)
-_QUESTION = ("?", "？", "؟")
-_ASKING = re.compile(
-    r"\s*(?:please,?\s+)?(?:answer|choose|compare|count|describe|explain|find|give|identify|list|name|"
-    r"pick|report|say|select|sum|summari[sz]e|tell|transcribe|translate|write)\b",
-    re.IGNORECASE,
-)
 
 
 def cut_text(cut: Cut, prompt: Prompt, units: TextUnits, pieces: Pieces) -> None:
@@ -50,36 +44,6 @@ def places(prompt: Prompt) -> Int32:
     first that is no space, of a blank token its first."""
     visible = first_visible(prompt.prompt_text, prompt.timeline.chars)
     return np.where(visible < 0, prompt.timeline.chars[:, 0], visible).astype(np.int32)
-
-
-def request_tokens(prompt: Prompt) -> Bool:
-    """(n,): the text tokens of the request: of the sentences that ask, in the first and in the last
-    text part of the last user message.
-
-    A sentence asks if it ends in a question mark or begins, after "please", with a verb that tells
-    the model what to do (English; `_ASKING`). Options that stand between or after are not it.
-    """
-    asks = np.array([_asks(prompt.prompt_text[a:b]) for a, b in prompt.prompt_sentences.tolist()])
-    sentence = containing(places(prompt), prompt.prompt_sentences)
-    asking = np.append(asks, False).astype(np.bool_)[sentence]
-    tokens: Bool = (
-        text_tokens(prompt) & np.isin(prompt.timeline.part, _outer_parts(prompt)) & asking
-    )
-    return tokens
-
-
-def _asks(sentence: str) -> bool:
-    return sentence.rstrip().endswith(_QUESTION) or bool(_ASKING.match(sentence))
-
-
-def _outer_parts(prompt: Prompt) -> list[int]:
-    """The first and the last text part of the last user message."""
-    users = [index for index, part in enumerate(prompt.parts) if part.role == "user"]
-    message = messages(prompt)
-    texts = [
-        i for i in users if message[i] == message[users[-1]] and prompt.parts[i].kind == "text"
-    ]
-    return [texts[0], texts[-1]] if texts else []
 
 
 def text_bounds(prompt: Prompt, pieces: Pieces, left_out: Bool) -> list[tuple[int, int]]:

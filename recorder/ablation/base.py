@@ -15,7 +15,7 @@ from omnitrace.arrays import Bool, Int32
 from omnitrace.prompt import Prompt
 from omnitrace.timeline import Modality
 from omnitrace.units import UnitConfig, cut_units
-from omnitrace.units.text import request_tokens
+from omnitrace.units.request import request_tokens
 from recorder.config import WHOLE
 
 
@@ -64,7 +64,7 @@ def base_units(prompt: Prompt, whole: UnitConfig | None = None) -> Base:
 
 
 def _request(prompt: Prompt, unit_of: Int32, part: Int32) -> Bool:
-    """The units of the request (omnitrace/units/text.py); the last sentence where there is none."""
+    """The units of the request (`request_tokens`); the last sentence where there is none."""
     request = np.zeros(len(part), bool)
     request[np.unique(unit_of[request_tokens(prompt) & (unit_of >= 0)])] = True
     if request.all() or not request.any():
