@@ -22,14 +22,16 @@ def tag(
     spacy_model: str = "",
     name: str = "",
     report: Report = no_report,
+    *,
+    splitter: str = "markdown",
 ) -> AddSummary:
     """Add the tags and sentences of a spaCy pipeline, the bundled one if none is named.
 
-    `name` is what replays call them; the pipeline's name and version if empty. Samples that have
-    them are skipped. Raises CommandError for a pipeline that is none, for a run that is none and
-    for a name that is taken by other tags.
+    `name` is what replays call them; the pipeline's and splitter's name and version if empty.
+    `splitter`: of `SPLITTERS`. Samples that have them are skipped. Raises CommandError for a
+    pipeline that is none, for a run that is none and for a name that is taken by other tags.
     """
-    tagger = load_tagger(spacy_model or None)
+    tagger = load_tagger(spacy_model or None, splitter)
     chosen = name or re.sub("[^a-z0-9_.-]", "-", tagger.name.lower())[:64]
 
     def tagged(trace: Trace) -> Tagging:

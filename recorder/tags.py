@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from itertools import pairwise
 from pathlib import Path
@@ -18,6 +18,8 @@ import numpy as np
 
 from omnitrace.arrays import Int32
 from omnitrace.errors import CommandError, OmniTraceError, extra
+from omnitrace.passages import joined_lines, passages
+from omnitrace.splitting import split
 from omnitrace.text import one_line
 from omnitrace.timeline import Modality, Timeline
 from recorder.config import TAGGER
@@ -30,6 +32,10 @@ Range = tuple[int, int]
 
 NOT_NEEDED = ["ner", "lemmatizer", "entity_linker"]
 PROBE = "A dog runs. It barks."
+
+SPLITTERS = {"markdown": "markdown-1", "plain": ""}
+"""Ways to split sentences, and what each adds to the tagger's name. A new version of one that
+splits otherwise has a new name, so that one run never holds sentences of both."""
 
 # A stretch is tagged by itself, and so never shares a sentence with another. It ends with a line
 # break or with a full stop of Chinese or Japanese, which spaCy's English tokenizer leaves inside
@@ -58,7 +64,7 @@ class Tags:
 
     `starts`, `ends` (W,) int32: half-open character ranges, ascending and disjoint, that cover
     every visible character; `pos`: W universal POS tags; `sentences` (K, 2) int32: half-open
-    character ranges, ascending and disjoint, that begin and end with a word.
+    character ranges, ascending and disjoint, that begin and end with a word and hold every word.
     """
 
     starts: Int32
@@ -69,25 +75,41 @@ class Tags:
 
 @dataclass(frozen=True)
 class Tagger:
-    """A spaCy pipeline that tags; `name`: its name and version, for the run's identity."""
+    """A spaCy pipeline that tags; `pipeline`: its name and version; `splitter`: of `SPLITTERS`."""
 
     nlp: Language
-    name: str
+    pipeline: str
+    splitter: str = "markdown"
+
+    @property
+    def name(self) -> str:
+        """What tags and splits, for the run's identity."""
+        return " ".join(filter(None, (self.pipeline, SPLITTERS[self.splitter])))
 
     def tag(self, text: str) -> Tags:
         """Tag `text`, of any length and of any characters.
 
-        Line breaks always end a sentence. A line longer than 20,000 characters is tagged in
-        blocks, cut after a sentence where one ends and at white space elsewhere.
+        `markdown`: sentences are those of `omnitrace.splitting`, and a sentence runs over line
+        breaks where lines were full. `plain`: they are the pipeline's, and every line break ends
+        one. Text without line breaks of more than 20,000 characters is tagged in blocks, cut after
+        a sentence where one ends and at white space elsewhere.
         """
         clean = _SURROGATE.sub("\N{REPLACEMENT CHARACTER}", text)
-        blocks = list(_blocks(clean))
+        if self.splitter == "plain":
+            return self._tagged(clean)
+        found = passages(clean)
+        tags = self._tagged(joined_lines(clean, found))
+        begins = frozenset(tags.sentences[:, 0].tolist())
+        return _with_sentences(tags, split(clean, found, begins))
+
+    def _tagged(self, text: str) -> Tags:
+        blocks = list(_blocks(text))
         words: list[Range] = []
         pos: list[str] = []
         sentences: list[Range] = []
         # The zone frees the strings that spaCy would otherwise keep of every new word.
         with self.nlp.memory_zone():
-            docs = self.nlp.pipe(_document(self.nlp, clean[start:end]) for start, end in blocks)
+            docs = self.nlp.pipe(_document(self.nlp, text[start:end]) for start, end in blocks)
             for (start, _), doc in zip(blocks, docs, strict=True):
                 seen = [word for word in doc if not word.is_space]
                 words += [(start + word.idx, start + word.idx + len(word)) for word in seen]
@@ -97,8 +119,8 @@ class Tagger:
         return Tags(bounds[:, 0].copy(), bounds[:, 1].copy(), tuple(pos), _pairs(sentences))
 
 
-def load_tagger(name: str | None = None) -> Tagger:
-    """The bundled pipeline, or the user's own by package name or path.
+def load_tagger(name: str | None = None, splitter: str = "markdown") -> Tagger:
+    """The bundled pipeline, or the user's own by package name or path; `splitter`: of `SPLITTERS`.
 
     Raises `CommandError` without spaCy, if there is no such pipeline, or if it does not tag and
     split sentences, and `OmniTraceError` if the bundled one is damaged.
@@ -106,7 +128,7 @@ def load_tagger(name: str | None = None) -> Tagger:
     with extra("tag", "tags and sentences need"):
         import spacy  # noqa: F401
     if name is None:
-        return _bundled(TAGGER)
+        return replace(_bundled(TAGGER), splitter=splitter)
     nlp = _users_own(name)
     missing = _missing(nlp)
     if missing:
@@ -115,7 +137,7 @@ def load_tagger(name: str | None = None) -> Tagger:
             f"(its components: {', '.join(nlp.pipe_names) or 'none'}). Name one that does, such "
             "as 'en_core_web_sm', or none to use the bundled tagger."
         )
-    return Tagger(nlp, _name(nlp))
+    return Tagger(nlp, _name(nlp), splitter)
 
 
 def align_pos(offsets: Int32, tags: Tags) -> tuple[str, ...]:
@@ -139,6 +161,22 @@ def prompt_sentences(text: str, timeline: Timeline, tagger: Tagger) -> Int32:
         start, end = int(chars[:, 0].min()), int(chars[:, 1].max())
         found.append(tagger.tag(text[start:end]).sentences + start)
     return np.concatenate(found).astype(np.int32)
+
+
+def _with_sentences(tags: Tags, sentences: Int32) -> Tags:
+    """The tags with `sentences` (K, 2), which hold all their characters; a word that lies in
+    several sentences becomes one in each."""
+    first = np.searchsorted(sentences[:, 1], tags.starts, side="right").tolist()
+    after = np.searchsorted(sentences[:, 0], tags.ends, side="left").tolist()
+    words, pos = list[Range](), list[str]()
+    for start, end, tag, a, b in zip(
+        tags.starts.tolist(), tags.ends.tolist(), tags.pos, first, after, strict=True
+    ):
+        inside = sentences[a:b].tolist() if b > a + 1 else [(start, end)]
+        words += [(max(start, low), min(end, high)) for low, high in inside]
+        pos += [tag] * len(inside)
+    bounds = _pairs(words)
+    return Tags(bounds[:, 0].copy(), bounds[:, 1].copy(), tuple(pos), sentences)
 
 
 def _pos(start: int, end: int, words: range, tags: Tags) -> str:

@@ -15,13 +15,13 @@ from types import MappingProxyType
 import numpy as np
 
 from omnitrace.arrays import Array, Int32
+from omnitrace.splitting import sentences_of
 from omnitrace.text import safe_text
 from omnitrace.timeline import Modality, Part, Timeline
 from omnitrace.trace import SignalRows, Trace
 
 _BYTE = re.compile("<0x([0-9A-F]{2})>")
 _SPECIAL = re.compile(r"<[^<>\s]{1,40}>|\[(?:CLS|SEP|PAD|UNK|BOS|EOS)\]")
-_SENTENCE = re.compile(r"\S.*?(?:[.!?。！？]+(?=\s|$)|(?=\n)|$)", re.DOTALL)
 
 
 @dataclass(frozen=True)
@@ -58,8 +58,8 @@ def text_trace(
         logprob=unknown,
         entropy=unknown,
         pos=("X",) * len(chars),
-        sentences=_sentences(answer),
-        prompt_sentences=_sentences(prompt_text),
+        sentences=sentences_of(answer),
+        prompt_sentences=sentences_of(prompt_text),
         timeline=_timeline(places),
         parts=(Part("user", "text"),),
         media=(),
@@ -100,11 +100,6 @@ def _byte_alphabet() -> dict[str, int]:
 
 
 _BYTES = _byte_alphabet()
-
-
-def _sentences(text: str) -> Int32:
-    found = [match.span() for match in _SENTENCE.finditer(text)]
-    return np.array(found, np.int32).reshape(-1, 2)
 
 
 def _timeline(chars: Int32) -> Timeline:

@@ -45,7 +45,7 @@ def test_the_bundled_tagger_gives_what_recording_would(run: Path) -> None:
     assert (summary.total, summary.added, summary.failed) == (3, 3, {})
     trace, tagger = open_run(run)["a"], load_tagger()
     [name] = trace.taggings
-    assert re.fullmatch(r"en_omnitrace_ud_ewt-[\d.]+", name)
+    assert re.fullmatch(r"en_omnitrace_ud_ewt-[\d.]+-markdown-\d+", name)
     tags = tagger.tag(trace.response)
     again = trace.tagged(name)
     assert again.pos == align_pos(trace.chars, tags)
@@ -57,7 +57,7 @@ def test_the_bundled_tagger_gives_what_recording_would(run: Path) -> None:
 
 
 def test_replays_choose_between_the_tags(run: Path, shouting: str) -> None:
-    tag(run, shouting, "loud")
+    tag(run, shouting, "loud", splitter="plain")
     trace = open_run(run)["b"]
     assert trace.pos == make_trace("b", 1).pos, "the recorded tags stay"
     assert set(trace.tagged("loud").pos) == {"INTJ"}
@@ -72,11 +72,35 @@ def test_replays_choose_between_the_tags(run: Path, shouting: str) -> None:
     assert not np.array_equal(recorded.vote, loud.vote)
 
 
+def test_plain_sentences_are_tags_of_their_own(tmp_path: Path) -> None:
+    text = "# Plan\n\n> Wait.\n"
+    with RunWriter.open(tmp_path / "run", {"model": "m"}) as writer:
+        steps = [(0, 2), (2, 6), (6, 10), (10, 15)]
+        trace = make_trace("a", 0)
+        short = replace(
+            trace,
+            response=text,
+            chars=np.array([*steps, *[(15, 16)] * (trace.T - 4)], np.int32),
+            sentences=np.array([(0, 15)], np.int32),
+        )
+        writer.add(short, "a")
+    tag(tmp_path / "run")
+    tag(tmp_path / "run", splitter="plain")
+    found = open_run(tmp_path / "run")["a"]
+    assert list(found.taggings) == [
+        "en_omnitrace_ud_ewt-1.0.0",
+        "en_omnitrace_ud_ewt-1.0.0-markdown-1",
+    ]
+    cut = [[text[a:b] for a, b in found.tagged(name).sentences] for name in found.taggings]
+    assert cut[1] == ["# Plan", "> Wait."]
+    assert cut[0] != cut[1]
+
+
 def test_a_name_is_of_one_pipeline(run: Path, shouting: str) -> None:
     tag(run, shouting)
-    assert set(open_run(run)["a"].taggings) == {"en_shouting-2.0"}
+    assert set(open_run(run)["a"].taggings) == {"en_shouting-2.0-markdown-1"}
     with pytest.raises(CommandError, match=r"made otherwise: tagger is .*another --name"):
-        tag(run, "", "en_shouting-2.0")
+        tag(run, "", "en_shouting-2.0-markdown-1")
 
 
 def test_the_command(run: Path, shouting: str, capsys: pytest.CaptureFixture[str]) -> None:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable
+from dataclasses import replace
 from functools import cache
 from itertools import pairwise
 from pathlib import Path
@@ -12,12 +14,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from spacy.lang.en import English
+from spacy.tokens import Doc
 
 from omnitrace.arrays import Int32
 from omnitrace.errors import CommandError, OmniTraceError
 from recorder import tags as tags_module
 from recorder.config import TAGGER
-from recorder.tags import Tagger, Tags, align_pos, load_tagger
+from recorder.tags import SPLITTERS, Tagger, Tags, align_pos, load_tagger
 
 UNIVERSAL = (
     *("ADJ", "ADP", "ADV", "AUX", "CCONJ", "DET", "INTJ", "NOUN", "NUM", "PART", "PRON", "PROPN"),
@@ -92,7 +95,7 @@ def test_splits_a_line_into_sentences(sentences: list[str]) -> None:
         ("1. The cat sat.\n2) The dog ran.", ["1. The cat sat.", "2) The dog ran."]),
         ("The cat\nsat.", ["The cat", "sat."]),
         ("今天下雨。他说：“走吧！”他走了", ["今天下雨。", "他说：“走吧！”", "他走了"]),
-        ("It is a cat 😀! She sat.\n👨‍👩‍👧\n🎉", ["It is a cat 😀!", "She sat.", "👨‍👩‍👧", "🎉"]),
+        ("It is a cat 😀! She sat.\n👨‍👩‍👧\n🎉", ["It is a cat 😀!", "She sat.\n👨‍👩‍👧\n🎉"]),
         ("", []),
         (" \n\t\u3000 \n", []),
     ],
@@ -101,22 +104,54 @@ def test_line_breaks_and_east_asian_stops_end_sentences(text: str, sentences: li
     assert _sentences(text) == sentences
 
 
-def test_a_list_marker_is_no_sentence_of_its_own() -> None:
+def test_plain_sentences_keep_list_markers_with_their_text() -> None:
     text = "1. Cats. b) Dogs. 2. Birds. 1."
     nlp = _splitter()
     nlp.get_pipe("sentencizer").punct_chars.add(")")  # type: ignore[attr-defined]
-    assert _sentences(text, Tagger(nlp, "")) == ["1. Cats.", "b) Dogs.", "2. Birds.", "1."]
+    assert _sentences(text, Tagger(nlp, "", "plain")) == ["1. Cats.", "b) Dogs.", "2. Birds.", "1."]
 
 
-def test_where_sentences_end_with_stops_only_stops_end_them() -> None:
+def test_plain_sentences_end_with_stops_where_most_do() -> None:
     nlp = _splitter()
     nlp.get_pipe("sentencizer").punct_chars.add("PM")  # type: ignore[attr-defined]
-    tagger = Tagger(nlp, "")
+    tagger = Tagger(nlp, "", "plain")
     edited = ["Cats sat.", "Is it?", "The PM Lee spoke.", "It rained!", "They left."]
     edited += ["So it was.", "Then it ended."]
     assert _sentences(" ".join(edited), tagger) == edited
     notes = "Cats PM dogs. Birds PM Lee"
     assert _sentences(notes, tagger) == ["Cats PM", "dogs.", "Birds PM", "Lee"]
+
+
+def test_words_that_lie_in_two_sentences_are_cut() -> None:
+    nlp = _splitter()
+    nlp.tokenizer = _one_word(nlp)
+    tags = Tagger(nlp, "").tag("It rains. We stay.\n\n- in\n- out")
+    assert [(a, b) for a, b in zip(tags.starts, tags.ends, strict=True)] == [
+        (0, 9), (10, 18), (20, 24), (25, 30),
+    ]  # fmt: skip
+    assert tags.sentences.tolist() == [[0, 9], [10, 18], [20, 24], [25, 30]]
+
+
+def _one_word(nlp: English) -> Callable[[str], Doc]:
+    """A tokenizer by which white space is no border of words."""
+    return lambda text: Doc(nlp.vocab, words=[text], spaces=[False])
+
+
+def test_the_pipeline_cuts_what_has_no_stops() -> None:
+    nlp = _splitter()
+    nlp.get_pipe("sentencizer").punct_chars.add("PM")  # type: ignore[attr-defined]
+    notes = "the cats of the house sleep on the sofa PM " * 6
+    assert len(_sentences(notes, Tagger(nlp, ""))) == 6
+    assert len(_sentences(notes[:80], Tagger(nlp, ""))) == 1
+
+
+def test_lines_that_were_full_are_tagged_as_one_line() -> None:
+    wrapped = (
+        "The old dog that lives in the red house near the river\nbarks at every car that passes."
+    )
+    joined = wrapped.replace("\n", " ")
+    assert bundled().tag(wrapped).pos == bundled().tag(joined).pos
+    assert len(_sentences(wrapped)) == 1
 
 
 def test_an_empty_text_has_empty_arrays() -> None:
@@ -127,9 +162,11 @@ def test_an_empty_text_has_empty_arrays() -> None:
 
 
 @settings(deadline=None, max_examples=150)
-@given(TEXTS)
-def test_words_cover_what_is_visible_and_sentences_hold_whole_words(text: str) -> None:
-    tags = bundled().tag(text)
+@given(TEXTS, st.sampled_from(list(SPLITTERS)))
+def test_words_cover_what_is_visible_and_sentences_hold_whole_words(
+    text: str, splitter: str
+) -> None:
+    tags = replace(bundled(), splitter=splitter).tag(text)
     words = np.stack([tags.starts, tags.ends], axis=1)
     covered = np.zeros(len(text), bool)
     for start, end in words.tolist():
@@ -148,7 +185,7 @@ def test_words_cover_what_is_visible_and_sentences_hold_whole_words(text: str) -
     assert (tags.ends <= tags.sentences[home, 1]).all()
     for start, end in tags.sentences.tolist():
         assert text[start:end].strip() == text[start:end]
-        assert "\n" not in text[start:end]
+        assert splitter == "markdown" or "\n" not in text[start:end]
 
 
 def test_tagging_is_deterministic_and_needs_no_context() -> None:
@@ -159,12 +196,13 @@ def test_tagging_is_deterministic_and_needs_no_context() -> None:
     assert (again.starts == first.starts[4:] - len("The cat sat.\n")).all()
 
 
-def test_a_very_long_text_is_tagged_in_blocks() -> None:
+@pytest.mark.parametrize("splitter", SPLITTERS)
+def test_a_very_long_text_is_tagged_in_blocks(splitter: str) -> None:
     nlp = _splitter()
     nlp.max_length = 20_000
     text = "Some words. " * 60_000 + "x" * 190_000 + "(" * 10_000 + " end\n" * 16_000
     assert len(text) == 1_000_000
-    tags = Tagger(nlp, "").tag(text)
+    tags = Tagger(nlp, "", splitter).tag(text)
     lengths = np.diff(tags.sentences, axis=1)
     assert (lengths[:60_000] == len("Some words.")).all()
     assert (tags.ends - tags.starts).max() <= 256
@@ -177,7 +215,7 @@ def test_a_long_line_is_cut_after_a_sentence_or_else_after_white_space() -> None
     stops = "a b. " * 5_000
     spaces = "a b " * 6_000
     for text, last in ((stops, "."), (spaces, "ab")):
-        pieces = _sentences(text, Tagger(nlp, ""))
+        pieces = _sentences(text, Tagger(nlp, "", "plain"))
         assert len(pieces) == 2
         assert pieces[0][-1] in last
         assert len(pieces[0]) > 19_990
@@ -250,7 +288,8 @@ def test_the_bundled_tagger_is_small_licensed_and_named() -> None:
     assert sum(file.stat().st_size for file in files) <= 6_000_000
     assert "Attribution-ShareAlike 4.0" in (TAGGER / "LICENSE.txt").read_text("utf-8")
     assert "UD English EWT" in (TAGGER / "ATTRIBUTION.md").read_text("utf-8")
-    assert bundled().name == "en_omnitrace_ud_ewt 1.0.0"
+    assert bundled().name == "en_omnitrace_ud_ewt 1.0.0 markdown-1"
+    assert load_tagger(splitter="plain").name == "en_omnitrace_ud_ewt 1.0.0"
 
 
 def test_a_pipeline_of_ones_own_by_path() -> None:
