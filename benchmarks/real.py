@@ -37,10 +37,12 @@ from replay import PRESETS, ReplayConfig, Replayer
 from replay.attribution import Attribution, Span
 from replay.evaluation.gold import Gold, gold_of_truth
 from replay.evaluation.scores import prf
+from replay.evaluation.trust import ranked_right
 from replay.evaluation.truth import Truth
 from replay.methods import AttributionTask, attribution_of, large
 from replay.methods.chance import random
-from replay.stats import Estimate, divided, mean_ranks, of_sums, pooled, resampled, sums_of_bins
+from replay.reliability import calibration_error
+from replay.stats import Estimate, divided, of_sums, pooled, resampled
 
 WITHOUT_REQUEST = replace(
     PRESETS["paper"], units=replace(PRESETS["paper"].units, request="leave-out")
@@ -215,9 +217,9 @@ def summary(found: Sequence[Outcome], base: Sequence[Outcome]) -> dict[str, Any]
 
     def auc_of(numbers: np.ndarray[Any, np.dtype[np.int64]]) -> float:
         chosen = [found[number] for number in numbers]
-        return auc(
+        return ranked_right(
             np.concatenate([one.confidence for one in chosen]),
-            np.concatenate([one.hit for one in chosen]),
+            np.concatenate([one.hit for one in chosen]).astype(float),
         )
 
     return {
@@ -232,7 +234,7 @@ def summary(found: Sequence[Outcome], base: Sequence[Outcome]) -> dict[str, Any]
             of_sums(both, lambda total: _hit(total[..., :size]) - _hit(total[..., size:]))
         ),
         "auc": _plain(resampled(auc_of, len(found))),
-        "ece": round(ece(confidence, hit), 4),
+        "ece": round(calibration_error(confidence, hit.astype(float)), 4),
     }
 
 
@@ -249,21 +251,6 @@ def _f1(total: Float64) -> Float64:
 
 def _hit(total: Float64) -> Float64:
     return divided(total[..., 4], total[..., 3])
-
-
-def auc(confidence: Float64, hit: Bool) -> float:
-    """How often a hit has more confidence than a miss, ties counting half; NaN without either."""
-    hits, misses = int(hit.sum()), int((~hit).sum())
-    if not hits or not misses:
-        return float("nan")
-    ranks = mean_ranks(confidence)[hit].sum() - hits * (hits - 1) / 2
-    return float(ranks / (hits * misses))
-
-
-def ece(confidence: Float64, hit: Bool) -> float:
-    """Expected calibration error over ten bins of equal width."""
-    _, predicted, true = sums_of_bins(confidence, hit.astype(float))
-    return float(np.abs(predicted - true).sum() / max(1, len(hit)))
 
 
 def _plain(estimate: Estimate) -> list[float | None]:

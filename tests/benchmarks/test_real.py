@@ -11,9 +11,7 @@ import pytest
 from benchmarks.real import (
     Case,
     Outcome,
-    auc,
     by_scores,
-    ece,
     measure,
     outcome,
     position_prior,
@@ -78,16 +76,6 @@ def test_the_prior_prefers_places_where_evidence_lay() -> None:
     got = attribute(AttributionTask(case_of(0).trace, config))
     best = {got.units.text[span.sources[0].unit] for span in got.spans}
     assert best == {"Anna lives in Oslo."}
-
-
-def test_auc_and_calibration_error() -> None:
-    hit = np.array([True, True, False, False])
-    assert auc(np.array([0.9, 0.8, 0.2, 0.1]), hit) == 1.0
-    assert auc(np.array([0.1, 0.2, 0.8, 0.9]), hit) == 0.0
-    assert auc(np.array([0.9, 0.5, 0.5, 0.1]), hit) == pytest.approx(0.875)
-    assert np.isnan(auc(np.ones(2), np.array([True, True])))
-    assert ece(np.array([0.95, 0.95, 0.05, 0.05]), hit) == pytest.approx(0.05)
-    assert ece(np.array([0.95] * 4), hit) == pytest.approx(0.45)
 
 
 def outcome_of(hits: list[bool]) -> Outcome:
