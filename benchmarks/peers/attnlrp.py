@@ -26,6 +26,7 @@ Float64 = npt.NDArray[np.float64]
 
 FAMILIES = {"llama": "llama", "gemma3_text": "gemma3"}
 """transformers' model type → the module of LXT and of transformers."""
+_PATCHED: set[str] = set()
 MOST_OFF = 1e-3
 """By which the logits under LXT's rules may differ: its rules change gradients alone."""
 
@@ -48,7 +49,8 @@ class AttnLRP:
         trace, model = task.trace, self.text.model
         ids = torch.tensor([recorded_ids(trace)[:-1]])
         embeds = model.get_input_embeddings()(ids).detach().requires_grad_()
-        logits = model(inputs_embeds=embeds, use_cache=False).logits[0, trace.n - 1 :]
+        asked = model(inputs_embeds=embeds, use_cache=False, logits_to_keep=trace.T)
+        logits = asked.logits[0]
         said = torch.from_numpy(trace.response_ids.astype(np.int64))
         chosen = logits.gather(1, said[:, None])[:, 0]
         rows = []
@@ -63,9 +65,15 @@ class AttnLRP:
 
 
 def patch(model_type: str) -> None:
-    """Lay LXT's rules over transformers' classes of that type; OmniTraceError if it has none."""
+    """Lay LXT's rules over transformers' classes of that type; OmniTraceError if it has none.
+
+    Once in a process: rules that are laid over attention twice divide its gradients twice.
+    """
     if model_type not in FAMILIES:
         raise OmniTraceError(f"LXT is set up here for {', '.join(FAMILIES)}, not {model_type}.")
+    if model_type in _PATCHED:
+        return
+    _PATCHED.add(model_type)
     _without_other_families()
     family = FAMILIES[model_type]
     rules: Any = importlib.import_module(f"lxt.efficient.models.{family}")

@@ -41,14 +41,7 @@ from omnitrace.errors import OmniTraceError
 from replay.config import ReplayConfig
 from replay.methods import METHODS, AttributionTask, attribution_of
 
-CORE = (
-    "attnlrp",
-    "flashtrace",
-    "flashtrace-no-recursion",
-    "inseq-attention",
-    "captum-saliency",
-    "captum-input-x-gradient",
-)
+CORE = ("attnlrp", "flashtrace", "flashtrace-no-recursion", "inseq-attention")
 """Peers of a single pass a span or an answer: a sample counts once all of them have scored it."""
 CAUSAL = ("loo", "contextcite")
 """Ours, of recorded ablations, where there are any."""

@@ -7,6 +7,7 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, fields, replace
+from math import isnan
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -32,9 +33,8 @@ from recorder.config import AblateConfig, RecordConfig
 from recorder.inputs.responses import read_responses
 from recorder.inputs.samples import Sample, read_samples
 from recorder.models.checkpoint import find_checkpoint
-from replay.evaluation import COLUMNS, Gold, Truth, golds_of_truths, read_truths
-from replay.evaluation.labels import Labels
-from replay.evaluation.sources import GoldFile, read_golds
+from replay.evaluation import COLUMNS, Gold, golds_of_truths, read_truths
+from replay.evaluation.known import Known, read_known
 from replay.methods.leaderboard import CAUSAL, ENTRIES, Entry, Standing, leaderboard, to_json
 
 SCHEMA = "omnitrace.leaderboard/1"
@@ -55,7 +55,7 @@ class OwnOptions:
         compare the methods there
     evidence
         with --model: what is true of the samples, a labels file or a truth file as `omnitrace
-        evaluate` takes them
+        evaluate` takes them, or an evidence file as `omnitrace gate` takes it
     responses
         with --model: JSON lines of answers to record instead of generating any
     recording
@@ -165,7 +165,10 @@ def benchmark(
     right = sum(int(gold.judged.sum()) for gold in made.golds.values())
     sentences = sum(len(gold.judged) for gold in made.golds.values())
     narrate(f"{len(made.golds)} samples; {right} of {sentences} sentences are right and count.")
-    rows = to_json(standings, made.pass_seconds)
+    rows = [
+        row | {"seconds": None if isnan(row["seconds"]) else row["seconds"]}
+        for row in to_json(standings, made.pass_seconds)
+    ]
     name, groups = groups_of(made.golds, bool(own.model))
     if json:
         about |= {"masks": planted.masks, "failed": made.failed}
@@ -197,7 +200,7 @@ def record_own(
     CommandError or OmniTraceError for what is wrong with options and files, before torch or the
     model is loaded. What is wrong with one sample is in `failed`.
     """
-    path, read, golds = read_own(samples, own, planted)
+    path, read, known = read_own(samples, own, planted)
     config = load_toml(RecordConfig(), own.recording) if own.recording else RecordConfig()
     answers = str(own.responses) if own.responses else ""
     config = replace(config, model=own.model, responses=answers, ablations=0)
@@ -212,14 +215,14 @@ def record_own(
     with progress_bar() as report:
         failed = dict(record(path, place, config, report, read).failed)
     same = {one.name for one in fields(RecordConfig)} & {one.name for one in fields(AblateConfig)}
-    shared = {name: getattr(config, name) for name in same}
+    shared = {name: getattr(config, name) for name in same - {"seed"}}  # of draws, not of masks
     began = time.perf_counter()
     with progress_bar() as report:
         ablate = AblateConfig(**shared, samples=str(path), masks=planted.masks)
         added = ablate_inputs(place, ablate, report)
     seconds = time.perf_counter() - began
     run, wrong, found = open_run(place), dict[str, str](), dict[str, Gold]()
-    for id, gold in each_sample(run, [s.id for s in read if s.id in run], golds.gold, wrong):
+    for id, gold in each_sample(run, [s.id for s in read if s.id in run], known.gold, wrong):
         found[id] = gold
     failed |= added.failed | {id: sample_sentence(id, why) for id, why in wrong.items()}
     passes = added.added * planted.masks
@@ -228,11 +231,11 @@ def record_own(
 
 def read_own(
     samples: int | Path, own: OwnOptions, planted: PlantedOptions
-) -> tuple[Path, list[Sample], GoldFile]:
+) -> tuple[Path, list[Sample], Known]:
     """The samples file, what it holds and what is true of it.
 
     CommandError for options that do not go together, for evidence of unknown samples, for samples
-    without any, and for a file that names no evidence at all; else as `read_samples`, `read_golds`.
+    without any, and for a file that names no evidence at all; else as `read_samples`, `read_known`.
     """
     for name in ("modality", "axis", "split"):
         if getattr(planted, name) != getattr(PlantedOptions(), name):
@@ -241,35 +244,28 @@ def read_own(
         raise CommandError("with --model, name the samples file: --samples FILE.")
     if own.evidence is None:
         raise CommandError(
-            "with --model, name what is true of the samples: --evidence FILE, labels or truths as "
-            "omnitrace evaluate takes them."
+            "with --model, name what is true of the samples: --evidence FILE, as omnitrace "
+            "evaluate or omnitrace gate take it."
         )
-    read, golds = read_samples(samples), read_golds(own.evidence)
-    rows, known = golds.rows.by_id, {sample.id for sample in read}
-    for id in rows:
-        if id not in known:
+    read, known = read_samples(samples), read_known(own.evidence)
+    here = {sample.id: None for sample in read}
+    for id in known.ids:
+        if id not in here:
             raise CommandError(
-                f"{golds.rows.where(id)}: {samples} has no sample '{one_line(id)}'; take the line "
-                "out, or name the samples that it was made for."
+                f"{own.evidence} names '{one_line(id)}', which {samples} does not have: take the "
+                "line out, or name the samples that it was made for."
             )
-    missing = [sample.id for sample in read if sample.id not in rows]
+    missing = [id for id in here if id not in known.ids]
     if missing:
         raise CommandError(
             f"{own.evidence} has no line for {len(missing)} of {len(read)} samples, the first "
             f"'{one_line(missing[0])}': add it, or take the sample out of {samples}."
         )
-    if not any(map(names_evidence, rows.values())):
+    if not any(known.ids.values()):
         raise CommandError(
             f"{own.evidence} names no evidence of any sentence: label what supports the answers."
         )
-    return samples, read, golds
-
-
-def names_evidence(row: Labels | Truth) -> bool:
-    """Whether any sentence has a source."""
-    if isinstance(row, Labels):
-        return any(any(one.lists.values()) for one in row.labels)
-    return any(sentence.evidence for sentence in row.sentences)
+    return samples, read, known
 
 
 def record_and_judge_planted(folder: Path, planted: PlantedOptions) -> Recorded:
@@ -346,7 +342,8 @@ def show(rows: Sequence[Mapping[str, Any]]) -> None:
         f1 = [number(row.get(f"f1_{name}")) for name in COLUMNS]
         made.add_row(
             plain(row["method"]), *f1, number(row["lds"]), number(row["drop-1"], 1),
-            "–" if row["calls"] is None else f"{row['calls']:.0f}", f"{row['seconds']:.2f}",
+            "–" if row["calls"] is None else f"{row['calls']:.0f}",
+            "–" if row["seconds"] is None else f"{row['seconds']:.2f}",
         )  # fmt: skip
     out().print(made)
 

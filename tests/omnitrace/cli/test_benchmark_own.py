@@ -76,6 +76,8 @@ def test_the_same_leaderboard_of_a_model_and_samples_of_ones_own(
     assert list(rows["length"]["f1_by_task"]) == ["mill", "fire"]
     assert "f1_image" not in rows["length"]
     # Again: nothing is recorded anew, and a table is shown.
+    assert main([*command, "--method", "length", "--json"]) == 1
+    assert json.loads(capsys.readouterr().out)["methods"][0]["seconds"] is None
     assert main([*command, "--method", "length"]) == 1
     assert "F1 by task" in capsys.readouterr().out
 
@@ -94,6 +96,23 @@ def test_truths_are_found_in_the_answers(
     assert row["f1_text"]["value"] == pytest.approx(2 / 3)
 
 
+def test_an_evidence_file_of_the_gate_is_taken_too(
+    model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    pairs = zip(SENTENCES, QUOTES, strict=True)
+    row = {"id": "a", "sentences": [{"text": t, "evidence": [quote]} for t, quote in pairs]}
+    absent = {"id": "b", "sentences": [{"text": "It rains.", "evidence": [QUOTES[0]]}]}
+    evidence = write(tmp_path / "evidence.jsonl", [row, absent])
+    command = ["benchmark", "--model", str(model), "--samples", str(samples(tmp_path, "a", "b"))]
+    command += ["--evidence", str(evidence), "--method", "length", "--json", "--masks", "8"]
+    assert main([*command, "--responses", str(responses(tmp_path, "a", "b"))]) == 1
+    said = capsys.readouterr()
+    found = json.loads(said.out)
+    assert found["methods"][0]["f1_text"]["value"] == pytest.approx(2 / 3)
+    assert found["failed"] == {"b": "sample 'b': its response does not hold 'It rains.'."}
+    assert said.err.count("sample 'b': ") == 1
+
+
 @pytest.mark.parametrize(
     ("more", "sentence"),
     [
@@ -104,7 +123,7 @@ def test_truths_are_found_in_the_answers(
             ["--samples", "SAMPLES", "--evidence", "FEW"],
             "has no line for 1 of 2 samples, the first",
         ),
-        (["--samples", "SAMPLES", "--evidence", "MORE"], "has no sample 'z'"),
+        (["--samples", "SAMPLES", "--evidence", "MORE"], "names 'z', which"),
         (["--samples", "SAMPLES", "--evidence", "NONE"], "names no evidence of any sentence"),
         (["--samples", "SAMPLES", "--evidence", "GONE"], "cannot read"),
         (["--samples", "SAMPLES", "--evidence", "TRUTH", "--model", "EMPTY"], "EMPTY"),
