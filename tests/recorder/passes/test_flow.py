@@ -19,6 +19,8 @@ from recorder.passes.flow import branches
 from recorder.passes.generate import Answer, GenerationOptions, force, generate
 from recorder.passes.observers import CaptureOptions
 from recorder.signals import FLOW_SIGNALS
+from replay.mass import rollout
+from replay.rows import Rows
 from tests.recorder.decoders import DECODERS, TextAdapter, drawn_ids, prepared
 from tests.recorder.passes.test_capture import rows_of
 
@@ -159,3 +161,17 @@ def test_a_stream_that_is_not_known_is_refused(name: str) -> None:
     install(adapter.model, "")
     with pytest.raises(CommandError, match=r"'flow' cannot be recorded: .* --signals"):
         branches(adapter.model)
+
+
+@pytest.mark.parametrize("name", ["llama", "gemma3"])
+def test_flow_can_be_followed_through_the_answer(name: str) -> None:
+    """GIVEN recorded flow WHEN it is rolled out THEN prompt tokens hold all of each row, at most 1,
+    and no less than they had."""
+    n = len(PROMPTS[0])
+    rows = Rows(answered(name)[0].signals["flow"].values, n, STEPS)
+    dense = rows.dense().astype(np.float64)
+    followed = rollout(dense[:, :n], rows, 1.0)
+    np.testing.assert_allclose(followed.sum(1), dense.sum(1), rtol=1e-6)
+    assert followed.sum(1).max() <= 1 + 1e-6
+    assert (followed >= dense[:, :n]).all()
+    assert (followed[-1] > dense[-1, :n]).any()
