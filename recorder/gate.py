@@ -27,11 +27,13 @@ from recorder.gate_rules import GateConfig, Measured
 from recorder.identity import RecordedSamples, reload_model
 from recorder.models.adapter import Adapter
 from recorder.passes.capture import install
+from recorder.passes.decoder import is_recurrent
 from recorder.passes.masked import Masked
 
 
 def load(run: Run, config: GateConfig) -> Adapter:
-    """The run's model, ready; CommandError if `config` names another one."""
+    """The run's model, ready; CommandError if `config` names another one, or if it has layers from
+    which nothing can be hidden."""
     if "revision" not in run.identity:
         raise CommandError(
             f"the run {run.path} does not say which revision of its model was recorded, and the "
@@ -40,6 +42,11 @@ def load(run: Run, config: GateConfig) -> Adapter:
     names = {field.name for field in fields(AblateConfig)} & vars(config).keys()
     options = AblateConfig(**{name: getattr(config, name) for name in names})
     adapter = reload_model(run.identity, options)
+    if is_recurrent(adapter.model.config):
+        raise CommandError(
+            "the gate hides tokens from attention, and the model has layers that carry a state "
+            "over tokens, from which that does not hide them: its samples cannot be gated."
+        )
     install(adapter.model, adapter.decoder, run.identity.get("attention", "sdpa"))
     return adapter
 

@@ -206,6 +206,14 @@ def test_wrong_use_is_said(folder: Path, capsys: pytest.CaptureFixture[str]) -> 
     assert "--samples" in capsys.readouterr().err
 
 
+def test_a_model_with_a_state_is_refused(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(gate_module, "is_recurrent", lambda config: True)
+    assert call(folder) == 2
+    assert "layers that carry a state" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize(
     ("measured", "stage"),
     [
