@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from time import monotonic
 
 from omnitrace.ablations import Ablations
 from omnitrace.progress import Progress, Report
@@ -15,6 +16,9 @@ from omnitrace.store.adder import Adder
 from omnitrace.text import one_line
 from omnitrace.timeline import Segmentation
 from omnitrace.trace import Tagging, Trace
+
+LONGEST_UNWRITTEN = 60.0
+"""Seconds after which finished samples are written, though a file could hold more."""
 
 
 @dataclass
@@ -43,6 +47,7 @@ def add_to_run(adder: Adder, ids: Sequence[str], make: Make, report: Report) -> 
 
     A sample whose trace or media cannot be read is named in the summary; the rest go on. An
     exception, Ctrl-C among them, ends the loop; leaving the adder then writes what is finished.
+    What takes long is written as it comes, so that a process that is killed loses little.
     """
     todo = [id for id in ids if id not in adder.done]
     summary = AddSummary(len(ids), len(ids) - len(todo))
@@ -51,9 +56,13 @@ def add_to_run(adder: Adder, ids: Sequence[str], make: Make, report: Report) -> 
         report(Progress(summary.done, summary.total, trace.id))
         return trace, make(trace)
 
+    written = monotonic()
     for _, (trace, made) in each_sample(adder.run, todo, use, summary.failed):
         adder.add(trace, made)
         summary.added += 1
+        if monotonic() - written >= LONGEST_UNWRITTEN:
+            adder.commit()
+            written = monotonic()
     summary.failed = {
         id: sample_sentence(id, one_line(why, 1000)) for id, why in summary.failed.items()
     }

@@ -162,6 +162,23 @@ def test_what_is_finished_before_ctrl_c_stays(
     assert "2 added, 1 there already" in capsys.readouterr().err
 
 
+def test_what_takes_long_is_written_as_it_comes(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("recorder.adding.LONGEST_UNWRITTEN", 0.0)
+    there: list[int] = []
+    log_odds, additions = Masked.log_odds, folder / "run" / "additions"
+
+    def counted(self: Masked, *args: Any, **given: Any) -> Any:
+        there.append(len(list(additions.glob("*.json"))))
+        return log_odds(self, *args, **given)
+
+    monkeypatch.setattr(Masked, "log_odds", counted)
+    assert confirm(folder, "--top", "1") == 0
+    assert there == [0, 1, 2], "a process that is killed loses only the sample it is at"
+    assert len(list(additions.glob("*.json"))) == 3
+
+
 def test_redacted_runs_are_refused_at_once(
     folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
