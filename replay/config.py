@@ -263,6 +263,12 @@ class CauseStage:
         "a unit caused a span if the span's log-odds fall by so many nats without it",
         bounds=(0.0, 100.0, 0.25),
     )
+    cause_share: float = option(
+        0.5,
+        "of the units that caused a span, `confirmed` keeps those with at least this share of the "
+        "largest effect",
+        bounds=(0.0, 1.0, 0.05),
+    )
 
 
 @dataclass(frozen=True)

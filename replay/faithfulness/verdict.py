@@ -118,7 +118,7 @@ def judge(
     kept = _chosen(sources, {d.unit: d.mass for d in dropped}, effects, stage)
     chosen = {s.unit for s in kept}
     lost = [
-        Dropped(s.unit, s.mass, verdict_of(effects[s.unit], stage).cause)
+        Dropped(s.unit, s.mass, _rule(verdict_of(effects[s.unit], stage)))
         for s in sources
         if s.unit not in chosen
     ]
@@ -136,7 +136,8 @@ def _chosen(
 ) -> list[Source]:
     """The sources that are kept; `shares`: those of dropped units."""
     order = np.argsort(-effects, kind="stable").tolist()
-    caused = [unit for unit in order if effects[unit] >= stage.cause_nats]
+    least = max(stage.cause_nats, stage.cause_share * np.nanmax(effects, initial=0.0))
+    caused = [unit for unit in order if effects[unit] >= least]
     untested = [source for source in sources if np.isnan(effects[source.unit])]
     rerank = stage.confirmed == "rerank"
     if stage.confirmed == "off" or np.isnan(effects).all() or (rerank and not caused):
@@ -144,6 +145,11 @@ def _chosen(
     known = {source.unit: source for source in sources}
     found = [known.get(u) or Source(u, shares.get(u, 0.0), 0.0, 0.0) for u in caused]
     return found + untested if rerank else found
+
+
+def _rule(verdict: Verdict) -> str:
+    """What drops a source with that verdict; `cause_share`: it caused the span, but others more."""
+    return "cause_share" if verdict.cause == CAUSED else verdict.cause
 
 
 def verdict_of(effect: float, stage: CauseStage) -> Verdict:

@@ -138,6 +138,16 @@ def test_what_is_removed_next() -> None:
     assert order[: len(found.spans[0].sources)] == [s.unit for s in found.spans[0].sources]
 
 
+def test_a_cause_much_smaller_than_the_largest_is_no_source() -> None:
+    sources = [Source(unit, 0.5, 0.5, 0.5) for unit in (0, 1)]
+    effects = np.array([1.2, 6.0])
+    for share, kept in ((0.1, [1, 0]), (0.5, [1])):
+        found = judge(sources, (), effects, CauseStage("only", 1.0, share))
+        assert [source.unit for source in found.sources] == kept
+        assert [drop.rule for drop in found.dropped] == ["cause_share"] * (2 - len(kept))
+        assert {verdict.cause for _, verdict in found.verdicts} == {"caused"}
+
+
 def test_configurations_use_the_verdicts() -> None:
     trace = with_removals(0, 1)
     off = attribute(trace, PAPER)
@@ -161,13 +171,14 @@ def test_configurations_use_the_verdicts() -> None:
     kept=st.integers(0, M),
     confirmed=st.sampled_from(("off", "rerank", "only")),
     nats=st.floats(0, 3),
+    share=st.floats(0, 1),
 )
 def test_judging_loses_no_unit_and_invents_no_verdict(
-    effects: list[float], order: list[int], kept: int, confirmed: str, nats: float
+    effects: list[float], order: list[int], kept: int, confirmed: str, nats: float, share: float
 ) -> None:
     sources = [Source(unit, 0.1, 0.1, 0.1) for unit in order[:kept]]
     dropped = [Dropped(unit, 0.05, "p_min") for unit in order[kept:]]
-    found = judge(sources, dropped, np.array(effects), CauseStage(confirmed, nats))
+    found = judge(sources, dropped, np.array(effects), CauseStage(confirmed, nats, share))
     chosen, lost = [s.unit for s in found.sources], [d.unit for d in found.dropped]
     assert sorted(chosen + lost) == list(range(M))
     verdicts = dict(found.verdicts)
@@ -176,7 +187,8 @@ def test_judging_loses_no_unit_and_invents_no_verdict(
         assert verdict == Verdict(
             "caused" if effects[unit] >= nats else "not needed", effects[unit]
         )
-    caused = {unit for unit, verdict in verdicts.items() if verdict.cause == "caused"}
+    top = max((effects[unit] for unit in verdicts), default=0.0)
+    caused = {u for u, v in verdicts.items() if v.cause == "caused" and effects[u] >= share * top}
     if confirmed == "off" or not verdicts:
         assert chosen == order[:kept]
     elif confirmed == "only" or caused:
