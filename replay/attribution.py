@@ -180,10 +180,11 @@ class _GroupMasses:
 
 @dataclass(frozen=True)
 class _Votes:
-    """The votes of every curation group, and the weight (T,) float32 of each step's vote in the
-    mapping with all units competing."""
+    """The votes of every curation group, the same where only units that can be named compete, and
+    the weight (T,) float32 of each step's vote in the mapping with all units competing."""
 
     groups: list[_GroupVotes | _GroupMasses]
+    named: list[_GroupVotes | _GroupMasses]
     weight: Float32
 
 
@@ -227,7 +228,7 @@ class Replayer:
         places = self._once(self._masses, *key).places
         places = np.where(voting[:, None], places, np.float32(np.nan))
         spans = (
-            self._judged(_span(trace, piece, votes.groups, config.curation, units.unnamed), config)
+            self._judged(_span(trace, piece, votes, config.curation, units.unnamed), config)
             for piece in chunks
         )
         return Attribution(
@@ -306,14 +307,17 @@ class Replayer:
         return best_unit(mass, np.arange(mass.shape[1], dtype=np.int32))
 
     def _step_votes(
-        self, masses: MassKey, mapping: MappingStage
+        self, masses: MassKey, mapping: MappingStage, named: bool
     ) -> Sequence[StepVotes | StepMasses]:
         """The votes of each curation group: all that curation needs, so that masses are not read
-        again when only a threshold changes."""
+        again when only a threshold changes. `named`: those where units that only compete do not."""
         trace, cut = self.tagged(masses[0].tags), self._once(self._units, masses[0])
         mass = self._once(self._masses, *masses).mass
+        if named:
+            mass = np.where(cut.unnamed, np.float32(-np.inf), mass)
         collect = step_masses if mapping.naming == "mass" else step_votes
-        return collect(mass, cut, trace.media, mapping.competition, visible_steps(trace))
+        found = collect(mass, cut, trace.media, mapping.competition, visible_steps(trace))
+        return [_without(group, cut.unnamed) for group in found] if named else found
 
     def _votes(self, masses: MassKey, config: ReplayConfig) -> _Votes:
         """The weighted votes; of each mapping only those of the last weights are kept."""
@@ -324,32 +328,59 @@ class Replayer:
             self._last_votes[key] = known
         return known[1]
 
+    def _groups(
+        self, masses: MassKey, mapping: MappingStage, weights: VoteStage, *, named: bool
+    ) -> list[_GroupVotes | _GroupMasses]:
+        pos = self.tagged(masses[0].tags).pos
+        found = self._once(self._step_votes, masses, mapping, named)
+        return [_weigh(group, pos, weights) for group in found]
+
     def _weighted(self, masses: MassKey, mapping: MappingStage, weights: VoteStage) -> _Votes:
         """The votes of each curation group, and of all T steps, whether they vote or not."""
-        pos = self.tagged(masses[0].tags).pos
-        weighted: list[_GroupVotes | _GroupMasses] = []
-        for group in self._once(self._step_votes, masses, mapping):
-            steps = group.steps.tolist()
-            tags = [pos[t] for t in steps]
-            if isinstance(group, StepMasses):
-                given = group.weighted(pos_weights(tags, weights), weights.gamma)
-                weighted.append(_GroupMasses(group, given))
-            else:
-                own = votes(tags, group.confidence.tolist(), weights)
-                weighted.append(_GroupVotes(steps, group.unit.tolist(), own))
+        groups = named = self._groups(masses, mapping, weights, named=False)
+        if self._once(self._units, masses[0]).unnamed.any():
+            named = self._groups(masses, mapping, weights, named=True)
         _, confidence = self._once(self._best, *masses)
+        pos = self.tagged(masses[0].tags).pos
         every = np.array(votes(pos, confidence.tolist(), weights), np.float64)
-        return _Votes(weighted, every.astype(np.float32))
+        return _Votes(groups, named, every.astype(np.float32))
 
 
-def _span(
-    trace: Trace,
-    piece: Chunk,
-    groups: Sequence[_GroupVotes | _GroupMasses],
-    config: CurationConfig,
-    unnamed: Bool,
-) -> Span:
-    curations = [_named(group.curate(piece.steps, config), unnamed) for group in groups]
+def _by_request(curation: Curation) -> tuple[Dropped, ...]:
+    """The units that were dropped because they only compete."""
+    return tuple(d for d in curation.dropped if d.rule == "request")
+
+
+def _without(group: StepVotes | StepMasses, unnamed: Bool) -> StepVotes | StepMasses:
+    """The votes of a group without those for units that only compete."""
+    if isinstance(group, StepMasses):
+        of = ~unnamed[group.units]
+        return StepMasses(group.steps, group.units[of], group.mass[:, of])
+    of = ~unnamed[group.unit]
+    return StepVotes(group.steps[of], group.unit[of], group.confidence[of])
+
+
+def _weigh(
+    group: StepVotes | StepMasses, pos: Sequence[str], weights: VoteStage
+) -> _GroupVotes | _GroupMasses:
+    steps = group.steps.tolist()
+    tags = [pos[t] for t in steps]
+    if isinstance(group, StepMasses):
+        return _GroupMasses(group, group.weighted(pos_weights(tags, weights), weights.gamma))
+    own = votes(tags, group.confidence.tolist(), weights)
+    return _GroupVotes(steps, group.unit.tolist(), own)
+
+
+def _span(trace: Trace, piece: Chunk, votes: _Votes, config: CurationConfig, unnamed: Bool) -> Span:
+    curations = [_named(group.curate(piece.steps, config), unnamed) for group in votes.groups]
+    if not any(c.sources for c in curations) and any(map(_by_request, curations)):
+        # The request takes no span's sources: its steps are mapped again without it.
+        again = [group.curate(piece.steps, config) for group in votes.named]
+        if any(c.sources for c in again):
+            curations = [
+                Curation(own.sources, _by_request(before) + own.dropped)
+                for before, own in zip(curations, again, strict=True)
+            ]
     return Span(
         text=trace.response[piece.start : piece.end],
         start=piece.start,

@@ -20,7 +20,8 @@ class UnitConfig:
     request: str = option(
         "keep",
         "what becomes of the request itself (the last question or instruction of the last user "
-        "message): a source like others; one that competes but is never named; none",
+        "message): a source like others; one that competes but is never named, and where it would "
+        "be a span's only source, the span is mapped again to the other units; none",
         choices=("keep", "unnamed", "leave-out"),
     )
     image: str = option(

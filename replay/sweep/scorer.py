@@ -10,10 +10,10 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from omnitrace.arrays import Float64
+from omnitrace.arrays import Bool, Float64
 from omnitrace.config import digest
 from replay.attribution import Replayer
-from replay.batch.curation import CurationPlan, curate_many
+from replay.batch.curation import CurationPlan, Curations, curate_many
 from replay.batch.vote_table import mass_table, vote_table
 from replay.config import CurationConfig, ReplayConfig
 from replay.evaluation.gold import Gold
@@ -86,4 +86,23 @@ def _of_group(replayer: Replayer, gold: Gold, group: Group) -> Float64:
     table = collect(trace, units, replayer.mass(config), config.competition, pieces)
     steps = np.array([piece.steps for piece in pieces], np.int32).reshape(-1, 2)
     claims = gold.space.claims(units)
-    return tallies(gold.within(steps), claims, steps, curate_many(table, group.plan))
+    curations = curate_many(table, group.plan)
+    found = tallies(gold.within(steps), claims, steps, curations)
+    for number in _lost_to_request(curations, units.unnamed, len(steps)):
+        one = replace(config, curation=group.plan.configs[number])
+        found[number] = judge(replayer.attribute(one), gold).tally
+    return found
+
+
+def _lost_to_request(curations: Curations, unnamed: Bool, spans: int) -> list[int]:
+    """The configurations in which all sources of a span only compete (`unnamed`, (m,)), so that
+    others take their place, which the batch does not find."""
+    pairs = curations.pairs
+    only = unnamed[pairs.source]
+    if not only.any():
+        return []
+    has = np.zeros((2, spans, len(curations.kept)), np.bool_)
+    for which, of in enumerate((only, ~only)):
+        np.logical_or.at(has[which], pairs.cell[of] % spans, curations.kept[:, of].T)
+    lost: list[int] = np.flatnonzero((has[0] & ~has[1]).any(axis=0)).tolist()
+    return lost

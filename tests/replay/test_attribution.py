@@ -85,10 +85,53 @@ def test_an_unnamed_request_takes_its_votes_and_is_dropped() -> None:
         ["text-2"],
     ]
     marked = attribute(trace, replace(PAPER, units=UnitConfig(request="unnamed")))
-    assert sources(trace, marked.config) == [["text-0"], ["image-0"], []]
-    for before, after in zip(kept.spans, marked.spans, strict=True):
+    assert sources(trace, marked.config)[:2] == [["text-0"], ["image-0"]]
+    for before, after in zip(kept.spans[:2], marked.spans[:2], strict=True):
         assert [s for s in before.sources if kept.units.id[s.unit] != "text-2"] == [*after.sources]
-    assert [d.rule for d in marked.spans[2].dropped] == ["request"]
+    for span in marked.spans[::2]:
+        assert [marked.units.id[d.unit] for d in span.dropped if d.rule == "request"] == ["text-2"]
+
+
+@given(st.integers(0, 300), st.sampled_from(["sum", "mean"]))
+def test_a_span_of_the_request_alone_has_the_best_of_the_other_units(
+    seed: int, reduce: str
+) -> None:
+    """Literally: the mapping of its steps is repeated among the units that can be named."""
+    trace = traced_to([27] * 16) if seed % 3 == 0 else make_trace(seed=seed)
+    config = replace(PAPER, reduce=reduce, units=UnitConfig(request="unnamed"))
+    found = attribute(trace, config)
+    named = np.flatnonzero(~found.units.unnamed)
+    assert len(named) == len(found.units) - 1
+    among = found.mass[:, named]
+    for span in found.spans:
+        steps = slice(*span.steps)
+        lost = "request" in [d.rule for d in span.dropped]
+        every = [int(unit) for unit in found.unit[steps]]
+        own = [float(c) for c in found.confidence[steps]]
+        expected = [
+            unit
+            for unit in curate_sources(every, trace.pos[steps], own, config.curation)
+            if not found.units.unnamed[unit]
+        ]
+        if lost and not expected:
+            others = named[among[steps].argmax(axis=1)].tolist()
+            best = [float(c) for c in among[steps].max(axis=1)]
+            expected = curate_sources(others, trace.pos[steps], best, config.curation)
+            assert expected
+        assert [source.unit for source in span.sources] == expected
+
+
+@pytest.mark.parametrize("naming", ["votes", "mass"])
+@pytest.mark.parametrize("competition", ["together", "per-modality", "release"])
+def test_no_span_loses_all_sources_to_the_request(naming: str, competition: str) -> None:
+    trace = traced_to([27] * 16)
+    config = replace(
+        PAPER, naming=naming, competition=competition, units=UnitConfig(request="unnamed")
+    )
+    found = attribute(trace, config)
+    for span in found.spans:
+        assert span.sources
+        assert not any(found.units.unnamed[source.unit] for source in span.sources)
 
 
 def test_apart_every_modality_has_its_own_sources() -> None:
