@@ -17,7 +17,7 @@ from omnitrace.store.kinds import ABLATIONS
 from omnitrace.store.run import Run
 from recorder.ablation.masks import SingleMasks
 from recorder.config import AblateConfig
-from replay.config import PRESETS, ReplayConfig
+from replay.config import PRESETS, CauseStage, ReplayConfig, with_stages
 from replay.confirm import units_to_remove
 
 NAME = "confirm"
@@ -31,6 +31,7 @@ def best_alone(
     Named `config.name`, or else `confirm`; where the run has removals of that name that were
     chosen otherwise, `confirm-2` and so on.
     """
+    by = with_stages(by, ReplayConfig(), CauseStage)  # what is made of removals does not count
     chosen_by = {"top": top, "config": to_dict(by)}
     masks = SingleMasks(config, partial(units_to_remove, config=by, top=top), chosen_by)
     name = config.name or _free_name(run, masks.about)

@@ -97,7 +97,7 @@ def test_running_again_skips_what_is_done_and_more_units_are_added_alone(
 ) -> None:
     assert confirm(folder, "--top", "1") == 0
     files = sorted((folder / "run" / "additions").iterdir())
-    assert confirm(folder, "--top", "1") == 0
+    assert confirm(folder, "--top", "1", "--confirmed", "only", "--cause-nats", "2") == 0
     assert f"{len(KINDS)} there already" in capsys.readouterr().err
     assert sorted((folder / "run" / "additions").iterdir()) == files
     assert confirm(folder, "--top", "3", "--preset", "paper", "--name", "paper") == 0
