@@ -202,7 +202,9 @@ def generation_prompt(prompt: Prompt) -> list[int]:
 
 
 def _weighing(names: Sequence[str]) -> list[str]:
-    return [name for name in names if name in SIGNALS and SIGNALS[name].needs_norms]
+    """Those that take what a value adds to the residual stream for v W_O."""
+    weighing = {name for name, signal in SIGNALS.items() if signal.needs_norms} | {*FLOW_SIGNALS}
+    return [name for name in names if name in weighing]
 
 
 def options_of(config: RecordConfig) -> GenerationOptions:

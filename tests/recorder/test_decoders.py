@@ -363,8 +363,9 @@ def test_gated_attention_is_not_weighed_by_values(
     assert not found.weighs
     monkeypatch.setattr(tracer, "load_adapter", lambda *given: adapter)
     tagger, spec = load_tagger(None), cast("ModelSpec", None)
-    with pytest.raises(CommandError, match=r"'attnorm' cannot be recorded: .* --signals"):
-        Tracer.load(spec, RecordConfig(signals="attmean,attnorm"), tagger)
+    for signal in ("attnorm", "flow"):
+        with pytest.raises(CommandError, match=f"'{signal}' cannot be recorded: .* --signals"):
+            Tracer.load(spec, RecordConfig(signals=f"attmean,{signal}"), tagger)
     loaded = Tracer.load(spec, RecordConfig(max_new_tokens=2), tagger)
     [trace] = loaded.traces([Task(Sample("gated", (), None, ""), PROMPTS[0])])
     assert "attmean" in trace.signals
