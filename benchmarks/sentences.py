@@ -5,13 +5,18 @@ cuts, of the half that the rules were written with and of the held-out half. A c
 character at which a sentence begins; the first of an answer does not count. Ways: `plain`, as
 version 1 of the splitter did it (each line by itself, by spaCy); `rules`, without a pipeline;
 `tagger`, what recording uses. `--show develop` prints the answers that `tagger` cuts otherwise.
+`--treebank FILE` (`en_ewt-ud-test.conllu.gz` of Universal Dependencies) adds text by other authors:
+its paragraphs, all and those of which every sentence ends with a stop.
 """
 
 from __future__ import annotations
 
 import argparse
+import gzip
 from collections.abc import Callable
 from dataclasses import replace
+from itertools import accumulate
+from pathlib import Path
 
 from benchmarks.common import save
 from omnitrace.arrays import Int32
@@ -66,8 +71,31 @@ def show(split: Split, answers: list[Labelled]) -> None:
         print(f"=== {answer.id}\n{marked}\n")
 
 
+def treebank(path: Path) -> dict[str, list[Labelled]]:
+    """The paragraphs of a gzipped CoNLL-U file, their sentences joined by spaces."""
+    paragraphs: list[list[str]] = []
+    with gzip.open(path, "rt", encoding="utf-8") as lines:
+        for line in lines:
+            if line.startswith(("# newdoc", "# newpar")):
+                paragraphs.append([])
+            elif line.startswith("# text = "):
+                paragraphs[-1].append(line.removeprefix("# text = ").strip())
+    long = [paragraph for paragraph in paragraphs if len(paragraph) > 1]
+    stopped = [some for some in long if all(s.rstrip("\"')”’")[-1:] in ".!?" for s in some)]
+    return {"treebank": _joined(long), "its stopped": _joined(stopped)}
+
+
+def _joined(paragraphs: list[list[str]]) -> list[Labelled]:
+    found = []
+    for number, sentences in enumerate(paragraphs):
+        ends = accumulate(len(sentence) + 1 for sentence in sentences[:-1])
+        found.append(Labelled(str(number), " ".join(sentences), frozenset(ends), True))
+    return found
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--treebank", type=Path)
     parser.add_argument("--show", choices=("develop", "held-out"))
     chosen = parser.parse_args()
     answers = labelled_answers()
@@ -75,6 +103,8 @@ def main() -> None:
         "develop": [answer for answer in answers if not answer.held_out],
         "held-out": [answer for answer in answers if answer.held_out],
     }
+    if chosen.treebank:
+        halves |= treebank(chosen.treebank)
     if chosen.show:
         show(ways()["tagger"], halves[chosen.show])
         return
@@ -85,7 +115,7 @@ def main() -> None:
     counts = {half: sum(len(answer.starts) for answer in some) for half, some in halves.items()}
     for way, of_halves in table.items():
         for half, values in of_halves.items():
-            print(f"{way:7} {half:9}", *(f"{name} {value:.3f}" for name, value in values.items()))
+            print(f"{way:7} {half:11}", *(f"{name} {value:.3f}" for name, value in values.items()))
     print(f"cuts: {counts}; {save('sentences', {'cuts': counts, 'ways': table})}")
 
 

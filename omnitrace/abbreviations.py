@@ -9,7 +9,7 @@ def _words(text: str) -> frozenset[str]:
 
 NEVER = _words(
     """
-    approx bzw ca capt cf cmdr d.h d.w.z dr dra e.g evtl ex fr gen ggf gov hon hr i.e incl
+    approx drs bzw ca capt cf cmdr d.h d.w.z dr dra e.g evtl ex fr gen ggf gov hon hr i.e incl
     inkl lt mlle mme mr mrs ms mt nr p.ej prof rep resp rev sen sgt sig sog sr sra ud vgl
     viz vs z.b др им ул
     """
@@ -81,3 +81,11 @@ AFTER_ORDINAL = _words(
     """
 )
 """Words before which a number with a full stop is an ordinal ("3. Oktober")."""
+
+ALSO_WORDS = _words(
+    """
+    app art aug co def ed est ex fig gen in lib mar max may min mon no op par pop pos prob prop pt
+    rep rev sat sec sig sun tab wed
+    """
+)
+"""Abbreviations that are words as well, and end a sentence as such where no number follows."""

@@ -17,6 +17,7 @@ import numpy as np
 
 from omnitrace.abbreviations import (
     AFTER_ORDINAL,
+    ALSO_WORDS,
     BEFORE_LETTER,
     BEFORE_NUMBER,
     NEVER,
@@ -75,7 +76,9 @@ _EAST_REPORTS = re.compile(r"と|って|[^。｡！？，、\s]{0,8}[说說道�
 _OPENING = "\"'“”‘’«»([{（「『《*_~¿¡<„‚"
 _ROMAN = re.compile(r"[IVXLC]{1,6}\b|[A-Za-z]{0,2}\d|[A-Z]\b(?!')")
 _ACRONYM = re.compile(r"(?:[^\W\d_]{1,2}\.)+[^\W\d_]{1,2}")  # "u.s", "ph.d"
+_STOPPED = re.compile(rf"[.…:{_SPACED}{_EAST}]{_AFTER}\s*\Z")
 _LONG = 200
+_LONG_WITHOUT_STOP = 100
 _NEAR = 80
 
 
@@ -127,7 +130,9 @@ class _Within:
 
     def _long(self, start: int, end: int) -> Iterator[int]:
         """Where the pipeline cuts what is too long for a sentence, as in text without stops."""
-        if self.begins is not None and end - start > _LONG:
+        stopped = bool(_STOPPED.search(self.text, max(start, end - _NEAR), end))
+        longest = _LONG if stopped else _LONG_WITHOUT_STOP
+        if self.begins is not None and end - start > longest:
             yield from (begin for begin in range(start + 1, end) if begin in self.begins)
 
     def _before(self, found: re.Match[str], begun: int) -> str:
@@ -232,9 +237,9 @@ def _may_end(last: str, before: str, after: _Next) -> bool:
     starter = following.lower() in STARTERS and not after.word.endswith(".")
     if len(last) == 1 and last.isupper():
         return not after.digit and _letter_ends(last, before, after, starter)
-    if word in NEVER:
-        return False
-    if word in BEFORE_NUMBER and numbered:
+    if last in ALSO_WORDS and not numbered:
+        return True
+    if word in NEVER or (word in BEFORE_NUMBER and numbered):
         return False
     if word in OFTEN_LAST:
         return not after.digit

@@ -94,6 +94,7 @@ def test_what_ends_no_sentence(sentence: str) -> None:
         ["今天下雨。", "他说：“走吧！”", "他走了……", "好吗？", "「行く！」と言った。"],
         ["यह है।", "क्या?", "ہے۔", "ما هذا؟", "نعم."],
         ["i like it.", "it is good.", "is it?", "yes."],
+        ["It is a work of art.", "Monet made it in the sun.", "Ann saw it."],
         ["The answer is 42.", "In 1990 it was 7.", "No.", "A 5 is wrong."],
     ],
 )
