@@ -7,12 +7,16 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import numpy as np
+
 from omnitrace import OmniTraceError, Trace
+from omnitrace.ablations import Row
 from replay import Attribution, Replayer
 from replay.methods import AttributionTask
 from replay.methods.compare import REASONS, Comparison, Disagreement, compare
 
 _USUAL = "mask"
+_SINGLE = (Row.FULL, Row.WITHOUT_UNIT)
 
 
 @dataclass(frozen=True)
@@ -38,9 +42,10 @@ def causal_result(
         return None
     try:
         trace = replayer.trace
-        if not attribution.spans or not trace.ablations:
+        name = _name(trace)
+        if not attribution.spans or name is None:
             return None
-        task = AttributionTask(trace, attribution.config, _name(trace), replayer)
+        task = AttributionTask(trace, attribution.config, name, replayer)
         return CausalResult(method, tuple(compare(task, task, ("signal", method))))
     except OmniTraceError as error:
         return CausalResult(method, error=str(error))
@@ -52,6 +57,10 @@ def explanation(one: Disagreement, method: str) -> str:
     return f"signal {one.share_a:.0%}, {method} {one.share_b:.0%}: {why}"
 
 
-def _name(trace: Trace) -> str:
-    """The set of ablations to use: the usual one, if it was recorded."""
-    return _USUAL if _USUAL in trace.ablations else min(trace.ablations)
+def _name(trace: Trace) -> str | None:
+    """The set of ablations to use: the usual one, if it was recorded; else one of exact masks that
+    removes more than the best sources alone, as `omnitrace confirm` does; None without any."""
+    if _USUAL in trace.ablations:
+        return _USUAL
+    known = (a for a in trace.ablations.values() if a.mode != "answer-mask")
+    return min((a.name for a in known if not np.isin(a.why, _SINGLE).all()), default=None)

@@ -7,9 +7,11 @@ import shutil
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from omnitrace import Run, open_run
+from omnitrace.ablations import Row
 from omnitrace.cli import main
 from recorder.planted.samples import make_sample, write_samples
 from replay import PRESETS, CurationConfig, ReplayConfig, Replayer
@@ -64,6 +66,26 @@ def test_what_both_name_agrees_and_what_one_names_has_its_reasons() -> None:
 def test_without_ablations_nobody_is_asked() -> None:
     replayer = Replayer(planted_trace())
     assert causal_result(replayer.attribute(ReplayConfig("attmean")), replayer, "loo") is None
+
+
+def test_removals_of_the_best_sources_and_cheap_masks_are_no_such_ablations() -> None:
+    task = ablated()
+    every = task.trace.ablation("mask")
+    few = (~every.kept).sum(axis=1) < 2
+    single = replace(
+        every,
+        name="confirm",
+        kept=every.kept[few],
+        why=np.where(every.kept[few].all(axis=1), Row.FULL, Row.WITHOUT_UNIT).astype(np.uint8),
+        held_out=every.held_out[few],
+        log_odds=every.log_odds[few],
+    )
+    cheap = replace(every, name="cheap", mode="answer-mask")
+    for ablations, asked in (([single], False), ([cheap], False), ([single, every], True)):
+        trace = replace(task.trace, ablations={a.name: a for a in ablations})
+        replayer = Replayer(trace)
+        found = causal_result(replayer.attribute(task.config), replayer, "loo")
+        assert (found is not None) == asked
 
 
 async def test_signal_and_cause_side_by_side_disagreements_first(run: Run) -> None:
