@@ -47,26 +47,29 @@ CAUSAL = ("loo", "contextcite")
 """Ours, of recorded ablations, where there are any."""
 PACKAGES = ("flashtrace", "lxt", "inseq", "captum", "context-cite")
 LONGEST = 2000
-"""Tokens of a prompt beyond which no peer is asked: attention weights grow with their square."""
+"""Tokens of a prompt beyond which no peer is asked, if no other number is given: attention weights
+grow with their square."""
 PAUSE = 20.0
 """Seconds to wait for recordings that are still being made."""
 
 Row = tuple[ReplayConfig, Callable[[AttributionTask], Any]]
 
 
-def cases_of(model: str) -> list[Case]:
+def cases_of(model: str, longest: int = LONGEST) -> list[Case]:
     """The recorded samples of the half for reporting that the gate kept, in a fixed order."""
     every = [case for name in SETS for case in read_cases(model, name)[0]]
-    kept = [c for c in every if c.kept and c.side == "report" and c.trace.n <= LONGEST]
+    kept = [c for c in every if c.kept and c.side == "report" and c.trace.n <= longest]
     return sorted(kept, key=lambda case: sha256(case.trace.id.encode()).digest())
 
 
-def score(models: Sequence[str], names: Sequence[str], minutes: float, most: int) -> None:
-    """Let the peers score, in turn, until the time is up: recordings may still be growing."""
+def score(
+    models: Sequence[str], names: Sequence[str], minutes: float, most: int, longest: int = LONGEST
+) -> None:
+    """Let the peers score `most` samples, in turn, until the time is up: recordings may grow."""
     until = time.monotonic() + 60 * minutes
     while time.monotonic() < until:
         for model in models:
-            cases = cases_of(model)[:most]
+            cases = cases_of(model, longest)[:most]
             for name in names:
                 done = read_scored(model, name)
                 todo = [case for case in cases if case.trace.id not in done]
@@ -216,11 +219,13 @@ def main() -> None:
     parser.add_argument("--score", default="", help=f"peers that score: {', '.join(PEERS)}")
     parser.add_argument("--minutes", type=float, default=60.0, help="of scoring, all in all")
     parser.add_argument("--cases", type=int, default=1000, help="samples that a peer scores")
+    parser.add_argument("--longest", type=int, default=LONGEST, help="tokens of their prompts")
     parser.add_argument("--docs", action="store_true", help="write the tables into docs/")
     options = parser.parse_args()
     models = options.models.split(",")
     if options.score:
-        score(models, options.score.split(","), options.minutes, options.cases)
+        names = options.score.split(",")
+        score(models, names, options.minutes, options.cases, options.longest)
         return
     tables = {model: table_of(model, options.configs) for model in models}
     result = {"peers": versions(), "longest": LONGEST, "models": tables}

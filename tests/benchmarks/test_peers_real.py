@@ -16,9 +16,10 @@ from benchmarks.peers.attnlrp import patch
 from benchmarks.peers.held import HeldTokenizer, aligned, masses_of_spans, recorded_ids
 from benchmarks.peers.scored import Peer, Scored, read_scored, score_cases
 from benchmarks.peers.words import bm25_of
-from benchmarks.real import WITHOUT_REQUEST, Case, by_scores, random
+from benchmarks.real import WITHOUT_REQUEST, Case, by_scores
 from omnitrace.errors import OmniTraceError
 from replay.methods import AttributionTask
+from replay.methods.chance import random
 from tests.benchmarks.test_real import case_of
 
 
@@ -154,7 +155,7 @@ def test_scoring_goes_on_from_what_is_kept(
     monkeypatch.setattr(scored, "REAL", tmp_path)
     monkeypatch.setattr(real, "PAUSE", 0.01)
     cases = [case_of(seed) for seed in range(3)]
-    monkeypatch.setattr(real, "cases_of", lambda model: cases)
+    monkeypatch.setattr(real, "cases_of", lambda model, longest: cases)
     monkeypatch.setattr(real, "PEERS", {"attnlrp": lambda model: peer_of()})
     real.score(["toy"], ["attnlrp"], 0.005, 2)
     real.score(["toy"], ["attnlrp"], 0.005, 3)
