@@ -17,7 +17,7 @@ from omnitrace.errors import CommandError
 from omnitrace.trace import Trace
 from omnitrace.units import Units
 from replay.config import MassStage, ReplayConfig, ScoreStage, TokenConfig
-from replay.prior import read_prior
+from replay.prior import read_prior, signal_of_prior
 from replay.reduce import REDUCES
 from replay.rows import Rows, chosen_heads, has_heads, has_rows, of_heads, rows_of, shares
 from replay.tokens import (
@@ -136,6 +136,8 @@ def is_recorded(trace: Trace, config: ReplayConfig) -> bool:
     not exist at all are for `mass_of` to name.
     """
     if config.tokens.activation and ACTIVATION not in trace.arrays:
+        return False
+    if config.tokens.prior and signal_of_prior(config.tokens.prior) != config.signal:
         return False
     if not of_heads(trace, config):
         return has_rows(trace, config)

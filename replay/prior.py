@@ -105,17 +105,26 @@ def write_prior(path: Path, signal: str, samples: Mapping[str, Mapping[str, Floa
 def read_prior(path: str, signal: str) -> Prior:
     """The prior of a file, read once while it does not change; CommandError if it cannot be read,
     is none, or was made of another signal."""
-    try:
-        state = Path(path).stat()
-        prior = _read(path, state.st_mtime_ns, state.st_size)
-    except OSError as error:
-        raise CommandError(f"cannot read the prior {path}: {error.strerror}.") from error
+    prior = _known(path)
     if prior.signal != signal:
         raise CommandError(
             f"the prior {path} was made of the signal {prior.signal}, not of {signal}; make one "
             "with `omnitrace prior` under this configuration."
         )
     return prior
+
+
+def signal_of_prior(path: str) -> str:
+    """The signal that the prior of a file was made of; CommandError if it is none."""
+    return _known(path).signal
+
+
+def _known(path: str) -> Prior:
+    try:
+        state = Path(path).stat()
+        return _read(path, state.st_mtime_ns, state.st_size)
+    except OSError as error:
+        raise CommandError(f"cannot read the prior {path}: {error.strerror}.") from error
 
 
 @lru_cache(maxsize=4)

@@ -18,7 +18,9 @@ from omnitrace.store.writer import RunWriter
 from omnitrace.units import UnitConfig
 from replay import PRESETS, Replayer
 from replay.cache import MassCache, default_folder, mass_id
-from replay.config import MassStage, ScoreStage, stage
+from replay.config import MassStage, ScoreStage, TokenConfig, stage
+from replay.prior import prior_of, write_prior
+from replay.rows import rows_of
 from tests.build import make_trace
 
 PAPER = PRESETS["paper"]
@@ -197,3 +199,34 @@ def test_the_code_that_computes_masses_is_part_of_the_id(monkeypatch: pytest.Mon
     assert before == mass_id("recording", units, *STAGES)
     monkeypatch.setattr("replay.cache.code_id", lambda: "other code")
     assert mass_id("recording", units, *STAGES) != before
+
+
+def test_what_is_taken_off_the_rows_is_part_of_the_id(tmp_path: Path) -> None:
+    trace, file = make_trace("a"), tmp_path / "prior.json"
+    other = make_trace("b", 1)
+    none = np.zeros(trace.n, np.bool_)
+    write_prior(file, "attmean", {"b": prior_of(other, rows_of(other, PAPER), none)})
+    tokens = (
+        TokenConfig(),
+        TokenConfig(heaviest=2),
+        TokenConfig(heaviest=3),
+        TokenConfig(baseline="mean"),
+        TokenConfig(baseline="usual"),
+        TokenConfig(baseline="usual", quantile=0.9),
+        TokenConfig(prior=str(file)),
+        TokenConfig(prior=str(file), prior_use="divide"),
+    )
+    configs = [replace(PAPER, tokens=one) for one in tokens]
+    configs += [
+        replace(PAPER, units=replace(PAPER.units, request=one)) for one in ("unnamed", "leave-out")
+    ]
+    for _ in range(2):  # made, then read
+        cached = Replayer(trace, MassCache(tmp_path / "masses"), "recording")
+        for config in configs:
+            found, fresh = cached.attribute(config), Replayer(trace).attribute(config)
+            assert found.mass.tobytes() == fresh.mass.tobytes()
+            assert found.places.tobytes() == fresh.places.tobytes()
+    assert len([*(tmp_path / "masses").glob("??/*")]) == len(configs)
+    write_prior(file, "attmean", {"b": prior_of(trace, rows_of(trace, PAPER), none)})
+    changed = Replayer(trace, MassCache(tmp_path / "masses"), "recording").mass(configs[6])
+    assert changed.tobytes() == Replayer(trace).mass(configs[6]).tobytes()
