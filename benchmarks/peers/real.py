@@ -6,7 +6,7 @@
 The first, in the peers' environment, lets peers score what benchmarks.real_runs recorded and the
 gate kept, of the half for reporting; what is scored is kept in .real/peers, and the same command
 goes on. LXT changes transformers' classes: let `attnlrp` score in a process of its own. The second
-needs no peer: it makes results/peers-real.json, on the samples that all of CORE have scored.
+needs no peer: it makes results/peers-real.json, on the samples that AttnLRP and FlashTrace scored.
 """
 
 from __future__ import annotations
@@ -41,8 +41,8 @@ from omnitrace.errors import OmniTraceError
 from replay.config import ReplayConfig
 from replay.methods import METHODS, AttributionTask, attribution_of
 
-CORE = ("attnlrp", "flashtrace", "flashtrace-no-recursion", "inseq-attention")
-"""Peers of a single pass a span or an answer: a sample counts once all of them have scored it."""
+CORE = ("attnlrp", "flashtrace")
+"""The strongest peers of a single pass: a sample counts once both have scored it."""
 CAUSAL = ("loo", "contextcite")
 """Ours, of recorded ablations, where there are any."""
 PACKAGES = ("flashtrace", "lxt", "inseq", "captum", "context-cite")
@@ -228,6 +228,10 @@ def main() -> None:
         score(models, names, options.minutes, options.cases, options.longest)
         return
     tables = {model: table_of(model, options.configs) for model in models}
+    tables = {model: table for model, table in tables.items() if table["samples"]}
+    if not tables:
+        print(f"no sample is scored by all of {', '.join(CORE)}: let them score with --score")
+        return
     result = {"peers": versions(), "longest": LONGEST, "models": tables}
     print(markdown(result))
     save("peers-real", result)
