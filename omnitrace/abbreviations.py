@@ -9,7 +9,7 @@ def _words(text: str) -> frozenset[str]:
 
 NEVER = _words(
     """
-    approx drs bzw ca capt cf cmdr d.h d.w.z dr dra e.g evtl ex fr gen ggf gov hon hr i.e incl
+    approx drs bzw ca capt cf cmdr d.h d.w.z dr dra e.g evtl ex fa fr gen ggf gov hon hr i.e incl
     inkl lt mlle mme mr mrs ms mt nr p.ej prof rep resp rev sen sgt sig sog sr sra ud vgl
     viz vs z.b др им ул
     """

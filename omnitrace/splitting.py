@@ -35,12 +35,13 @@ _EMOJI = (
     "[\ufe0e\ufe0f\u20e3\U0001f3fb-\U0001f3ff]*(?:\u200d[^\\s\\w][\ufe0e\ufe0f\U0001f3fb-\U0001f3ff]*)*)"
 )
 _EAST = "。｡！？"
-_SPACED = "!?؟۔।॥։።။។๚๛;;"
+_SPACED = "!?؟۔।॥։።။។๚๛\u037e"
 _CLOSING = "”’»」』）》】\"')\\]}*_~`"
 _NOTES = r"(?:\[\^?[\d][^\]\n]{0,12}\]|\[\^[^\]\s]{1,20}\]|[¹²³⁰-⁹]{1,3})"
 _AFTER = rf"[{_CLOSING}]*(?:[^\S\n]?»)?{_NOTES}*(?:[^\S\n]?{_EMOJI})*"
+_GREEK_QUESTION = "(?<=[\u0370-\u03ff\u1f00-\u1fff]);"
 _STOP = re.compile(
-    rf"(?P<stop>[.…{_SPACED}{_EAST}]*[.…{_SPACED}])(?P<close>{_AFTER})\s+|"
+    rf"(?P<stop>[.…{_SPACED}{_EAST}]*[.…{_SPACED}]|{_GREEK_QUESTION})(?P<close>{_AFTER})\s+|"
     rf"(?P<east>[….]*[{_EAST}]+[….]*[\u200d\ufe0e\ufe0f]*)(?P<eastclose>{_AFTER})\s*"
     rf"|(?P<dots>……)(?P<dotsclose>{_AFTER})\s*"
     rf"|(?<=\w )(?P<face>{_EMOJI}+)\s+"
@@ -187,7 +188,7 @@ class _Within:
 
     def _is_label(self, before: str, last: str) -> bool:
         """Whether what stands before the full stop only numbers the sentence ("2", "Step 3")."""
-        if len(before) >= _NEAR or len(last) > 4 or not (last.isdigit() or len(last) == 1):
+        if len(before) >= _NEAR or not _NUMBERING.fullmatch(last):
             return False
         words = before.strip(_MARKUP).split()
         if len(words) == 1:
@@ -196,6 +197,7 @@ class _Within:
 
 
 _MARKUP = "*_ \n\t>#-+~"
+_NUMBERING = re.compile(r"\d{1,4}|[^\W\d_]|[IVX]{1,5}")
 _KNOWN = NEVER | BEFORE_NUMBER | OFTEN_LAST | USUALLY_WITHIN
 _NEXT_TO_FACE = re.compile(r"\w+\s+\w+\s\Z")
 
