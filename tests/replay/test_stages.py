@@ -124,6 +124,7 @@ BASES = {
     "sinks": replace(PAPER, tokens=TokenConfig(heaviest=3, baseline="usual")),
     "windows": replace(PAPER, chunker="window"),
     "heads": replace(PAPER, signal="attention", heads="0.0"),
+    "confirmed": replace(PAPER, confirmed="only", cause_nats=0.0),
     "strict": replace(
         PAPER, curation=CurationConfig(1.0, p_min=0.5, run_min=0.4, pos_weights={"NOUN": 0.5})
     ),
