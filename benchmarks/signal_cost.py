@@ -5,7 +5,7 @@ ever more signals. Ways take turns, round by round; each ratio is the median ove
 seconds to the plain ones of the same round. Peak memory is that of a fresh process that does one
 thing. Needs the checkpoints that `make real` makes.
 
-    python -m benchmarks.signal_cost [--quick] [--rounds N]
+    python -m benchmarks.signal_cost [--quick] [--rounds N] [--model smollm2|gemma3]
 """
 
 from __future__ import annotations
@@ -73,16 +73,16 @@ def prompt(adapter: Adapter, n: int) -> Prepared:
     return Prepared({"input_ids": row, "attention_mask": torch.ones_like(row)}, made)
 
 
-def run(adapter: Adapter, way: str, n: int) -> float:
-    """CPU seconds of one answer of STEPS tokens."""
+def run(adapter: Adapter, way: str, n: int, steps: int = STEPS) -> float:
+    """CPU seconds of one answer of so many tokens."""
     prepared = prompt(adapter, n)
     began = time.process_time()
     if way == PLAIN:
-        kept: dict[str, Any] = {"max_new_tokens": STEPS, "do_sample": False}
+        kept: dict[str, Any] = {"max_new_tokens": steps, "do_sample": False}
         with torch.inference_mode():
             adapter.model.generate(**prepared.inputs, **kept)
     else:
-        generate(adapter, [prepared], GenerationOptions(max_new_tokens=STEPS), WAYS[way])
+        generate(adapter, [prepared], GenerationOptions(max_new_tokens=steps), WAYS[way])
     return time.process_time() - began
 
 
@@ -90,7 +90,7 @@ def time_ratios(adapter: Adapter, n: int, rounds: int) -> dict[str, float]:
     """Median over rounds of each way's CPU seconds to the plain way's."""
     names = [PLAIN, *WAYS]
     for way in names:
-        run(adapter, way, 64)
+        run(adapter, way, 16, 2)
     ratios: dict[str, list[float]] = {way: [] for way in names}
     for _ in range(rounds):
         seconds = {way: run(adapter, way, n) for way in names}
@@ -113,6 +113,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--quick", action="store_true", help="400 tokens and no memory")
     parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--model", choices=MODELS, help="one of the two; both without it")
     parser.add_argument("--peak", nargs=3, help=argparse.SUPPRESS)
     given = parser.parse_args()
     if given.peak:
@@ -120,7 +121,8 @@ def main() -> None:
         run(load(model), way, int(n))
         return print(peak_bytes())
     found: dict[str, Any] = {}
-    for model in [name for name in MODELS if folder(name).is_dir()]:
+    chosen = (given.model,) if given.model else MODELS
+    for model in [name for name in chosen if folder(name).is_dir()]:
         adapter = load(model)
         for n in (400,) if given.quick else (400, 1000):
             entry: dict[str, Any] = {"time": time_ratios(adapter, n, given.rounds)}
@@ -128,7 +130,9 @@ def main() -> None:
                 entry["memory"] = memory_ratios(model, n)
             found.setdefault(model, {})[str(n)] = entry
             print(model, n, entry, file=sys.stderr, flush=True)
-    save("signal_cost", {"steps": STEPS, "ratios": found}, "-quick" if given.quick else "")
+    suffix = f"-{given.model}" if given.model else ""
+    measured = {"steps": STEPS, "rounds": given.rounds, "ratios": found}
+    save("signal_cost", measured, suffix + ("-quick" if given.quick else ""))
     return None
 
 
