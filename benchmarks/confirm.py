@@ -52,6 +52,8 @@ def answered(trace: Trace, row: EvidenceRow, config: ReplayConfig, top: int) -> 
     """The spans of a trace that have evidence; SampleError as of `supported`."""
     found = Replayer(trace).attribute(config)
     done = removals(trace, found.units, visible_steps(trace))
+    if not done.tested.any():
+        return  # it was not recorded yet
     owner = found.units.owner_of_tokens(trace.n)
     for part in supported(trace, row):
         steps = np.flatnonzero(steps_of(trace, part) & visible_steps(trace))
