@@ -184,21 +184,24 @@ def _table(model: str, table: Mapping[str, Any], samples: int) -> str:
     heads = " | ".join(f"{group} ({sizes[group]})" for group in groups)
     lines = [f"| method | {heads} | passes | CPU s |", "|---|" + "--:|" * (len(groups) + 2)]
     for name, row in table.items():
-        cells = [_cell(row["scores"].get(group), sizes[group]) for group in groups]
+        cells = [_cell(row["scores"].get(g), sizes[g], g == "all") for g in groups]
         cost = f"{row['passes']:.0f} | {row['seconds']:.2f}"
         lines.append(f"| `{name}` | {' | '.join(cells)} | {cost} |")
     title = (
-        f"`{model}`, {samples} samples that the gate kept of the half for reporting (hit@1 / F1; "
-        "in brackets sentences, of a method that scored fewer its own number):\n\n"
+        f"`{model}`, {samples} samples that the gate kept of the half for reporting: hit@1 / F1; "
+        "in brackets 95 % intervals over samples, and the number of sentences, where a method "
+        "scored fewer its own:\n\n"
     )
     return title + "\n".join(lines) + "\n\n"
 
 
-def _cell(found: Mapping[str, Any] | None, size: int) -> str:
+def _cell(found: Mapping[str, Any] | None, size: int, of_all: bool) -> str:
     if found is None:
         return "—"
     own = "" if found["sentences"] == size else f" ({found['sentences']})"
-    return f"{found['hit@1'][0]:.2f} / {found['f1'][0]:.2f}{own}"
+    (hit, low, high), f1 = found["hit@1"], found["f1"][0]
+    bounds = f" [{low:.2f}, {high:.2f}]" if of_all else ""
+    return f"{hit:.2f}{bounds} / {f1:.2f}{own}"
 
 
 def versions() -> dict[str, str]:
