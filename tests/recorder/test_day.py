@@ -99,10 +99,13 @@ def test_a_day_that_is_named(
     assert all("December 31, 1999" in prompt for prompt in prompts(run, config))
 
 
-def test_runs_of_other_templates_have_no_day(samples: Path, tmp_path: Path, clock: Any) -> None:
-    config = RecordConfig(model=str(checkpoint("smollm")), date="1999-12-31")
-    recording = Recording(samples, tmp_path / "run", config)
-    assert "date" not in recording._identity  # what the run would have, without recording it
+def test_runs_of_other_templates_have_no_day(
+    samples: Path, tmp_path: Path, config: RecordConfig, clock: Any
+) -> None:
+    other = replace(config, model=str(checkpoint("smollm")), date="1999-12-31")
+    recording = Recording(samples, tmp_path / "run", other)
+    recording.run(lambda _: None)
+    assert "date" not in open_run(tmp_path / "run").identity
     assert recording.config.date == ""
 
 
