@@ -112,7 +112,7 @@ def record_some(place: Place, ids: Sequence[str], tracer: Tracer | None) -> Trac
     config = replace(place.config, ids=",".join(ids))
     recording = Recording(place.samples, place.run, config)
     if tracer is not None:
-        recording.tracer = replace(tracer, config=config)
+        recording.tracer = tracer.on(config)
     summary = recording.run(no_report)
     for sentence in summary.failed.values():
         print(sentence, flush=True)
