@@ -20,6 +20,8 @@ from omnitrace.arrays import Int32
 from omnitrace.errors import CommandError, OmniTraceError
 from recorder import tags as tags_module
 from recorder.config import TAGGER
+from recorder.planted import text as wording
+from recorder.planted.samples import KINDS, make_plan
 from recorder.tags import SPLITTERS, Tagger, Tags, align_pos, load_tagger
 
 UNIVERSAL = (
@@ -152,6 +154,18 @@ def test_lines_that_were_full_are_tagged_as_one_line() -> None:
     joined = wrapped.replace("\n", " ")
     assert bundled().tag(wrapped).pos == bundled().tag(joined).pos
     assert len(_sentences(wrapped)) == 1
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_planted_texts_are_tagged_as_by_the_plain_splitter(kind: str) -> None:
+    plain = replace(bundled(), splitter="plain")
+    for seed in range(4):
+        plan = make_plan(seed, kind)
+        answer = " ".join(text for text, _ in wording.answer(plan.questions, plan.facts))
+        for text in [answer, *(part for part in plan.parts if isinstance(part, str))]:
+            new, old = bundled().tag(text), plain.tag(text)
+            assert new.sentences.tolist() == old.sentences.tolist()
+            assert (new.pos, new.starts.tolist()) == (old.pos, old.starts.tolist())
 
 
 def test_an_empty_text_has_empty_arrays() -> None:
