@@ -19,7 +19,7 @@ from replay.evaluation.space import judging_space
 from replay.sweep.scorer import Scorer, grouped
 from tests.build import make_trace
 from tests.replay.sweep.golds import random_gold
-from tests.replay.test_attribution import empty, thinking_trace
+from tests.replay.test_attribution import empty, thinking_trace, traced_to
 from tests.replay.test_curate import configs as curations
 
 mappings = st.sampled_from(
@@ -76,6 +76,17 @@ def test_tallies_of_thinking_and_answer_are_those_of_one_at_a_time(seed: int) ->
     expected = np.array([judge(attribute(trace, config), gold).tally for config in chosen])
     assert np.array_equal(found[..., :4], expected[..., :4])
     assert np.allclose(found, expected, rtol=1e-12)
+
+
+@pytest.mark.parametrize("naming", ["votes", "mass"])
+def test_spans_that_the_request_would_take_are_mapped_again(naming: str) -> None:
+    trace, gold = traced_to([27] * 16), random_gold(0)
+    config = replace(PRESETS["paper"], naming=naming, units=UnitConfig(request="unnamed"))
+    chosen = [replace(config, curation=replace(config.curation, p_min=p)) for p in (0.0, 0.3)]
+    found = Scorer(chosen).tallies(Replayer(trace), gold)
+    expected = [judge(attribute(trace, one), gold).tally for one in chosen]
+    assert np.allclose(found, expected, rtol=1e-12)
+    assert found[..., 1].any()
 
 
 def test_the_part_of_the_response_is_no_part_of_curation() -> None:
