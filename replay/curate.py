@@ -27,7 +27,7 @@ class Source:
 class Dropped:
     """A source that lost, and the rule: `p_min` (too small, no strong run), `coverage` (already
     reached), `request` (a unit that competes but is never named), or, where `confirmed` drops it,
-    its verdict: `not needed` or `untested`."""
+    its verdict: `not needed` or `untested`, or `cause_share` (others caused the span more)."""
 
     unit: int
     mass: float
