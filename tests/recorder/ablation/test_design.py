@@ -144,7 +144,7 @@ def test_masks_that_are_needed_are_enough(units: int, masks: int) -> None:
     base = Base(numbers, np.zeros(units, np.int32), numbers, numbers == units - 1)
     made = design(base, masks, 0, np.zeros(units))
     needed = masks_needed(base, made, masks)
-    singles = {tuple(np.flatnonzero(~kept)) for kept in made.kept}
+    singles = {tuple(np.flatnonzero(~kept).tolist()) for kept in made.kept}
     whole = all((unit,) in singles for unit in range(units))
     enough = whole and made.held_out.sum() >= LEAST_JUDGED
     assert (needed == 0) == (enough or len(made.kept) < masks)
