@@ -180,8 +180,9 @@ class _GroupMasses:
 
 @dataclass(frozen=True)
 class _Votes:
-    """The votes of every curation group, the same where only units that can be named compete, and
-    the weight (T,) float32 of each step's vote in the mapping with all units competing."""
+    """The votes of every curation group; the same where only units that can be named compete, empty
+    unless spans are mapped again; and the weight (T,) float32 of each step's vote in the mapping
+    with all units competing."""
 
     groups: list[_GroupVotes | _GroupMasses]
     named: list[_GroupVotes | _GroupMasses]
@@ -337,8 +338,8 @@ class Replayer:
 
     def _weighted(self, masses: MassKey, mapping: MappingStage, weights: VoteStage) -> _Votes:
         """The votes of each curation group, and of all T steps, whether they vote or not."""
-        groups = named = self._groups(masses, mapping, weights, named=False)
-        if self._once(self._units, masses[0]).unnamed.any():
+        groups, named = self._groups(masses, mapping, weights, named=False), []
+        if masses[0].units.request == "remap":
             named = self._groups(masses, mapping, weights, named=True)
         _, confidence = self._once(self._best, *masses)
         pos = self.tagged(masses[0].tags).pos
@@ -373,8 +374,8 @@ def _weigh(
 
 def _span(trace: Trace, piece: Chunk, votes: _Votes, config: CurationConfig, unnamed: Bool) -> Span:
     curations = [_named(group.curate(piece.steps, config), unnamed) for group in votes.groups]
-    if not any(c.sources for c in curations) and any(map(_by_request, curations)):
-        # The request takes no span's sources: its steps are mapped again without it.
+    alone = not any(c.sources for c in curations) and any(map(_by_request, curations))
+    if votes.named and alone:
         again = [group.curate(piece.steps, config) for group in votes.named]
         if any(c.sources for c in again):
             curations = [

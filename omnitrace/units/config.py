@@ -20,9 +20,9 @@ class UnitConfig:
     request: str = option(
         "keep",
         "what becomes of the request itself (the last question or instruction of the last user "
-        "message): a source like others; one that competes but is never named, and where it would "
-        "be a span's only source, the span is mapped again to the other units; none",
-        choices=("keep", "unnamed", "leave-out"),
+        "message): a source like others; one that competes but is never named; the same, and a "
+        "span of which it would be the only source is mapped again to the other units; none",
+        choices=("keep", "unnamed", "remap", "leave-out"),
     )
     image: str = option(
         "whole", "image units: one an image, or a grid of cells", choices=("whole", "grid")

@@ -33,7 +33,7 @@ def cut_units(prompt: Prompt, config: UnitConfig) -> Units:
 
     Parts that `config.file` cuts have the user's units alone; SampleError if it lacks the sample.
     With `request = "leave-out"` the request (`request_tokens`) belongs to no unit, with "unnamed"
-    its units compete but are not named, unless it is all there is.
+    and "remap" its units compete but are not named, unless it is all there is.
     """
     cut = Cut.blank(prompt.n)
     text = TEXT_UNITS[config.text]
@@ -48,7 +48,7 @@ def cut_units(prompt: Prompt, config: UnitConfig) -> Units:
     request = _request(cut, prompt)
     left_out, unnamed = (
         request & (config.request == "leave-out"),
-        request & (config.request == "unnamed"),
+        request & (config.request in ("unnamed", "remap")),
     )
     cut.drop(left_out)
     return _collect(cut, prompt, config, Content(pieces, speech, user, left_out, unnamed))

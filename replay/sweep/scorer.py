@@ -88,7 +88,8 @@ def _of_group(replayer: Replayer, gold: Gold, group: Group) -> Float64:
     claims = gold.space.claims(units)
     curations = curate_many(table, group.plan)
     found = tallies(gold.within(steps), claims, steps, curations)
-    for number in _lost_to_request(curations, units.unnamed, len(steps)):
+    lost = _lost_to_request(curations, units.unnamed, len(steps))
+    for number in lost if config.units.request == "remap" else ():
         one = replace(config, curation=group.plan.configs[number])
         found[number] = judge(replayer.attribute(one), gold).tally
     return found

@@ -85,11 +85,14 @@ def test_an_unnamed_request_takes_its_votes_and_is_dropped() -> None:
         ["text-2"],
     ]
     marked = attribute(trace, replace(PAPER, units=UnitConfig(request="unnamed")))
-    assert sources(trace, marked.config)[:2] == [["text-0"], ["image-0"]]
-    for before, after in zip(kept.spans[:2], marked.spans[:2], strict=True):
+    assert sources(trace, marked.config) == [["text-0"], ["image-0"], []]
+    for before, after in zip(kept.spans, marked.spans, strict=True):
         assert [s for s in before.sources if kept.units.id[s.unit] != "text-2"] == [*after.sources]
-    for span in marked.spans[::2]:
-        assert [marked.units.id[d.unit] for d in span.dropped if d.rule == "request"] == ["text-2"]
+    assert [d.rule for d in marked.spans[2].dropped] == ["request"]
+    again = attribute(trace, replace(PAPER, units=UnitConfig(request="remap")))
+    assert again.spans[:2] == marked.spans[:2]
+    assert again.spans[2].sources
+    assert again.spans[2].dropped[:1] == marked.spans[2].dropped
 
 
 @given(st.integers(0, 300), st.sampled_from(["sum", "mean"]))
@@ -98,7 +101,7 @@ def test_a_span_of_the_request_alone_has_the_best_of_the_other_units(
 ) -> None:
     """Literally: the mapping of its steps is repeated among the units that can be named."""
     trace = traced_to([27] * 16) if seed % 3 == 0 else make_trace(seed=seed)
-    config = replace(PAPER, reduce=reduce, units=UnitConfig(request="unnamed"))
+    config = replace(PAPER, reduce=reduce, units=UnitConfig(request="remap"))
     found = attribute(trace, config)
     named = np.flatnonzero(~found.units.unnamed)
     assert len(named) == len(found.units) - 1
@@ -126,7 +129,7 @@ def test_a_span_of_the_request_alone_has_the_best_of_the_other_units(
 def test_no_span_loses_all_sources_to_the_request(naming: str, competition: str) -> None:
     trace = traced_to([27] * 16)
     config = replace(
-        PAPER, naming=naming, competition=competition, units=UnitConfig(request="unnamed")
+        PAPER, naming=naming, competition=competition, units=UnitConfig(request="remap")
     )
     found = attribute(trace, config)
     for span in found.spans:

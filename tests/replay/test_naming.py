@@ -109,8 +109,7 @@ def test_the_batch_keeps_the_same_sources_in_the_same_order(name: str, seed: int
                 for unit in found.sources(number, group * len(spans) + k)
                 if not units.unnamed[unit]
             ]
-            if kept or all(dropped.rule != "request" for dropped in span.dropped):
-                assert kept == [source.unit for source in span.sources]
+            assert kept == [source.unit for source in span.sources]
 
 
 def test_infinite_masses_are_curated_alike() -> None:

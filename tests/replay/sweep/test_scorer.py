@@ -81,7 +81,7 @@ def test_tallies_of_thinking_and_answer_are_those_of_one_at_a_time(seed: int) ->
 @pytest.mark.parametrize("naming", ["votes", "mass"])
 def test_spans_that_the_request_would_take_are_mapped_again(naming: str) -> None:
     trace, gold = traced_to([27] * 16), random_gold(0)
-    config = replace(PRESETS["paper"], naming=naming, units=UnitConfig(request="unnamed"))
+    config = replace(PRESETS["paper"], naming=naming, units=UnitConfig(request="remap"))
     chosen = [replace(config, curation=replace(config.curation, p_min=p)) for p in (0.0, 0.3)]
     found = Scorer(chosen).tallies(Replayer(trace), gold)
     expected = [judge(attribute(trace, one), gold).tally for one in chosen]
