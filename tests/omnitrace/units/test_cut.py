@@ -20,7 +20,7 @@ from tests.build import make_trace
 configs = st.builds(
     UnitConfig,
     text=st.sampled_from(["sentence", "release", "clause", "paragraph", "part"]),
-    request=st.sampled_from(["keep", "unnamed", "leave-out"]),
+    request=st.sampled_from(["keep", "unnamed", "remap", "leave-out"]),
     image=st.sampled_from(["whole", "grid"]),
     grid=st.integers(1, 4),
     audio_seconds=st.sampled_from([0.04, 0.3, 1.0, 2.0, 10.0]),
