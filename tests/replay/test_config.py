@@ -54,6 +54,7 @@ NEUTRAL = {
     "tokens": TOKENS,
     "naming": "votes",
     "cause_nats": 1.0,
+    "cause_share": 0.5,
     "confirmed": "off",
     "reliability": TRUST,
 }

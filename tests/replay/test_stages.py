@@ -20,6 +20,7 @@ from omnitrace.trace import Tagging, Trace
 from omnitrace.units import UnitConfig
 from replay import PRESETS, CurationConfig, ReplayConfig, Replayer
 from replay.config import TokenConfig
+from replay.words import sinks_warning
 from tests.build import make_trace
 from tests.replay.test_rows import with_queries
 
@@ -32,7 +33,14 @@ PRIOR_FILE = json.dumps(
         "samples": {"other": {"text": [k / 8 for k in range(32)], "audio": [None, *[2] * 31]}},
     }
 )
-FILES = {"units.file": UNIT_FILE, "tokens.prior": PRIOR_FILE}
+CALIBRATION_FILE = json.dumps(
+    {"schema": "omnitrace.calibration/1", "intercept": -1, "weights": {"top": 1, "nameable": 1}}
+)
+FILES = {
+    "units.file": UNIT_FILE,
+    "tokens.prior": PRIOR_FILE,
+    "reliability.calibration": CALIBRATION_FILE,
+}
 OTHERS: dict[str, list[Any]] = {
     "signal": ["rawatt"],
     "layers": ["1", "0:0.7,2:0.3"],
@@ -41,6 +49,7 @@ OTHERS: dict[str, list[Any]] = {
     "units.audio_segments": ["halves"],
     "units.file": [UNIT_FILE],
     "tokens.prior": [PRIOR_FILE],
+    "reliability.calibration": [CALIBRATION_FILE],
     "tokens.outliers": [1.5],
     "tokens.activation": [2.0],
 }
@@ -93,7 +102,11 @@ def rich_trace() -> Trace:
     )
 
 
-PRIOR = "tokens.prior", PRIOR_FILE
+FROM_FILES = {
+    "prior": ("tokens.prior", PRIOR_FILE),
+    "calibrated": ("reliability.calibration", CALIBRATION_FILE),
+}
+"""Bases that read a file: the option, and what the file holds."""
 LEAVES = {leaf.path: leaf for leaf in leaves(PAPER)}
 CHANGES = [(leaf.path, value) for leaf in LEAVES.values() for value in others(leaf)]
 
@@ -115,7 +128,8 @@ def outcome(replayer: Replayer, config: ReplayConfig) -> object:
     units = [array.tobytes() for array in (found.units.ranges, found.units.offset)]
     scores = found.mass, found.unit, found.confidence, found.vote, found.places, found.dropped
     arrays = [a.tobytes() for a in scores]
-    return found.config, found.units.id, found.units.text, units, arrays, found.spans
+    words = sinks_warning(found)
+    return found.config, found.units.id, found.units.text, units, arrays, found.spans, words
 
 
 BASES = {
@@ -132,15 +146,15 @@ BASES = {
 
 
 def base_of(name: str, folder: Path) -> ReplayConfig:
-    """A base by name; `prior` reads a file."""
-    return changed(PAPER, *PRIOR, folder) if name == "prior" else BASES[name]
+    """A base by name."""
+    return changed(PAPER, *FROM_FILES[name], folder) if name in FROM_FILES else BASES[name]
 
 
 def test_every_option_is_changed() -> None:
     assert {path for path, _ in CHANGES} == {*LEAVES}
 
 
-@given(base=st.sampled_from(["prior", *sorted(BASES)]), change=st.sampled_from(CHANGES))
+@given(base=st.sampled_from([*FROM_FILES, *sorted(BASES)]), change=st.sampled_from(CHANGES))
 def test_a_replayer_forgets_no_option(
     tmp_path_factory: pytest.TempPathFactory, base: str, change: tuple[str, Any]
 ) -> None:
@@ -155,7 +169,7 @@ def test_a_replayer_forgets_no_option(
 def test_every_option_changes_an_attribution(tmp_path: Path) -> None:
     # All pairs of the property above, which could not fail for an option that changes nothing.
     trace, silent = rich_trace(), {*LEAVES}
-    for base in (base_of(name, tmp_path) for name in ("prior", *BASES)):
+    for base in (base_of(name, tmp_path) for name in (*FROM_FILES, *BASES)):
         replayer = Replayer(trace)
         before = outcome(replayer, base)
         for path, value in CHANGES:
