@@ -71,7 +71,7 @@ def score(
         for model in models:
             cases = cases_of(model, longest)[:most]
             for name in names:
-                done = read_scored(model, name)
+                done = read_scored(model, name, cases)
                 todo = [case for case in cases if case.trace.id not in done]
                 if todo and time.monotonic() < until:
                     count = score_cases(model, name, PEERS[name](model), todo, until)
@@ -81,14 +81,7 @@ def score(
 
 def by_scored(kept: Mapping[str, Scored]) -> Row:
     """A peer as a row: it names the units with half of its best score, none where it failed."""
-
-    def scores(task: AttributionTask) -> Any:
-        try:
-            return kept[task.trace.id].of(task)
-        except OmniTraceError:
-            return np.zeros((len(task.spans), len(task.units)))
-
-    return by_scores(scores)
+    return by_scores(lambda task: kept[task.trace.id].of(task))
 
 
 def by_ablations(name: str) -> Row:
@@ -135,8 +128,9 @@ def measure(row: Row, cases: Sequence[Case]) -> tuple[dict[str, Outcome], list[f
 def table_of(model: str, files: Sequence[Path]) -> dict[str, Any]:
     """The scores of every method on one model, by set and on all."""
     every = [case for name in SETS for case in read_cases(model, name)[0] if case.kept]
-    scored = {name: read_scored(model, name) for name in PEERS}
-    cases = [c for c in cases_of(model) if all(c.trace.id in scored[name] for name in CORE)]
+    asked = cases_of(model)
+    scored = {name: read_scored(model, name, asked) for name in PEERS}
+    cases = [case for case in asked if all(case.trace.id in scored[name] for name in CORE)]
     rows = rows_of([case for case in every if case.side == "choose"], files, scored)
     sets = {case.trace.id: case.set for case in cases}
     base, _ = measure(rows[BASE], cases)

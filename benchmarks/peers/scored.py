@@ -10,6 +10,7 @@ import importlib
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +21,6 @@ import numpy.typing as npt
 from benchmarks.real import WITHOUT_REQUEST, Case
 from benchmarks.real_runs import REAL, Place
 from omnitrace.errors import OmniTraceError
-from omnitrace.text import one_line
 from replay.methods import AttributionTask
 
 Float64 = npt.NDArray[np.float64]
@@ -37,23 +37,37 @@ class Peer:
 
 
 class Scored(msgspec.Struct, frozen=True):
-    """What a peer said of one sample: `units`: the ids of the units that it was asked about;
+    """What a peer said of one sample: `units`: the digest of the units that it was asked about;
     `failed`: why it said nothing, in one sentence; `seconds`: of the processor."""
 
     id: str
-    units: tuple[str, ...]
+    units: str
     scores: list[list[float]]
     passes: int
     seconds: float
     failed: str = ""
 
+    def fits(self, task: AttributionTask) -> bool:
+        """Whether it was asked about the units and spans of this task."""
+        known = self.failed or len(self.scores) == len(task.spans)
+        return bool(known) and self.units == digest_of(task)
+
     def of(self, task: AttributionTask) -> Float64:
-        """(K, m) scores; OmniTraceError if it failed, or was asked about other units."""
+        """(K, m) scores of a task that fits, all 0 if the peer failed."""
         if self.failed:
-            raise OmniTraceError(self.failed)
-        if self.units != task.units.id or len(self.scores) != len(task.spans):
-            raise OmniTraceError(f"sample '{one_line(self.id)}' was scored with other units.")
+            return np.zeros((len(task.spans), len(task.units)))
         return np.array(self.scores, np.float64).reshape(len(task.spans), len(task.units))
+
+
+def digest_of(task: AttributionTask) -> str:
+    """Of the tokens of each unit: units are cut otherwise as the rules of cutting change."""
+    units = task.units
+    return sha256(units.ranges.tobytes() + units.offset.tobytes()).hexdigest()
+
+
+def task_of(case: Case) -> AttributionTask:
+    """What peers are asked: the units of the default preset without the request."""
+    return AttributionTask(case.trace, WITHOUT_REQUEST)
 
 
 def _attnlrp(model: str) -> Peer:
@@ -134,12 +148,16 @@ def file_of(model: str, name: str) -> Path:
     return REAL / "peers" / model / f"{name}.jsonl"
 
 
-def read_scored(model: str, name: str) -> dict[str, Scored]:
-    """What is kept of a peer, by sample id; nothing where it never ran."""
+def read_scored(model: str, name: str, cases: Sequence[Case]) -> dict[str, Scored]:
+    """What is kept of a peer about these cases, by sample id; the last that was said counts.
+
+    What it said of units that are cut otherwise today is left out.
+    """
     path = file_of(model, name)
     lines = path.read_bytes().splitlines() if path.exists() else []
-    rows = [msgspec.json.decode(line, type=Scored) for line in lines]
-    return {row.id: row for row in rows}
+    rows = {row.id: row for row in (msgspec.json.decode(line, type=Scored) for line in lines)}
+    tasks = {case.trace.id: task_of(case) for case in cases if case.trace.id in rows}
+    return {id: rows[id] for id, task in tasks.items() if rows[id].fits(task)}
 
 
 def score_cases(model: str, name: str, peer: Peer, cases: Sequence[Case], until: float) -> int:
@@ -160,8 +178,8 @@ def score_cases(model: str, name: str, peer: Peer, cases: Sequence[Case], until:
 
 
 def _scored(peer: Peer, case: Case) -> Scored:
-    task = AttributionTask(case.trace, WITHOUT_REQUEST)
-    units, began = task.units.id, time.process_time()
+    task = task_of(case)
+    units, began = digest_of(task), time.process_time()
     try:
         scores, failed = peer.scores(task).tolist(), ""
         passes = peer.calls(task)

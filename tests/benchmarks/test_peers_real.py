@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ import pytest
 from benchmarks.peers import real, scored
 from benchmarks.peers.attnlrp import patch
 from benchmarks.peers.held import HeldTokenizer, aligned, masses_of_spans, recorded_ids
-from benchmarks.peers.scored import Peer, Scored, read_scored, score_cases
+from benchmarks.peers.scored import Peer, read_scored, score_cases, task_of
 from benchmarks.peers.words import bm25_of
 from benchmarks.real import WITHOUT_REQUEST, Case, by_scores
 from omnitrace.errors import OmniTraceError
@@ -96,19 +97,23 @@ def test_what_a_peer_says_is_kept_and_read_again(
 ) -> None:
     monkeypatch.setattr(scored, "REAL", tmp_path)
     cases = [case_of(seed) for seed in range(3)]
-    assert read_scored("toy", "one") == {}
+    assert read_scored("toy", "one", cases) == {}
     assert score_cases("toy", "one", peer_of("literal-1"), cases, time.monotonic() - 1) == 0
     assert score_cases("toy", "one", peer_of("literal-1"), cases, math.inf) == 3
-    kept = read_scored("toy", "one")
+    kept = read_scored("toy", "one", cases)
     assert list(kept) == [case.trace.id for case in cases]
-    first, task = kept["literal-0"], AttributionTask(cases[0].trace, WITHOUT_REQUEST)
+    assert list(read_scored("toy", "one", cases[:1])) == ["literal-0"]
+    first, task = kept["literal-0"], task_of(cases[0])
     np.testing.assert_array_equal(first.of(task), random(task))
     assert (first.passes, kept["literal-1"].passes) == (3, 0)
-    with pytest.raises(OmniTraceError, match="its text has other tokens"):
-        kept["literal-1"].of(task)
-    other = Scored("literal-0", ("text-0",), [[1.0]], 1, 0.0)
-    with pytest.raises(OmniTraceError, match="was scored with other units"):
-        other.of(task)
+    failed = kept["literal-1"]
+    assert failed.failed == "its text has other tokens."
+    assert not failed.of(task_of(cases[1])).any()
+    # Of units that are cut otherwise, nothing is known.
+    config = replace(WITHOUT_REQUEST, units=replace(WITHOUT_REQUEST.units, text="paragraph"))
+    assert not first.fits(replace(task, config=config))
+    monkeypatch.setattr(scored, "WITHOUT_REQUEST", config)
+    assert read_scored("toy", "one", cases) == {}
 
 
 @pytest.fixture
@@ -159,7 +164,7 @@ def test_scoring_goes_on_from_what_is_kept(
     monkeypatch.setattr(real, "PEERS", {"attnlrp": lambda model: peer_of()})
     real.score(["toy"], ["attnlrp"], 0.005, 2)
     real.score(["toy"], ["attnlrp"], 0.005, 3)
-    assert list(read_scored("toy", "attnlrp")) == [case.trace.id for case in cases]
+    assert list(read_scored("toy", "attnlrp", cases)) == [case.trace.id for case in cases]
     said = capsys.readouterr().out
     assert said == "toy attnlrp: 2 of 2\ntoy attnlrp: 3 of 3\n"
 
