@@ -69,7 +69,7 @@ class Activation:
             if hidden.dim() == 4:  # several streams side by side, of which the first is active
                 hidden = hidden[0]
             kept = self._peaks[place]
-            kept.append(torch.linalg.vector_norm(hidden.detach(), torch.inf, dim=-1).float())
+            kept.append(hidden.detach().abs().amax(dim=-1).float())
             if place == len(self._peaks) - 1 and self._width() >= self.lengths.width:
                 self._end()
 
