@@ -17,6 +17,7 @@ from omnitrace.prompt import Prompt
 from omnitrace.timeline import Timeline
 from recorder.inputs.samples import Sample
 from recorder.models.adapter import Prepared
+from recorder.models.settings import AS_STORED
 from recorder.passes.capture import install
 
 hf: Any = transformers
@@ -44,6 +45,7 @@ class Thinker:
 
     decoder = "text_config"
     max_tokens = 65_536
+    settings = AS_STORED
 
     def __init__(self, shape: Shape, device: str, dtype: torch.dtype) -> None:
         torch.manual_seed(0)
