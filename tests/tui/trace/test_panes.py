@@ -80,13 +80,14 @@ async def test_what_the_removal_of_a_source_did_is_said() -> None:
     async with alone(pane):
         pane.show_step(step_view(answer, 9))
         rows_shown = shown(pane).splitlines()
-    sources = [*answer.attribution.spans[1].sources, *answer.attribution.spans[1].dropped]
+    span = answer.attribution.spans[1]
+    shown_units = [s.unit for s in span.sources] + [d.unit for d in span.dropped]
     assert "effect of removal" in str(pane.border_title)
-    assert len(sources) > 1
-    for source, row in zip(sources, rows_shown, strict=False):
-        if source.unit == 1:
+    assert len(shown_units) > 1
+    for unit, row in zip(shown_units, rows_shown, strict=False):
+        if unit == 1:
             assert " caused −" in row
-        elif source.unit == len(units) - 1:
+        elif unit == len(units) - 1:
             assert " untested " in row, "the unit that asks is in every mask"
         else:
             assert " not needed " in row
