@@ -138,7 +138,9 @@ def test_scores_are_right_for_a_tagger_that_knows_one_word(treebank: Path) -> No
     nlp = English()
     nlp.add_pipe("sentencizer", config={"punct_chars": ["!"]})
     nlp.add_pipe("attribute_ruler").add([[{"TEXT": "dog"}]], {"POS": "NOUN"})  # type: ignore[attr-defined]
-    scores = evaluate(Tagger(nlp, "poor"), read_conllu(treebank / "en_ewt-ud-test.conllu.gz"))
+    scores = evaluate(
+        Tagger(nlp, "poor", "plain"), read_conllu(treebank / "en_ewt-ud-test.conllu.gz")
+    )
     words = sum(line.count("/") + line.count("+") // 2 for line in SENTENCES)
     assert words == 63
     assert scores["words"] == 1.0

@@ -138,7 +138,7 @@ WALK = (
     ("G", "step 12 of 12"),
     ("v", "this step's unit"),
     ("v", "step 12"),
-    ("2", "share of the votes"),
+    ("2", "by source"),
     ("j", "traced to"),
     ("3", "really because"),
     ("jj", "loo"),

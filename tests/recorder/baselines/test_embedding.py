@@ -147,7 +147,8 @@ def test_samples_are_held_against_the_recording(run: Run, tmp_path: Path) -> Non
     with pytest.raises(OmniTraceError, match="has no such sample"):
         found.of(replace(run["plain"], id="other"))
     rows[1]["messages"] = [user("image:photo.png", "audio:speech.wav", "image:tall.jpg")]
-    (tmp_path / "photo.png").write_bytes(b"other")
+    for name in ("photo.png", "speech.wav", "tall.jpg"):
+        (tmp_path / name).write_bytes(b"other")
     changed = RecordedSamples.read(str(write_rows(tmp_path, rows)))
     with pytest.raises(OmniTraceError, match=r"photo\.png is not the image 'photo.png' that was"):
         changed.of(run["mixed"])

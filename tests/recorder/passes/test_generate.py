@@ -47,7 +47,8 @@ def test_an_answer_that_ends_at_once_is_empty(
     assert answer.chars.shape == (0, 2)
     for name, rows in answer.signals.items():
         assert rows.values.shape == (0,)
-        if name == "attention":  # by layer: the mean row is made of them at replay
+        # By layer, the mean row is made of them at replay; `attvisible` has none.
+        if name in {"attention", "attvisible"}:
             continue
         assert rows.first_row is not None
         assert rows.first_row.shape == prepared.prompt.prompt_ids.shape
