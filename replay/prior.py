@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import lru_cache
 from hashlib import sha256
 from pathlib import Path
 
@@ -18,6 +17,7 @@ import numpy as np
 from omnitrace.arrays import Bool, Float64, Int64
 from omnitrace.atomic import atomic_write
 from omnitrace.errors import CommandError, OmniTraceError
+from omnitrace.kept import parsed_file
 from omnitrace.prompt import Prompt
 from omnitrace.timeline import Modality
 from replay.rows import Rows
@@ -105,7 +105,7 @@ def write_prior(path: Path, signal: str, samples: Mapping[str, Mapping[str, Floa
 def read_prior(path: str, signal: str) -> Prior:
     """The prior of a file, read once while it does not change; CommandError if it cannot be read,
     is none, or was made of another signal."""
-    prior = _known(path)
+    prior = parsed_file(path, "prior", _parse)
     if prior.signal != signal:
         raise CommandError(
             f"the prior {path} was made of the signal {prior.signal}, not of {signal}; make one "
@@ -116,22 +116,10 @@ def read_prior(path: str, signal: str) -> Prior:
 
 def signal_of_prior(path: str) -> str:
     """The signal that the prior of a file was made of; CommandError if it is none."""
-    return _known(path).signal
+    return parsed_file(path, "prior", _parse).signal
 
 
-def _known(path: str) -> Prior:
-    try:
-        state = Path(path).stat()
-        return _read(path, state.st_mtime_ns, state.st_size)
-    except OSError as error:
-        raise CommandError(f"cannot read the prior {path}: {error.strerror}.") from error
-
-
-@lru_cache(maxsize=4)
-def _read(path: str, changed: int, size: int) -> Prior:
-    """The prior of a file that was last `changed` then; OSError if it cannot be read."""
-
-    data = Path(path).read_bytes()
+def _parse(path: str, data: bytes) -> Prior:
     try:
         file = msgspec.json.decode(data, type=PriorFile)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:

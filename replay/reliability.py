@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
 from importlib.resources import files
 from pathlib import Path
 
@@ -18,6 +17,7 @@ import numpy as np
 from omnitrace.arrays import Float64
 from omnitrace.atomic import atomic_write
 from omnitrace.errors import CommandError, OmniTraceError
+from omnitrace.kept import parsed_file
 from replay.config import ReliabilityConfig
 from replay.curate import Dropped, Source
 
@@ -148,17 +148,7 @@ def read_calibration(name: str) -> Calibration | None:
         return None
     if name == BUNDLED:
         return _parsed(name, files("replay").joinpath("data/calibration.json").read_bytes())
-    try:
-        state = Path(name).stat()
-        return _read(name, state.st_mtime_ns, state.st_size)
-    except OSError as error:
-        raise CommandError(f"cannot read the calibration {name}: {error.strerror}.") from error
-
-
-@lru_cache(maxsize=4)
-def _read(path: str, changed: int, size: int) -> Calibration:
-    """The calibration of a file that was last `changed` then; OSError if it cannot be read."""
-    return _parsed(path, Path(path).read_bytes())
+    return parsed_file(name, "calibration", _parsed)
 
 
 def _parsed(name: str, data: bytes) -> Calibration:

@@ -7,8 +7,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
-from pathlib import Path
 
 import msgspec
 import numpy as np
@@ -16,6 +14,7 @@ from msgspec import Struct
 
 from omnitrace.arrays import Bool
 from omnitrace.errors import CommandError, SampleError
+from omnitrace.kept import parsed_file
 from omnitrace.prompt import Prompt
 from omnitrace.text import safe_text
 from omnitrace.timeline import Modality, Part
@@ -56,11 +55,7 @@ class Defined:
 def defined_units(prompt: Prompt, file: str) -> Defined:
     """What `file` defines for this sample; CommandError naming the line if the file cannot be read,
     SampleError if it has no line for the sample."""
-    try:
-        status = Path(file).stat()
-        lines = _read(file, status.st_mtime_ns, status.st_size)
-    except OSError as error:
-        raise CommandError(f"cannot read the units {file}: {error.strerror}.") from error
+    lines = parsed_file(file, "units", _parse)
     if prompt.id not in lines:
         raise SampleError(
             f"sample '{prompt.id}' has no line in {file}; a line with \"units\": [] leaves it as "
@@ -69,11 +64,10 @@ def defined_units(prompt: Prompt, file: str) -> Defined:
     return lines[prompt.id]
 
 
-@lru_cache(maxsize=4)
-def _read(file: str, changed: int, size: int) -> Mapping[str, Defined]:
-    """Sample id → its units; the last two tell versions of a file apart."""
+def _parse(file: str, content: bytes) -> Mapping[str, Defined]:
+    """Sample id → its units."""
     found: dict[str, Defined] = {}
-    for number, line in enumerate(Path(file).read_bytes().split(b"\n"), 1):
+    for number, line in enumerate(content.split(b"\n"), 1):
         if not line.strip():
             continue
         where = f"{file}, line {number}"
