@@ -18,7 +18,7 @@ import numpy as np
 
 from omnitrace.arrays import Int32
 from omnitrace.errors import CommandError, OmniTraceError, extra
-from omnitrace.passages import joined_lines, passages
+from omnitrace.passages import BREAKS, joined_lines, passages
 from omnitrace.splitting import split
 from omnitrace.text import one_line
 from omnitrace.timeline import Modality, Timeline
@@ -40,10 +40,9 @@ splits otherwise has a new name, so that one run never holds sentences of both."
 # A stretch is tagged by itself, and so never shares a sentence with another. It ends with a line
 # break or with a full stop of Chinese or Japanese, which spaCy's English tokenizer leaves inside
 # words.
-_BREAKS = "\n\v\f\r\x1c-\x1e\x85\u2028\u2029"
 _STOPS = "。｡！？"
 _CLOSING = "”’」』）》\"')\\]*_"
-_STRETCH = re.compile(rf"[^{_BREAKS}{_STOPS}]*[{_STOPS}]+[{_CLOSING}]*|[^{_BREAKS}{_STOPS}]+")
+_STRETCH = re.compile(rf"[^{BREAKS}{_STOPS}]*[{_STOPS}]+[{_CLOSING}]*|[^{BREAKS}{_STOPS}]+")
 _STOPPED = re.compile(rf"[{_STOPS}][{_CLOSING}]*\Z")
 _ENDED = re.compile(rf"[.!?…{_STOPS}][{_CLOSING}]*\Z")
 _SENTENCE_END = re.compile(r"[.!?]\s+")
