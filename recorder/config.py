@@ -122,8 +122,27 @@ class RecordConfig:
 
 
 @dataclass(frozen=True)
-class AblateConfig:
-    """Which parts of recorded prompts are taken away, and how."""
+class ReloadConfig:
+    """The model of a recorded run, and where it is loaded again."""
+
+    model: str = option(
+        "",
+        "the run's model: folder, GGUF file, adapter or hub id; empty: the bundled tiny model",
+    )
+    revision: str = option("", "the model's commit on the hub; empty: the newest")
+    trust_remote_code: bool = option(False, "run the code that the model brings")
+    tokenizer: str = option("", "the folder of the run's --tokenizer, if it had one")
+    chat_template: str = option("", "the file of the run's --chat-template, if it had one")
+    date: str = option(
+        "", "the day YYYY-MM-DD that the chat template was told, where the run does not keep it"
+    )
+    device: str = option("auto", "cpu, cuda, cuda:1 …; auto: a GPU if there is one")
+    device_map: str = option("", "spread the layers over several GPUs; empty: all on the device")
+
+
+@dataclass(frozen=True)
+class MaskConfig:
+    """Which parts of recorded prompts are taken away, of which samples."""
 
     samples: str = option("", "the samples file that was recorded, which names the media")
     name: str = option("", "what replays call them; empty: the mode, or asked")
@@ -140,19 +159,12 @@ class AblateConfig:
     asked: str = option("", "record these masks, which `omnitrace faithful --ask` wrote, instead")
     ids: str = option("", "only these samples: ids with commas between")
     limit: int = option(0, "only the first this many samples; 0: all", bounds=(0, 10**12, 1))
-    model: str = option(
-        "",
-        "the run's model: folder, GGUF file, adapter or hub id; empty: the bundled tiny model",
-    )
-    revision: str = option("", "the model's commit on the hub; empty: the newest")
-    trust_remote_code: bool = option(False, "run the code that the model brings")
-    tokenizer: str = option("", "the folder of the run's --tokenizer, if it had one")
-    chat_template: str = option("", "the file of the run's --chat-template, if it had one")
-    date: str = option(
-        "", "the day YYYY-MM-DD that the chat template was told, where the run does not keep it"
-    )
-    device: str = option("auto", "cpu, cuda, cuda:1 …; auto: a GPU if there is one")
-    device_map: str = option("", "spread the layers over several GPUs; empty: all on the device")
+
+
+# Dataclasses take the fields of the last base first.
+@dataclass(frozen=True)
+class AblateConfig(ReloadConfig, MaskConfig):
+    """Which parts of recorded prompts are taken away, and the model that is passed again."""
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ the samples file, the evidence and the model; `gate_rules` says which samples ar
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, MutableMapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 
 import msgspec
 import numpy as np
@@ -22,9 +22,8 @@ from omnitrace.samples import each_sample, sample_sentence
 from omnitrace.text import one_line
 from omnitrace.trace import Trace
 from recorder import fingerprint
-from recorder.config import AblateConfig
 from recorder.gate_rules import GateConfig, Measured
-from recorder.identity import RecordedSamples, reload_model
+from recorder.identity import RecordedSamples, refuse_unknown_revision, reload_model
 from recorder.models.adapter import Adapter
 from recorder.passes.capture import install
 from recorder.passes.decoder import is_recurrent
@@ -34,14 +33,8 @@ from recorder.passes.masked import Masked
 def load(run: Run, config: GateConfig) -> Adapter:
     """The run's model, ready; CommandError if `config` names another one, or if it has layers from
     which nothing can be hidden."""
-    if "revision" not in run.identity:
-        raise CommandError(
-            f"the run {run.path} does not say which revision of its model was recorded, and the "
-            "gate needs the very model: record the samples with omnitrace record."
-        )
-    names = {field.name for field in fields(AblateConfig)} & vars(config).keys()
-    options = AblateConfig(**{name: getattr(config, name) for name in names})
-    adapter = reload_model(run.identity, options)
+    refuse_unknown_revision(run, "the gate needs")
+    adapter = reload_model(run.identity, config)
     if is_recurrent(adapter.model.config):
         raise CommandError(
             "the gate hides tokens from attention, and the model has layers that carry a state "

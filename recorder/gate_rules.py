@@ -13,14 +13,15 @@ from dataclasses import dataclass, field
 import msgspec
 
 from omnitrace.config import option
+from recorder.config import ReloadConfig
 
 STAGES = ("right", "stable", "caused")
 """What is asked, in this order."""
 
 
 @dataclass(frozen=True)
-class GateConfig:
-    """Which samples are kept, and the model that says so."""
+class GateRules:
+    """Which samples are kept, by what is measured of them."""
 
     samples: str = option("", "the samples file that was recorded")
     least_fall: float = option(
@@ -38,19 +39,12 @@ class GateConfig:
         "nats a token that the forced answer must have on average",
         bounds=(-100.0, 0.0, 0.5),
     )
-    model: str = option(
-        "",
-        "the run's model: folder, GGUF file, adapter or hub id; empty: the bundled tiny model",
-    )
-    revision: str = option("", "the model's commit on the hub; empty: the newest")
-    trust_remote_code: bool = option(False, "run the code that the model brings")
-    tokenizer: str = option("", "the folder of the run's --tokenizer, if it had one")
-    chat_template: str = option("", "the file of the run's --chat-template, if it had one")
-    date: str = option(
-        "", "the day YYYY-MM-DD that the chat template was told, where the run does not keep it"
-    )
-    device: str = option("auto", "cpu, cuda, cuda:1 …; auto: a GPU if there is one")
-    device_map: str = option("", "spread the layers over several GPUs; empty: all on the device")
+
+
+# Dataclasses take the fields of the last base first.
+@dataclass(frozen=True)
+class GateConfig(ReloadConfig, GateRules):
+    """Which samples are kept, and the model that says so."""
 
 
 class Measured(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

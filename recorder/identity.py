@@ -15,12 +15,13 @@ from typing import Any
 
 import numpy as np
 
+from omnitrace import Run
 from omnitrace.baseline import BaselineConfig
 from omnitrace.errors import CommandError, OmniTraceError, SampleError
 from omnitrace.text import one_line
 from omnitrace.trace import Trace
 from recorder import fingerprint
-from recorder.config import TINY_OMNI, AblateConfig, RecordConfig
+from recorder.config import TINY_OMNI, RecordConfig, ReloadConfig
 from recorder.inputs.loaded import digest
 from recorder.inputs.responses import Response
 from recorder.inputs.samples import Sample, read_samples
@@ -107,7 +108,17 @@ def sample_key(
     return fingerprint.of_json([sample.sha256, list(media), identity, *response])
 
 
-def reload_model(identity: Mapping[str, Any], config: AblateConfig | BaselineConfig) -> Adapter:
+def refuse_unknown_revision(run: Run, why: str) -> None:
+    """CommandError where the run does not say which model it was recorded with; `why`: who needs
+    the very model, with the verb."""
+    if "revision" not in run.identity:
+        raise CommandError(
+            f"the run {run.path} does not say which revision of its model was recorded, and "
+            f"{why} the very model: record the samples with omnitrace record."
+        )
+
+
+def reload_model(identity: Mapping[str, Any], config: ReloadConfig | BaselineConfig) -> Adapter:
     """The model of a run, loaded with the recorded options from the path in `config`.
 
     Chat templates are told the run's day, or that of `config` where the run keeps none. Raises

@@ -28,7 +28,7 @@ from recorder.ablation.masks import AskedMasks, DrawnMasks, Masks
 from recorder.ablation.requested import read_requested
 from recorder.adding import AddSummary, add_to_run
 from recorder.config import AblateConfig
-from recorder.identity import RecordedSamples, reload_model
+from recorder.identity import RecordedSamples, refuse_unknown_revision, reload_model
 from recorder.inputs.samples import Sample
 from recorder.models.adapter import Adapter
 from recorder.passes.capture import install
@@ -100,11 +100,7 @@ def masks_of(config: AblateConfig) -> Masks:
 
 def refuse_run(run: Run) -> None:
     """CommandError for a run whose samples cannot be passed again."""
-    if "revision" not in run.identity:
-        raise CommandError(
-            f"the run {run.path} does not say which revision of its model was recorded, and "
-            "ablations need the very model: record the samples with omnitrace record."
-        )
+    refuse_unknown_revision(run, "ablations need")
     if run.identity.get("redact_text"):
         raise CommandError(
             f"the run {run.path} keeps no token ids (--redact-text), and ablations pass the very "
