@@ -27,5 +27,5 @@ def test_a_file_is_parsed_again_when_it_changed(tmp_path: Path) -> None:
 
 
 def test_a_file_that_is_not_there_is_one_sentence(tmp_path: Path) -> None:
-    with pytest.raises(CommandError, match="cannot read the prior .*none: No such file"):
+    with pytest.raises(CommandError, match=r"cannot read the prior .*none: No such file"):
         parsed_file(str(tmp_path / "none"), "prior", parse)
